@@ -1,0 +1,187 @@
+/**
+ * The event vocabulary of a session: what can happen to it, in the past tense. Everything else in the repository either
+ * appends these events, folds them or shows them. An event never changes meaning; a new shape is a new kind (Record.ts).
+ * This file holds no behaviour and never touches a clock, a file or a process.
+ */
+import { Schema } from "effect"
+
+/** Upper-case ULID; nothing else names a session, so that an id can never be a path or an option. */
+export const SESSION_ID_PATTERN = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/
+export const SessionId = Schema.String.pipe(
+  Schema.check(Schema.isPattern(SESSION_ID_PATTERN, { expected: "an upper-case ULID" })),
+  Schema.brand("SessionId")
+)
+export type SessionId = typeof SessionId.Type
+
+/** The stream of the store itself (engine starts and stops). No ULID made after 1970 equals it. */
+export const STORE_STREAM = "00000000000000000000000000" as SessionId
+
+/** Position in one stream: dense, from 1. 0 means "before the first event". Order is this number, never a clock. */
+export const Sequence = Schema.Int.pipe(Schema.check(Schema.isGreaterThanOrEqualTo(0)), Schema.brand("Sequence"))
+export type Sequence = typeof Sequence.Type
+
+/** Position in one channel's bytes, from 0: the offset of a chunk is the number of bytes before it. */
+export const ByteOffset = Schema.Int.pipe(Schema.check(Schema.isGreaterThanOrEqualTo(0)), Schema.brand("ByteOffset"))
+export type ByteOffset = typeof ByteOffset.Type
+
+/** Cells. The kernel keeps 16 bits; 1,000 is the largest that any terminal in use shows and an emulator can hold. */
+export const TERMINAL_CELLS_MAX = 1000
+const Cells = Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: TERMINAL_CELLS_MAX })))
+export const TerminalSize = Schema.Struct({ cols: Cells, rows: Cells })
+export type TerminalSize = typeof TerminalSize.Type
+
+/**
+ * Where output bytes came from: the terminal, or the separate streams of an exec in it (`exec` is the exec's number in
+ * its session; 0 for the terminal).
+ */
+export const OutputChannel = Schema.Literals(["tty", "stdout", "stderr"])
+export type OutputChannel = typeof OutputChannel.Type
+
+// --- terminal I/O: the frequent events, stored as a binary header and raw bytes -------------------------------------
+
+export const OutputReceived = Schema.TaggedStruct("OutputReceived", {
+  channel: OutputChannel,
+  exec: Schema.Int,
+  /** Bytes of this channel before this chunk. */
+  offset: Schema.Int,
+  data: Schema.Uint8Array
+})
+export const InputWritten = Schema.TaggedStruct("InputWritten", { data: Schema.Uint8Array })
+/** A secret was typed (terminal in line mode without echo). Neither its bytes nor their number are kept. */
+export const InputHidden = Schema.TaggedStruct("InputHidden", {})
+
+// --- the rare events, stored as JSON ---------------------------------------------------------------------------------
+
+export const SessionCreated = Schema.TaggedStruct("SessionCreated", {
+  argv: Schema.Array(Schema.String),
+  cwd: Schema.String,
+  /** Names only: values hold tokens. */
+  envNames: Schema.Array(Schema.String),
+  size: TerminalSize,
+  /** The value of TERM given to the program. */
+  term: Schema.String,
+  /** System user that owns the session. */
+  owner: Schema.String,
+  name: Schema.optionalKey(Schema.String),
+  kind: Schema.Literals(["terminal", "exec"])
+})
+export const ProcessStarted = Schema.TaggedStruct("ProcessStarted", {
+  pid: Schema.Int,
+  /** Field 22 of /proc/PID/stat: with the pid it names the process even after the pid is used again. */
+  startTime: Schema.String,
+  /** Id of the keeper that holds the terminal; "" for the in-process host. */
+  keeper: Schema.String
+})
+export const Resized = Schema.TaggedStruct("Resized", { size: TerminalSize })
+export const SignalTarget = Schema.Literals(["foreground", "leader", "session"])
+export type SignalTarget = typeof SignalTarget.Type
+export const SignalSent = Schema.TaggedStruct("SignalSent", { signal: Schema.String, target: SignalTarget })
+export const InputClosed = Schema.TaggedStruct("InputClosed", {})
+export const CwdChanged = Schema.TaggedStruct("CwdChanged", {
+  cwd: Schema.String,
+  /** How it is known. Sequences in the output need no event: the projection reads them from the bytes. */
+  source: Schema.Literals(["proc", "exec"])
+})
+export const MarkerSet = Schema.TaggedStruct("MarkerSet", { label: Schema.String })
+export const ClientAttached = Schema.TaggedStruct("ClientAttached", {
+  client: Schema.String,
+  readOnly: Schema.Boolean
+})
+export const ClientDetached = Schema.TaggedStruct("ClientDetached", { client: Schema.String })
+export const LimitReached = Schema.TaggedStruct("LimitReached", { limit: Schema.String, value: Schema.Finite })
+/** Something that should be in this stream is not, and will not come: what, which bytes of it, and why. */
+export const GapDetected = Schema.TaggedStruct("GapDetected", {
+  what: Schema.Literals(["output", "input", "events"]),
+  from: Schema.Int,
+  to: Schema.NullOr(Schema.Int),
+  why: Schema.String
+})
+/** The program itself ended. Its terminal may still be open (a child of it can go on writing). */
+export const LeaderExited = Schema.TaggedStruct("LeaderExited", {
+  /** What the kernel reported: null when a signal ended it or when it is not known. Never invented. */
+  exitCode: Schema.NullOr(Schema.Int),
+  signal: Schema.NullOr(Schema.String)
+})
+/** The last byte of the terminal is in the journal; none can follow. */
+export const TerminalClosed = Schema.TaggedStruct("TerminalClosed", { outputBytes: Schema.Int })
+/** An engine found this session running without an engine (the one before it died or was stopped). */
+export const SessionInterrupted = Schema.TaggedStruct("SessionInterrupted", { reason: Schema.String })
+export const SessionResumed = Schema.TaggedStruct("SessionResumed", {
+  keeper: Schema.String,
+  /** Bytes already journaled when the session was taken back; delivery goes on from here. */
+  outputOffset: Schema.Int,
+  /** Bytes that the keeper no longer held. 0 unless something is broken; then a GapDetected says more. */
+  gapBytes: Schema.Int
+})
+/** The process's keeper is gone: what it did afterwards, and how it ended, cannot be known. */
+export const SessionLost = Schema.TaggedStruct("SessionLost", { reason: Schema.String })
+export const SessionClosed = Schema.TaggedStruct("SessionClosed", {
+  exitCode: Schema.NullOr(Schema.Int),
+  signal: Schema.NullOr(Schema.String),
+  reason: Schema.Literals(["exited", "ended", "failed"]),
+  /** Processes of the session that lived on after HUP, TERM and KILL. */
+  survivors: Schema.Array(Schema.Struct({ pid: Schema.Int, command: Schema.String }))
+})
+export const EngineStarted = Schema.TaggedStruct("EngineStarted", {
+  pid: Schema.Int,
+  version: Schema.String,
+  node: Schema.String
+})
+export const EngineStopped = Schema.TaggedStruct("EngineStopped", { reason: Schema.String })
+/** A record of a kind that this version does not know, or no longer reads: kept, passed on, never an error. */
+export const Unknown = Schema.TaggedStruct("Unknown", { kind: Schema.Int, payload: Schema.Uint8Array })
+
+export const SessionEvent = Schema.Union([
+  OutputReceived,
+  InputWritten,
+  InputHidden,
+  SessionCreated,
+  ProcessStarted,
+  Resized,
+  SignalSent,
+  InputClosed,
+  CwdChanged,
+  MarkerSet,
+  ClientAttached,
+  ClientDetached,
+  LimitReached,
+  GapDetected,
+  LeaderExited,
+  TerminalClosed,
+  SessionInterrupted,
+  SessionResumed,
+  SessionLost,
+  SessionClosed,
+  EngineStarted,
+  EngineStopped,
+  Unknown
+]).pipe(Schema.toTaggedUnion("_tag"))
+export type SessionEvent = typeof SessionEvent.Type
+export type EventTag = SessionEvent["_tag"]
+
+/** Who caused an event: `program` (the session's own process), `engine`, or a client's name. */
+export const ACTOR_PROGRAM = "program"
+export const ACTOR_ENGINE = "engine"
+
+/** An event to append. The journal gives it its sequence. */
+export interface NewEvent {
+  readonly event: SessionEvent
+  readonly actor: string
+  /** Id of the command that caused it: the same id is never applied twice (at most 64 ASCII characters). */
+  readonly commandId?: string | undefined
+  /** Microseconds since 1970. A label, never an order. */
+  readonly timeMicros: number
+}
+
+/** An event as it stands in a stream. */
+export interface JournalEntry extends NewEvent {
+  readonly sequence: number
+}
+
+export const JournalEntry = Schema.Struct({
+  sequence: Schema.Int,
+  timeMicros: Schema.Finite,
+  actor: Schema.String,
+  commandId: Schema.optional(Schema.String),
+  event: SessionEvent
+})

@@ -1,0 +1,146 @@
+/**
+ * The journal: what happened, durably. One dense stream of events for each session, appended by one engine, read by
+ * anyone, verified at every read. Projections, sessions and exports use it; it knows none of them.
+ *
+ * It never serves a byte that does not verify, never skips one silently, and never acknowledges what would not survive
+ * the engine's death (mode `process`) or the machine's (mode `power`).
+ */
+import { Context, type Effect, type Stream } from "effect"
+import type { JournalEntry, NewEvent, SessionId } from "./Event.ts"
+import type { EventRefused, JournalDamaged, SequenceConflict, StorageUnavailable } from "./JournalError.ts"
+
+/** Survives kill -9 of the engine (`process`), or loss of power too: every batch is fsynced (`power`). Never mixed in one store. */
+export type Durability = "process" | "power"
+
+/** Events of one page of a read: bounds what a reader holds at a time. */
+export const PAGE_EVENTS_MAX = 1024
+/** Bytes of one page. Large enough that a page costs little, small enough that 1,000 readers fit in memory. */
+export const PAGE_BYTES_MAX = 256 * 1024
+
+/** A derived value kept beside the events (snapshot, checkpoint, index row). Never the truth: lost or damaged, it is rebuilt. */
+export interface Row {
+  /** Space (at most 16 ASCII characters) and key (at most 200 bytes) name it. */
+  readonly space: string
+  readonly key: Uint8Array
+  readonly value: Uint8Array
+}
+
+export interface AppendOptions {
+  /** Head the writer believes in; another head refuses the append with SequenceConflict. */
+  readonly expected?: number | undefined
+  /** Written in the same atomic batch as the events. */
+  readonly rows?: ReadonlyArray<Row> | undefined
+}
+
+export interface Appended {
+  /** Sequences of the first and last event appended. */
+  readonly first: number
+  readonly last: number
+}
+
+export interface ReadOptions {
+  /** Exclusive: 0 (the default) starts at the first event. */
+  readonly after?: number | undefined
+  /** Inclusive; the head when the read starts if absent. */
+  readonly until?: number | undefined
+}
+
+/** Marks the place in a follow where history ends and the live part begins. */
+export interface Synced {
+  readonly _tag: "Synced"
+  /** Head at that moment. */
+  readonly sequence: number
+}
+export interface Page {
+  readonly _tag: "Page"
+  /** Contiguous, never empty. */
+  readonly entries: ReadonlyArray<JournalEntry>
+}
+export type FollowItem = Page | Synced
+
+/** What was found wrong when the store was opened or verified; the store serves what is intact. */
+export interface Damage {
+  readonly stream: SessionId
+  readonly from: number
+  readonly to: number | null
+  readonly reason: string
+}
+
+export interface VerifyReport {
+  readonly streams: number
+  readonly events: number
+  readonly damages: ReadonlyArray<Damage>
+}
+
+/**
+ * The plain-callback door for the hot path (output of a live terminal): no Effect, no promise for each chunk. The entry
+ * is encoded at once (the bytes may be used again afterwards); `done` is called after the batch is durable, or with the error.
+ */
+export interface HotJournal {
+  appendOutput(
+    stream: SessionId,
+    channel: number,
+    exec: number,
+    offset: number,
+    bytes: Uint8Array,
+    timeMicros: number,
+    done: (error: StorageUnavailable | undefined) => void
+  ): number
+}
+
+export interface JournalShape {
+  readonly durability: Durability
+  /**
+   * Appends all events or none, and returns after they are durable. Sequences are dense and follow the call order.
+   * After StorageUnavailable it is unknown whether they are there: read the head before trying again.
+   */
+  append(
+    stream: SessionId,
+    events: ReadonlyArray<NewEvent>,
+    options?: AppendOptions
+  ): Effect.Effect<Appended, SequenceConflict | StorageUnavailable | EventRefused>
+  /** Last sequence of a stream; 0 when it has none. */
+  head(stream: SessionId): Effect.Effect<number, StorageUnavailable>
+  /** A finite read, a page at a time (one chunk of the stream is one page), verified; fails with the range where it does not verify. */
+  read(stream: SessionId, options?: ReadOptions): Stream.Stream<JournalEntry, JournalDamaged | StorageUnavailable>
+  /** Backwards from `before` (exclusive; the head if absent): newest first, verified. */
+  readBackwards(
+    stream: SessionId,
+    options?: { readonly before?: number | undefined }
+  ): Stream.Stream<JournalEntry, JournalDamaged | StorageUnavailable>
+  /**
+   * History after `after`, then Synced once, then what is appended, with no gap and no duplicate. A slow reader costs no
+   * memory (it pages from disk) and never delays a writer. Ends only with its reader. Survives a reopened store.
+   */
+  follow(stream: SessionId, after: number): Stream.Stream<FollowItem, JournalDamaged | StorageUnavailable>
+  /** Ids of all streams after `after`, in id order, found in the events themselves (the store's own stream excluded). */
+  streams(after?: SessionId): Stream.Stream<SessionId, StorageUnavailable>
+  /** Writes rows without events. */
+  putRows(rows: ReadonlyArray<Row>): Effect.Effect<void, StorageUnavailable | EventRefused>
+  /** The row, or undefined when it is missing or damaged. */
+  row(space: string, key: Uint8Array): Effect.Effect<Row | undefined, StorageUnavailable>
+  /** Rows of a space with from <= key <= to, ascending or (reverse) descending; damaged ones are left out. */
+  rows(
+    space: string,
+    range?: {
+      readonly from?: Uint8Array | undefined
+      readonly to?: Uint8Array | undefined
+      readonly reverse?: boolean | undefined
+      readonly limit?: number | undefined
+    }
+  ): Stream.Stream<Row, StorageUnavailable>
+  deleteRows(space: string, from: Uint8Array, to: Uint8Array): Effect.Effect<void, StorageUnavailable>
+  /** Reads everything: checksums, contiguity, and the ends that the last clean stop recorded. */
+  readonly verify: Effect.Effect<VerifyReport, StorageUnavailable>
+  /** What opening the store found wrong. */
+  readonly openingDamages: ReadonlyArray<Damage>
+  /** undefined while the store can be written; else why not, since when. It comes back by itself. */
+  readonly suspended: () =>
+    | { readonly reason: string; readonly diskFull: boolean; readonly sinceMicros: number }
+    | undefined
+  /** Called after each change of `suspended`; gives back the function that stops it. */
+  readonly onSuspended: (listener: () => void) => () => void
+  readonly hot: HotJournal
+}
+
+export class Journal extends Context.Service<Journal, JournalShape>()("reprise/journal/Journal") {}

@@ -1,0 +1,670 @@
+/**
+ * The journal itself, over any `Storage`: sequences, group commit, verified pages, live followers, and what happens when
+ * the storage fails. Plain callbacks and promises, so that a chunk of output costs no Effect; `makeJournal` puts the
+ * Effect face on it. Both journals (memory, LevelDB) are this class, and one contract suite runs against both.
+ */
+import type { JournalEntry, NewEvent, SessionId } from "./Event.ts"
+import { STORE_STREAM } from "./Event.ts"
+import {
+  type Appended,
+  type AppendOptions,
+  type Damage,
+  type Durability,
+  type FollowItem,
+  PAGE_BYTES_MAX,
+  PAGE_EVENTS_MAX,
+  type Row,
+  type VerifyReport
+} from "./Journal.ts"
+import { EventRefused, JournalDamaged, SequenceConflict, StorageUnavailable } from "./JournalError.ts"
+import * as Keys from "./Keys.ts"
+import * as Record from "./Record.ts"
+import type { Put, Storage } from "./Storage.ts"
+
+/** One LevelDB batch. Larger ones only make the first waiter wait for the last. */
+const BATCH_BYTES_MAX = 4 * 1024 * 1024
+/** What a live follower may hold in memory; a slower one reads from disk until it has caught up. */
+const FOLLOWER_BYTES_MAX = 512 * 1024
+/** Waits between attempts to open the storage again after a failed write: quick at first, then once in 2 s. */
+const REOPEN_DELAYS_MILLIS = [50, 100, 250, 500, 1000, 2000]
+/** Streams whose ends a clean stop records. Reading them back must not slow the next opening (about 15 µs each). */
+export const SEALED_STREAMS_MAX = 1000
+
+interface StreamHead {
+  readonly stream: SessionId
+  readonly bytes: Buffer
+  /** Last sequence given out. */
+  assigned: number
+  /** Last sequence that is durable. */
+  committed: number
+}
+
+interface Waiting {
+  readonly puts: ReadonlyArray<Put>
+  readonly bytes: number
+  /** Whose head moves, and by how many events; none for rows. */
+  readonly stream: StreamHead | undefined
+  readonly events: number
+  /** What followers get once it is durable; empty when nobody followed at the time. */
+  readonly entries: ReadonlyArray<JournalEntry>
+  readonly done: (error: StorageUnavailable | undefined) => void
+}
+
+type PageResult = { readonly entries: ReadonlyArray<JournalEntry>; readonly damage: JournalDamaged | undefined }
+
+/** Full keys: from is inclusive, to exclusive. */
+export interface RowBounds {
+  readonly from: Uint8Array
+  readonly to: Uint8Array
+}
+
+/** The rows of a space with from <= key <= to. */
+export const rowBounds = (space: string, from: Uint8Array | undefined, to: Uint8Array | undefined): RowBounds => ({
+  from: Keys.rowKey(space, from ?? new Uint8Array(0)),
+  to: to === undefined ? Keys.spaceEnd(space) : after(Keys.rowKey(space, to))
+})
+
+export class Follower {
+  readonly stream: SessionId
+  cursor: number
+  queue: Array<JournalEntry> = []
+  queuedBytes = 0
+  /** Reads from disk; nothing is queued for it. */
+  paging = true
+  synced = false
+  closed = false
+  wake: (() => void) | undefined
+  constructor(stream: SessionId, after: number) {
+    this.stream = stream
+    this.cursor = after
+  }
+}
+
+export interface Suspension {
+  readonly reason: string
+  readonly diskFull: boolean
+  readonly sinceMicros: number
+}
+
+export interface JournalCoreOptions {
+  readonly storage: Storage
+  readonly durability: Durability
+  readonly nowMicros: () => number
+  /** Ends known from the last clean stop: a stream that is shorter now has lost its end. */
+  readonly sealed?: ReadonlyMap<SessionId, number> | undefined
+}
+
+export class JournalCore {
+  readonly durability: Durability
+  readonly openingDamages: Array<Damage> = []
+  suspension: Suspension | undefined
+  readonly #storage: Storage
+  readonly #nowMicros: () => number
+  readonly #sealed: Map<SessionId, number>
+  readonly #heads = new Map<SessionId, StreamHead>()
+  readonly #loading = new Map<SessionId, Promise<StreamHead>>()
+  readonly #followers = new Map<SessionId, Set<Follower>>()
+  readonly #suspensionListeners = new Set<() => void>()
+  #waiting: Array<Waiting> = []
+  #flushing: Promise<void> | undefined
+  #reopening: Promise<void> | undefined
+  #closed = false
+  #stopWaiting: (() => void) | undefined
+
+  constructor(options: JournalCoreOptions) {
+    this.#storage = options.storage
+    this.durability = options.durability
+    this.#nowMicros = options.nowMicros
+    this.#sealed = new Map(options.sealed)
+  }
+
+  /** Compares the streams with the ends that the last clean stop recorded. */
+  async checkSeal(): Promise<void> {
+    for (const [stream, sealed] of this.#sealed) {
+      const { committed } = await this.#head(stream)
+      if (committed < sealed) {
+        this.openingDamages.push({ stream, from: committed + 1, to: sealed, reason: "the end is missing" })
+      }
+    }
+  }
+
+  // --- writing -------------------------------------------------------------------------------------------------------
+
+  async append(stream: SessionId, events: ReadonlyArray<NewEvent>, options: AppendOptions = {}): Promise<Appended> {
+    if (events.length === 0) throw new EventRefused({ reason: "an append needs at least one event" })
+    const head = this.#heads.get(stream) ?? (await this.#head(stream))
+    if (options.expected !== undefined && options.expected !== head.assigned) {
+      throw new SequenceConflict({ stream, expected: options.expected, actual: head.assigned })
+    }
+    const puts: Array<Put> = []
+    const entries: Array<JournalEntry> = []
+    let bytes = 0
+    const first = head.assigned + 1
+    for (const event of events) {
+      const sequence = first + entries.length
+      const key = Keys.eventKey(head.bytes, sequence)
+      const value = Record.encodeRecord(key, event)
+      puts.push({ key, value })
+      entries.push({ ...event, sequence })
+      bytes += value.byteLength
+    }
+    for (const row of options.rows ?? []) {
+      const put = rowPut(row)
+      puts.push(put)
+      bytes += put.value.byteLength
+    }
+    const last = first + entries.length - 1
+    await new Promise<void>((resolve, reject) => {
+      // Sequences are given out only when the events are sure to wait in this order: nothing is awaited in between.
+      const done = settle(resolve, reject)
+      if (this.#enqueue({ puts, bytes, stream: head, events: entries.length, entries, done })) head.assigned = last
+    })
+    return { first, last }
+  }
+
+  appendOutput(
+    stream: SessionId,
+    channel: number,
+    exec: number,
+    offset: number,
+    bytes: Uint8Array,
+    timeMicros: number,
+    done: (error: StorageUnavailable | undefined) => void
+  ): number {
+    const head = this.#heads.get(stream)
+    if (head === undefined) {
+      // Heads are forgotten when the storage fails; whoever writes output has appended to this stream since, or must first.
+      done(this.#unavailable("append"))
+      return 0
+    }
+    const sequence = head.assigned + 1
+    const key = Keys.eventKey(head.bytes, sequence)
+    const value = Record.encodeOutput(key, channel, exec, offset, bytes, timeMicros)
+    const followed = this.#followers.get(stream)
+    const entries = followed === undefined ? NO_ENTRIES : [Record.decodeRecord(sequence, value)]
+    const isWaiting = this.#enqueue({
+      puts: [{ key, value }],
+      bytes: value.byteLength,
+      stream: head,
+      events: 1,
+      entries,
+      done
+    })
+    if (isWaiting) head.assigned = sequence
+    return isWaiting ? sequence : 0
+  }
+
+  putRows(rows: ReadonlyArray<Row>): Promise<void> {
+    return this.#write(rows.map(rowPut))
+  }
+
+  async deleteRows(space: string, from: Uint8Array, to: Uint8Array): Promise<void> {
+    for (;;) {
+      const found = await this.#range({
+        from: Keys.rowKey(space, from),
+        to: after(Keys.rowKey(space, to)),
+        limit: PAGE_EVENTS_MAX
+      })
+      if (found.length === 0) return
+      await this.#write(found.map(([key]) => ({ key, value: undefined })))
+    }
+  }
+
+  #write(puts: ReadonlyArray<Put>): Promise<void> {
+    const bytes = puts.reduce((sum, put) => sum + put.key.byteLength + (put.value?.byteLength ?? 0), 0)
+    return new Promise((resolve, reject) => {
+      this.#enqueue({ puts, bytes, stream: undefined, events: 0, entries: NO_ENTRIES, done: settle(resolve, reject) })
+    })
+  }
+
+  /** False when the storage is down: `done` got the error already. */
+  #enqueue(waiting: Waiting): boolean {
+    if (this.suspension !== undefined || this.#closed) {
+      waiting.done(this.#unavailable("append"))
+      return false
+    }
+    this.#waiting.push(waiting)
+    this.#flushing ??= this.#flush()
+    return true
+  }
+
+  /** Group commit: everything that waits goes into one batch, and while it is written the next one gathers. */
+  async #flush(): Promise<void> {
+    // Lets the rest of this turn of the event loop join the first batch.
+    await null
+    while (this.#waiting.length > 0) {
+      const group = this.#takeGroup()
+      const puts = group.length === 1 ? group[0]!.puts : group.flatMap((waiting) => waiting.puts)
+      try {
+        await this.#storage.batch(puts)
+      } catch (cause) {
+        this.#flushing = undefined
+        this.#suspend(cause, [...group, ...this.#waiting.splice(0)])
+        return
+      }
+      for (const waiting of group) {
+        if (waiting.stream !== undefined) this.#committed(waiting.stream, waiting)
+        waiting.done(undefined)
+      }
+    }
+    this.#flushing = undefined
+  }
+
+  #takeGroup(): Array<Waiting> {
+    let bytes = 0
+    let count = 0
+    for (const waiting of this.#waiting) {
+      if (count > 0 && bytes + waiting.bytes > BATCH_BYTES_MAX) break
+      bytes += waiting.bytes
+      count++
+    }
+    return this.#waiting.splice(0, count)
+  }
+
+  #committed(head: StreamHead, waiting: Waiting): void {
+    head.committed += waiting.events
+    if (this.#followers.size === 0) return
+    const followers = this.#followers.get(head.stream)
+    if (followers === undefined) return
+    for (const follower of followers) {
+      if (!follower.paging) {
+        // An entry that was not decoded (nobody followed when it was appended) can only be had from disk.
+        follower.queuedBytes += waiting.bytes
+        if (waiting.entries.length === 0 || follower.queuedBytes > FOLLOWER_BYTES_MAX) sendToDisk(follower)
+        else follower.queue.push(...waiting.entries)
+      }
+      follower.wake?.()
+    }
+  }
+
+  // --- failure and return --------------------------------------------------------------------------------------------
+
+  #unavailable(operation: "append" | "read" | "open"): StorageUnavailable {
+    const suspension = this.suspension
+    return new StorageUnavailable({
+      operation,
+      reason: suspension?.reason ?? (this.#closed ? "the journal is closed" : "the stream's head is not known"),
+      diskFull: suspension?.diskFull ?? false
+    })
+  }
+
+  /**
+   * The first failed write poisons the handle: LevelDB would go on acknowledging writes that are not there after a
+   * reopen. So everything that waits is refused, the storage is closed and opened again, and heads are read anew.
+   */
+  #suspend(cause: unknown, refused: ReadonlyArray<Waiting>): void {
+    const reason = describe(cause)
+    this.suspension = { reason, diskFull: isDiskFull(reason), sinceMicros: this.#nowMicros() }
+    this.#heads.clear()
+    for (const followers of this.#followers.values()) for (const follower of followers) sendToDisk(follower)
+    const error = this.#unavailable("append")
+    for (const waiting of refused) waiting.done(error)
+    this.#tellSuspension()
+    this.#reopening = this.#reopen()
+  }
+
+  async #reopen(): Promise<void> {
+    for (let attempt = 0; !this.#closed; attempt++) {
+      const delay = REOPEN_DELAYS_MILLIS[Math.min(attempt, REOPEN_DELAYS_MILLIS.length - 1)]!
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, delay)
+        this.#stopWaiting = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+      if (this.#closed) return
+      try {
+        await this.#storage.reopen()
+        // Proves that it can be written before anybody is told so.
+        await this.#storage.batch([rowPut({ space: "probe", key: new Uint8Array(0), value: PROBE })])
+        break
+      } catch {
+        // Still no room: the next attempt closes and opens it again.
+      }
+    }
+    if (this.#closed) return
+    this.suspension = undefined
+    this.#reopening = undefined
+    this.#tellSuspension()
+    for (const followers of this.#followers.values()) for (const follower of followers) follower.wake?.()
+  }
+
+  #tellSuspension(): void {
+    for (const listener of [...this.#suspensionListeners]) listener()
+  }
+
+  onSuspension(listener: () => void): () => void {
+    this.#suspensionListeners.add(listener)
+    return () => this.#suspensionListeners.delete(listener)
+  }
+
+  // --- reading -------------------------------------------------------------------------------------------------------
+
+  async #range(options: {
+    readonly from: Uint8Array
+    readonly to: Uint8Array
+    readonly reverse?: boolean
+    readonly limit: number
+    readonly bytesMax?: number
+  }) {
+    if (this.suspension !== undefined || this.#closed) throw this.#unavailable("read")
+    try {
+      return await this.#storage.range({ bytesMax: PAGE_BYTES_MAX, ...options })
+    } catch (cause) {
+      const reason = describe(cause)
+      throw new StorageUnavailable({ operation: "read", reason, diskFull: isDiskFull(reason) })
+    }
+  }
+
+  #head(stream: SessionId): Promise<StreamHead> {
+    const known = this.#heads.get(stream)
+    if (known !== undefined) return Promise.resolve(known)
+    const loading = this.#loading.get(stream)
+    if (loading !== undefined) return loading
+    const load = this.#loadHead(stream).finally(() => this.#loading.delete(stream))
+    this.#loading.set(stream, load)
+    return load
+  }
+
+  async #loadHead(stream: SessionId): Promise<StreamHead> {
+    const bytes = Keys.streamBytes(stream)
+    if (bytes[0] === Keys.ROW_PREFIX)
+      throw new EventRefused({ reason: `stream ${stream} lies in the key range of rows` })
+    const [last] = await this.#range({
+      from: Keys.eventKey(bytes, 0),
+      to: Keys.streamEnd(bytes),
+      reverse: true,
+      limit: 1
+    })
+    const sequence = last === undefined ? 0 : Keys.sequenceOf(last[0])
+    const head = { stream, bytes, assigned: sequence, committed: sequence }
+    this.#heads.set(stream, head)
+    return head
+  }
+
+  async head(stream: SessionId): Promise<number> {
+    return (await this.#head(stream)).committed
+  }
+
+  /**
+   * The next page after `after`, not beyond `until`: what verifies, and the damage that follows it, if any. An empty page
+   * without damage means that there is nothing.
+   */
+  async page(stream: SessionId, after: number, until: number): Promise<PageResult> {
+    if (after >= until) return { entries: NO_ENTRIES, damage: undefined }
+    const bytes = Keys.streamBytes(stream)
+    const found = await this.#range({
+      from: Keys.eventKey(bytes, after + 1),
+      to: Keys.eventKey(bytes, until + 1),
+      limit: PAGE_EVENTS_MAX
+    })
+    const entries: Array<JournalEntry> = []
+    let expected = after + 1
+    for (const [key, value] of found) {
+      const sequence = Keys.sequenceOf(key)
+      const damage =
+        sequence !== expected ? missing(stream, expected, sequence - 1) : damaged(stream, sequence, key, value)
+      if (damage !== undefined) return { entries, damage }
+      entries.push(Record.decodeRecord(sequence, value))
+      expected++
+    }
+    return { entries, damage: found.length === 0 ? missing(stream, expected, until) : undefined }
+  }
+
+  /** Newest first, before `before` (exclusive). */
+  async pageBackwards(stream: SessionId, before: number): Promise<PageResult> {
+    const bytes = Keys.streamBytes(stream)
+    const found = await this.#range({
+      from: Keys.eventKey(bytes, 1),
+      to: Keys.eventKey(bytes, before),
+      reverse: true,
+      limit: PAGE_EVENTS_MAX
+    })
+    const entries: Array<JournalEntry> = []
+    let expected = before - 1
+    for (const [key, value] of found) {
+      const sequence = Keys.sequenceOf(key)
+      const damage =
+        sequence !== expected ? missing(stream, sequence + 1, expected) : damaged(stream, sequence, key, value)
+      if (damage !== undefined) return { entries, damage }
+      entries.push(Record.decodeRecord(sequence, value))
+      expected--
+    }
+    return { entries, damage: found.length === 0 && expected > 0 ? missing(stream, 1, expected) : undefined }
+  }
+
+  follower(stream: SessionId, after: number): Follower {
+    const follower = new Follower(stream, after)
+    const followers = this.#followers.get(stream)
+    if (followers === undefined) this.#followers.set(stream, new Set([follower]))
+    else followers.add(follower)
+    return follower
+  }
+
+  release(follower: Follower): void {
+    follower.closed = true
+    const followers = this.#followers.get(follower.stream)
+    followers?.delete(follower)
+    if (followers?.size === 0) this.#followers.delete(follower.stream)
+    follower.wake?.()
+  }
+
+  /** The follower's next item; undefined once it is released. */
+  async next(follower: Follower): Promise<FollowItem | undefined> {
+    while (!follower.closed) {
+      if (!follower.paging && follower.queue.length > 0) {
+        const entries = follower.queue
+        follower.queue = []
+        follower.queuedBytes = 0
+        follower.cursor = entries[entries.length - 1]!.sequence
+        return { _tag: "Page", entries }
+      }
+      if (follower.paging && this.suspension === undefined) {
+        const page = await this.#nextFromDisk(follower)
+        if (page !== undefined) return page
+        if (follower.paging) continue
+      }
+      if (!follower.paging && !follower.synced) {
+        follower.synced = true
+        return { _tag: "Synced", sequence: follower.cursor }
+      }
+      if (follower.queue.length === 0) {
+        await new Promise<void>((resolve) => {
+          follower.wake = resolve
+        })
+        follower.wake = undefined
+      }
+    }
+    return undefined
+  }
+
+  /** A page, or undefined after which the follower either lives from memory (it has caught up) or must try again. */
+  async #nextFromDisk(follower: Follower): Promise<FollowItem | undefined> {
+    let head: StreamHead
+    let page: PageResult
+    try {
+      head = await this.#head(follower.stream)
+      if (follower.cursor >= head.committed) {
+        // Nothing was awaited since the comparison, so what is committed from here on is queued: no gap, no duplicate.
+        follower.paging = false
+        return undefined
+      }
+      page = await this.page(follower.stream, follower.cursor, head.committed)
+    } catch (error) {
+      // The storage went away under the read; it says so through `suspension` and wakes its followers when it is back.
+      if (this.suspension !== undefined) return undefined
+      throw error
+    }
+    if (page.entries.length > 0) {
+      follower.cursor = page.entries[page.entries.length - 1]!.sequence
+      return { _tag: "Page", entries: page.entries }
+    }
+    if (page.damage !== undefined) throw page.damage
+    return undefined
+  }
+
+  /** The first stream after `previous`, or undefined. */
+  async nextStream(previous: SessionId): Promise<SessionId | undefined> {
+    let from: Uint8Array = Keys.streamEnd(Keys.streamBytes(previous))
+    for (;;) {
+      const [found] = await this.#range({ from, to: FIRST_ROW, limit: 1, bytesMax: 1 })
+      if (found === undefined) return undefined
+      if (Keys.isEventKey(found[0])) return Keys.streamOf(found[0])
+      // A key of another length is no event of ours (damage in a key); `verify` names it.
+      from = after(found[0])
+    }
+  }
+
+  async row(space: string, key: Uint8Array): Promise<Row | undefined> {
+    const full = Keys.rowKey(space, key)
+    // A range and not a get: LevelDB's get can abort the process on a damaged table.
+    const [found] = await this.#range({ from: full, to: after(full), limit: 1 })
+    const value = found && Record.decodeRow(full, found[1])
+    return value && { space, key, value }
+  }
+
+  /** One page of rows, and where the next one is. */
+  async rowsPage(
+    space: string,
+    bounds: RowBounds,
+    reverse: boolean,
+    limit: number
+  ): Promise<{ readonly rows: ReadonlyArray<Row>; readonly next: RowBounds | undefined }> {
+    const found = await this.#range({ ...bounds, reverse, limit: Math.min(limit, PAGE_EVENTS_MAX) })
+    const rows: Array<Row> = []
+    for (const [key, stored] of found) {
+      const value = Record.decodeRow(key, stored)
+      if (value !== undefined) rows.push({ space, key: Keys.rowKeyOf(space, key), value })
+    }
+    const last = found[found.length - 1]?.[0]
+    if (last === undefined) return { rows, next: undefined }
+    return { rows, next: reverse ? { from: bounds.from, to: last } : { from: after(last), to: bounds.to } }
+  }
+
+  async verify(): Promise<VerifyReport> {
+    const damages: Array<Damage> = [...this.openingDamages]
+    let streams = 0
+    let events = 0
+    let from: Uint8Array = new Uint8Array(0)
+    let current: Buffer | undefined
+    let expected = 1
+    for (;;) {
+      const found = await this.#range({ from, to: FIRST_ROW, limit: PAGE_EVENTS_MAX })
+      if (found.length === 0) break
+      for (const [key, value] of found) {
+        from = after(key)
+        if (!Keys.isEventKey(key)) {
+          damages.push({
+            stream: STORE_STREAM,
+            from: 0,
+            to: null,
+            reason: `key ${Buffer.from(key).toString("hex")} is no event key`
+          })
+          continue
+        }
+        const stream = Buffer.from(key.subarray(0, Keys.STREAM_ID_BYTES))
+        if (current === undefined || !current.equals(stream)) {
+          current = stream
+          expected = 1
+          streams++
+        }
+        const id = Keys.streamOf(stream)
+        const sequence = Keys.sequenceOf(key)
+        if (sequence !== expected) damages.push(toDamage(missing(id, expected, sequence - 1)))
+        const wrong = damaged(id, sequence, key, value)
+        if (wrong !== undefined) damages.push(toDamage(wrong))
+        events++
+        expected = sequence + 1
+      }
+    }
+    return { streams, events, damages }
+  }
+
+  /** Ends of the streams used in this run and before, newest last: what the next opening must find. */
+  ends(): ReadonlyMap<SessionId, number> {
+    for (const head of this.#heads.values()) {
+      this.#sealed.delete(head.stream)
+      if (head.committed > 0) this.#sealed.set(head.stream, head.committed)
+    }
+    for (const stream of this.#sealed.keys()) {
+      if (this.#sealed.size <= SEALED_STREAMS_MAX) break
+      this.#sealed.delete(stream)
+    }
+    return this.#sealed
+  }
+
+  /** Everything appended before is written; then the storage is closed. True when nothing was refused on the way. */
+  async close(): Promise<boolean> {
+    while (this.#flushing !== undefined) await this.#flushing
+    const isClean = this.suspension === undefined
+    this.#closed = true
+    this.#stopWaiting?.()
+    await this.#reopening
+    for (const followers of [...this.#followers.values()]) for (const follower of [...followers]) this.release(follower)
+    await this.#storage.close()
+    return isClean
+  }
+}
+
+const settle =
+  (resolve: () => void, reject: (error: StorageUnavailable) => void) => (error: StorageUnavailable | undefined) =>
+    error === undefined ? resolve() : reject(error)
+
+const NO_ENTRIES: ReadonlyArray<JournalEntry> = []
+const FIRST_ROW = Buffer.of(Keys.ROW_PREFIX)
+const PROBE = Buffer.from("the storage can be written")
+
+const sendToDisk = (follower: Follower): void => {
+  follower.paging = true
+  follower.queue = []
+  follower.queuedBytes = 0
+}
+
+const rowPut = (row: Row): { readonly key: Buffer; readonly value: Buffer } => {
+  if (row.space.length > Keys.SPACE_LENGTH_MAX || !/^[a-z0-9-]+$/.test(row.space)) {
+    throw new EventRefused({ reason: `row space "${row.space}" must be 1 to ${Keys.SPACE_LENGTH_MAX} of a-z, 0-9, -` })
+  }
+  if (row.key.byteLength > Keys.ROW_KEY_BYTES_MAX)
+    throw new EventRefused({ reason: `row key of ${row.key.byteLength} bytes` })
+  if (row.value.byteLength > Record.RARE_RECORD_BYTES_MAX)
+    throw new EventRefused({ reason: `row of ${row.value.byteLength} bytes` })
+  const key = Keys.rowKey(row.space, row.key)
+  return { key, value: Record.encodeRow(key, row.value) }
+}
+
+/** The smallest key above `key`. */
+const after = (key: Uint8Array): Buffer => {
+  const next = Buffer.alloc(key.byteLength + 1)
+  next.set(key, 0)
+  return next
+}
+
+const missing = (stream: SessionId, from: number, to: number) =>
+  new JournalDamaged({ stream, from, to, reason: "missing" })
+
+const damaged = (
+  stream: SessionId,
+  sequence: number,
+  key: Uint8Array,
+  value: Uint8Array
+): JournalDamaged | undefined => {
+  const reason = Record.damageOf(key, value)
+  return reason === undefined ? undefined : new JournalDamaged({ stream, from: sequence, to: sequence, reason })
+}
+
+const toDamage = (error: JournalDamaged): Damage => ({
+  stream: error.stream as SessionId,
+  from: error.from,
+  to: error.to,
+  reason: error.reason
+})
+
+/** The messages of an error and of its causes, on one line: LevelDB's own word is in the cause. */
+export const describe = (cause: unknown): string => {
+  const parts: Array<string> = []
+  for (let error = cause; error instanceof Error && parts.length < 4; error = error.cause) parts.push(error.message)
+  return parts.length === 0 ? String(cause) : parts.join(": ")
+}
+
+const isDiskFull = (reason: string): boolean => /ENOSPC|EDQUOT|No space left|quota exceeded/i.test(reason)

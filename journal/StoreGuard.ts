@@ -1,0 +1,171 @@
+/**
+ * Decides whether a folder may be opened as a journal, and refuses with the reason otherwise. A store is never created
+ * where anything else is, never followed through a symbolic link, never opened when parts of it are missing (LevelDB
+ * would make an empty one and delete the rest). Nothing here repairs.
+ *
+ *   JOURNAL/              0700
+ *     format.json         which format, made when and by what; written last, so that its presence means "complete"
+ *     ends.json           where the streams ended at the last clean stop
+ *     db/                 LevelDB
+ */
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  type Stats,
+  writeFileSync
+} from "node:fs"
+import { dirname, join } from "node:path"
+import { crc32 } from "node:zlib"
+import type { SessionId } from "./Event.ts"
+import { StoreRefused } from "./JournalError.ts"
+
+/** The format this version writes. It reads this one and those before it, and refuses later ones by name. */
+export const STORE_FORMAT = 1
+
+const refuse = (path: string, reason: StoreRefused["reason"], detail: string) =>
+  new StoreRefused({ path, reason, detail })
+
+const statOf = (path: string): Stats | undefined => {
+  try {
+    return lstatSync(path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined
+    throw refuse(path, "permissions", `cannot be looked at: ${(error as Error).message}`)
+  }
+}
+
+/**
+ * A folder that is ours alone: made with mode 0700 when missing, tightened when it is empty, refused when it is a link,
+ * another user's, or open to others and in use.
+ */
+export const ensurePrivateFolder = (path: string): void => {
+  const stat = statOf(path)
+  if (stat === undefined) {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+    // The umask of the caller may have taken bits away or, for the last folder, be irrelevant: say it once more.
+    chmodSync(path, 0o700)
+    return
+  }
+  if (stat.isSymbolicLink()) throw refuse(path, "symlink", "is a symbolic link; name the folder itself")
+  if (!stat.isDirectory()) throw refuse(path, "foreign", "is not a folder")
+  if (process.getuid !== undefined && stat.uid !== process.getuid()) {
+    throw refuse(path, "permissions", `belongs to user ${stat.uid}; use a folder of your own`)
+  }
+  if ((stat.mode & 0o077) === 0) return
+  if (readdirSync(path).length > 0) {
+    throw refuse(
+      path,
+      "permissions",
+      `is open to other users (mode ${(stat.mode & 0o777).toString(8)}); run: chmod 700 ${path}`
+    )
+  }
+  chmodSync(path, 0o700)
+}
+
+export interface GuardedStore {
+  readonly database: string
+  /** The database does not exist yet and may be created. */
+  readonly isNew: boolean
+  /** Stream ends recorded by the last clean stop; undefined when there are none to compare with. */
+  readonly ends: ReadonlyMap<SessionId, number> | undefined
+  /** Why the recorded ends cannot be used, if so. */
+  readonly endsDamage: string | undefined
+}
+
+/** `create: false` (readers) refuses a store that does not exist instead of making one. */
+export const guardStore = (location: string, create: boolean): GuardedStore => {
+  const stat = statOf(location)
+  if (stat === undefined && !create) throw refuse(location, "missing", "does not exist")
+  ensurePrivateFolder(location)
+  const database = join(location, "db")
+  const names = readdirSync(location).filter((name) => !name.endsWith(".tmp"))
+  const format = readFormat(location)
+  const parts = databaseParts(database)
+  if (format === undefined) {
+    if (names.some((name) => name !== "db"))
+      throw refuse(location, "foreign", "is not empty and not a journal; choose another folder")
+    if (parts === "missing" || parts === "empty")
+      return { database, isNew: true, ends: undefined, endsDamage: undefined }
+    // A database without format.json: either it was being made when its engine died, or the file was removed. Opening
+    // it could be wrong, and an empty one costs nothing to make again, so a person decides.
+    throw refuse(
+      location,
+      "incomplete",
+      "format.json is missing; restore it, or remove the folder if nothing was recorded yet"
+    )
+  }
+  if (format > STORE_FORMAT) {
+    throw refuse(
+      location,
+      "format",
+      `has format ${format}, this version reads up to ${STORE_FORMAT}; use a newer reprise`
+    )
+  }
+  if (parts !== "complete") {
+    throw refuse(
+      location,
+      "incomplete",
+      `its database is incomplete (${parts}); restore db/ from a backup, nothing was touched`
+    )
+  }
+  return { database, isNew: false, ...readEnds(location) }
+}
+
+/** LevelDB needs CURRENT and the MANIFEST it names. */
+const databaseParts = (database: string): string => {
+  const stat = statOf(database)
+  if (stat === undefined) return "missing"
+  if (stat.isSymbolicLink()) throw refuse(database, "symlink", "is a symbolic link")
+  const names = readdirSync(database)
+  if (names.length === 0) return "empty"
+  if (!names.includes("CURRENT")) return "CURRENT is missing"
+  const manifest = readFileSync(join(database, "CURRENT"), "latin1").trim()
+  if (!/^MANIFEST-\d+$/.test(manifest)) return "CURRENT is damaged"
+  return names.includes(manifest) ? "complete" : `${manifest} is missing`
+}
+
+const readFormat = (location: string): number | undefined => {
+  const path = join(location, "format.json")
+  if (statOf(path) === undefined) return undefined
+  try {
+    const { format } = JSON.parse(readFileSync(path, "utf8")) as { readonly format?: unknown }
+    if (typeof format === "number" && Number.isInteger(format) && format > 0) return format
+  } catch {
+    // Falls through to the refusal: not JSON.
+  }
+  throw refuse(location, "corrupt", "format.json is damaged; restore it from a backup")
+}
+
+/** Written when the database is complete, with a rename, so that it is never half there. */
+export const writeFormat = (location: string): void =>
+  replaceFile(join(location, "format.json"), `{"format":${STORE_FORMAT}}\n`)
+
+const readEnds = (location: string): Pick<GuardedStore, "ends" | "endsDamage"> => {
+  const path = join(location, "ends.json")
+  if (statOf(path) === undefined) return { ends: undefined, endsDamage: undefined }
+  try {
+    const [body = "", sum = ""] = readFileSync(path, "utf8").split("\n")
+    if (crc32(body).toString(16) !== sum) throw new Error("checksum")
+    return { ends: new Map(JSON.parse(body) as ReadonlyArray<[SessionId, number]>), endsDamage: undefined }
+  } catch {
+    return {
+      ends: undefined,
+      endsDamage: "ends.json is damaged: whether the newest events of the last run are all there cannot be told"
+    }
+  }
+}
+
+export const writeEnds = (location: string, ends: ReadonlyMap<SessionId, number>): void => {
+  const body = JSON.stringify([...ends])
+  replaceFile(join(location, "ends.json"), `${body}\n${crc32(body).toString(16)}\n`)
+}
+
+const replaceFile = (path: string, content: string): void => {
+  const temporary = join(dirname(path), `.${process.pid}.tmp`)
+  writeFileSync(temporary, content, { mode: 0o600, flush: true })
+  renameSync(temporary, path)
+}

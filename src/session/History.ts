@@ -1,0 +1,48 @@
+/**
+ * Reading sessions: the part of the engine that needs only the journal. The engine serves it to its clients; the CLI
+ * uses it directly on a store whose engine is not running. It changes nothing, and starts no process.
+ */
+import { Context, type Effect, type Stream } from "effect"
+import type { JournalEntry, SessionId } from "../../journal/Event.ts"
+import type { HistoryDamaged, InvalidRequest, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
+import type { HistoryPoint, SessionSnapshot, SessionView } from "./SessionView.ts"
+
+/** Marks the place where history ends and the live part begins. */
+export interface FollowSynced {
+  readonly _tag: "Synced"
+  readonly sequence: number
+}
+/** Contiguous events, at most a page (PAGE_EVENTS_MAX, PAGE_BYTES_MAX), never empty. */
+export interface FollowPage {
+  readonly _tag: "Page"
+  readonly entries: ReadonlyArray<JournalEntry>
+}
+export type FollowEvents = FollowPage | FollowSynced
+
+export interface HistoryShape {
+  /** Newest first. */
+  readonly list: Effect.Effect<ReadonlyArray<SessionView>, SessionUnavailable>
+  /** An id, a unique prefix of one, a name (the newest session of that name), or `last` (the newest session). */
+  resolve(reference: string): Effect.Effect<SessionId, SessionNotFound | SessionUnavailable>
+  get(session: SessionId): Effect.Effect<SessionView, SessionNotFound | SessionUnavailable>
+  /** The session and its screen as they were at a point. Damage after the point does not matter; damage before it is told. */
+  stateAt(
+    session: SessionId,
+    point: HistoryPoint
+  ): Effect.Effect<SessionSnapshot, SessionNotFound | InvalidRequest | SessionUnavailable | HistoryDamaged>
+  /** Finite: what is there now, after `after` (exclusive) and up to `until` (inclusive). One chunk of the stream is one page. */
+  events(
+    session: SessionId,
+    options?: { readonly after?: number | undefined; readonly until?: number | undefined }
+  ): Stream.Stream<JournalEntry, SessionNotFound | SessionUnavailable | HistoryDamaged>
+  /**
+   * Everything after `after` (exclusive), then Synced, then live, gap-free and without duplicates; a slow reader delays
+   * nobody. Ends after SessionClosed or SessionLost was delivered.
+   */
+  follow(
+    session: SessionId,
+    after: number
+  ): Stream.Stream<FollowEvents, SessionNotFound | SessionUnavailable | HistoryDamaged>
+}
+
+export class History extends Context.Service<History, HistoryShape>()("reprise/session/History") {}

@@ -1,0 +1,117 @@
+/**
+ * What a caller of `Sessions` can be told, one class for each thing it can do something about. All cross a process
+ * border. `code` is the family that every door (CLI exit code, RPC, HTTP) maps: it is public and tested.
+ */
+import { Schema } from "effect"
+
+/** The error families of every door. */
+export const ErrorCode = Schema.Literals([
+  "NotFound",
+  "FailedPrecondition",
+  "ResourceExhausted",
+  "InvalidArgument",
+  "PermissionDenied",
+  "Unavailable",
+  "DataLoss"
+])
+export type ErrorCode = typeof ErrorCode.Type
+
+export class SessionNotFound extends Schema.TaggedError<SessionNotFound>()("SessionNotFound", {
+  /** What was asked for: an id, a prefix, a name or `last`. */
+  session: Schema.String,
+  /** Ids that match when the prefix or name is not unique; empty when nothing matches. */
+  candidates: Schema.Array(Schema.String)
+}) {
+  readonly code: ErrorCode = "NotFound"
+  override get message() {
+    return this.candidates.length === 0
+      ? `no session "${this.session}"; \`reprise list\` shows those there are`
+      : `"${this.session}" is not unique: ${this.candidates.slice(0, 5).join(", ")}${this.candidates.length > 5 ? ", …" : ""}`
+  }
+}
+
+/** The session has ended (or was lost): it can be read for ever, but nothing can be done to it. */
+export class SessionEnded extends Schema.TaggedError<SessionEnded>()("SessionEnded", {
+  session: Schema.String,
+  status: Schema.String
+}) {
+  readonly code: ErrorCode = "FailedPrecondition"
+  override get message() {
+    return `session ${this.session} is ${this.status}; it can be replayed and inspected, not written to`
+  }
+}
+
+/** The request itself is wrong; found before anything happened. */
+export class InvalidRequest extends Schema.TaggedError<InvalidRequest>()("InvalidRequest", {
+  /** Which part: argv, cwd, env, size, signal, name, session, at … */
+  field: Schema.String,
+  reason: Schema.String
+}) {
+  readonly code: ErrorCode = "InvalidArgument"
+  override get message() {
+    return `${this.field}: ${this.reason}`
+  }
+}
+
+/** The program could not be started; found before a process was made wherever the kernel allows it. */
+export class SpawnFailed extends Schema.TaggedError<SpawnFailed>()("SpawnFailed", {
+  failure: Schema.Literals([
+    "program-missing",
+    "program-not-executable",
+    "cwd-missing",
+    "invalid-argument",
+    "limit",
+    "session-exists",
+    "failed"
+  ]),
+  reason: Schema.String
+}) {
+  readonly code: ErrorCode = "InvalidArgument"
+  override get message() {
+    return this.reason
+  }
+}
+
+/** Input was refused as a whole: the queue to a program that does not read is full. Nothing was cut. */
+export class InputRefused extends Schema.TaggedError<InputRefused>()("InputRefused", {
+  session: Schema.String,
+  queuedBytesMax: Schema.Int
+}) {
+  readonly code: ErrorCode = "ResourceExhausted"
+  override get message() {
+    return `session ${this.session}: its program does not read and ${this.queuedBytesMax} bytes are waiting; try again later`
+  }
+}
+
+/** The keeper or the storage cannot be reached at the moment; the request may or may not have happened: retry it with the same command id. */
+export class SessionUnavailable extends Schema.TaggedError<SessionUnavailable>()("SessionUnavailable", {
+  session: Schema.String,
+  reason: Schema.String
+}) {
+  readonly code: ErrorCode = "Unavailable"
+  override get message() {
+    return this.session === "" ? this.reason : `session ${this.session}: ${this.reason}`
+  }
+}
+
+/** What was asked for is in the journal but must not be served: it is damaged. */
+export class HistoryDamaged extends Schema.TaggedError<HistoryDamaged>()("HistoryDamaged", {
+  session: Schema.String,
+  reason: Schema.String
+}) {
+  readonly code: ErrorCode = "DataLoss"
+  override get message() {
+    return this.reason
+  }
+}
+
+export const SessionError = Schema.Union([
+  SessionNotFound,
+  SessionEnded,
+  InvalidRequest,
+  SpawnFailed,
+  InputRefused,
+  SessionUnavailable,
+  HistoryDamaged
+])
+export type SessionError = typeof SessionError.Type

@@ -1,0 +1,120 @@
+/**
+ * Live sessions: what can be done to them. Every command is journaled before it acts, so that an engine killed at any
+ * instruction loses nothing and repeats nothing. Reading is `History`. This file is the promise; `SessionEngine.ts`
+ * keeps it.
+ */
+import { Context, type Effect } from "effect"
+import type { SessionId, SignalTarget, TerminalSize } from "../../journal/Event.ts"
+import type {
+  InputRefused,
+  InvalidRequest,
+  SessionEnded,
+  SessionNotFound,
+  SessionUnavailable,
+  SpawnFailed
+} from "./SessionError.ts"
+import type { SessionView } from "./SessionView.ts"
+
+export interface CreateSession {
+  /** Chosen by the caller (a ULID): creating the same id again gives the session that is there, so a retry is safe. */
+  readonly id?: SessionId | undefined
+  readonly argv: ReadonlyArray<string>
+  /** Absolute; the engine's own working directory if absent. */
+  readonly cwd?: string | undefined
+  /** The whole environment of the program. The engine adds TERM and REPRISE_SESSION. Absent: PATH, HOME, LANG, USER, SHELL of the engine. */
+  readonly env?: Readonly<Record<string, string>> | undefined
+  /** Default 80x24. 1 to 1000 each. */
+  readonly size?: TerminalSize | undefined
+  /** Default xterm-256color. */
+  readonly term?: string | undefined
+  /** At most 128 printable characters, not an id, not `last`; need not be unique: the newest wins. */
+  readonly name?: string | undefined
+  readonly actor?: string | undefined
+}
+
+/** Who asks and, for a safe retry, which request this is (at most 64 printable ASCII characters). */
+export interface CommandOptions {
+  readonly actor?: string | undefined
+  readonly commandId?: string | undefined
+}
+
+export interface WriteAck {
+  /** Sequence of the journaled event; 0 for an empty write, which is a no-op. */
+  readonly sequence: number
+  /** The terminal was reading a secret: its bytes were not journaled. */
+  readonly hidden: boolean
+  /** A line longer than the kernel keeps was sent to a terminal in line mode: it is cut to this many bytes there. */
+  readonly truncatedTo: number | null
+}
+
+export interface CloseReport {
+  /** Processes of the session that lived on after HUP, TERM and KILL. */
+  readonly survivors: ReadonlyArray<{ readonly pid: number; readonly command: string }>
+}
+
+export interface KeeperView {
+  readonly id: string
+  readonly pid: number
+  readonly sessions: ReadonlyArray<string>
+}
+
+export interface EngineStatus {
+  readonly enginePid: number
+  readonly version: string
+  readonly node: string
+  readonly store: string
+  readonly socket: string
+  readonly durability: "process" | "power"
+  readonly startedAt: number
+  readonly keepers: ReadonlyArray<KeeperView>
+  readonly sessions: { readonly total: number; readonly live: number }
+  /** null while the journal can be written; else why it cannot (sessions are paused, not ended). */
+  readonly suspended: { readonly reason: string; readonly diskFull: boolean; readonly since: number } | null
+  /** What was found damaged when the store was opened. */
+  readonly damages: ReadonlyArray<{
+    readonly stream: string
+    readonly from: number
+    readonly to: number | null
+    readonly reason: string
+  }>
+}
+
+export interface SessionsShape {
+  /** Checks program, cwd, size and arguments before anything is journaled or forked. */
+  create(request: CreateSession): Effect.Effect<SessionView, SpawnFailed | InvalidRequest | SessionUnavailable>
+  /**
+   * Journals the bytes, then types them. Bytes typed at a prompt without echo are not journaled (InputHidden) and are
+   * acknowledged only when the terminal has them. A whole write is accepted or refused; nothing is cut.
+   */
+  write(
+    session: SessionId,
+    data: Uint8Array,
+    options?: CommandOptions
+  ): Effect.Effect<WriteAck, SessionNotFound | SessionEnded | InputRefused | InvalidRequest | SessionUnavailable>
+  /** Types end-of-file after everything written before. A second time is a no-op. */
+  closeInput(
+    session: SessionId,
+    options?: CommandOptions
+  ): Effect.Effect<void, SessionNotFound | SessionEnded | InputRefused | SessionUnavailable>
+  /** Whole numbers; larger than 1000 is clamped, anything below 1 or not a whole number refused. Answers what was applied. */
+  resize(
+    session: SessionId,
+    size: { readonly cols: number; readonly rows: number },
+    options?: CommandOptions
+  ): Effect.Effect<TerminalSize, SessionNotFound | SessionEnded | InvalidRequest | SessionUnavailable>
+  /** `signal` with or without SIG. `foreground`: the terminal's foreground process group; `session`: every process of it. */
+  signal(
+    session: SessionId,
+    signal: string,
+    target: SignalTarget,
+    options?: CommandOptions
+  ): Effect.Effect<void, SessionNotFound | SessionEnded | InvalidRequest | SessionUnavailable>
+  /** HUP, TERM, KILL to every process of the session, within 5 s; ending an ended session is a no-op. */
+  close(
+    session: SessionId,
+    options?: CommandOptions & { readonly graceMillis?: number | undefined }
+  ): Effect.Effect<CloseReport, SessionNotFound | SessionUnavailable>
+  readonly status: Effect.Effect<EngineStatus>
+}
+
+export class Sessions extends Context.Service<Sessions, SessionsShape>()("reprise/session/Sessions") {}

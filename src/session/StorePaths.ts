@@ -1,0 +1,51 @@
+/**
+ * Where a store keeps its things. One place, so that engine, keeper and CLI agree. Computes paths; creates nothing.
+ *
+ *   STORE/            0700
+ *     journal/        LevelDB
+ *     engine.log      what the background engine has to say
+ *   RUN/              0700: STORE/run, or a folder under the user's runtime folder when that path is too long
+ *     engine.sock     0600
+ *     keepers/ID.sock 0600
+ */
+import { createHash } from "node:crypto"
+import { userInfo } from "node:os"
+import { join, resolve } from "node:path"
+
+/** sockaddr_un holds 108 bytes on Linux and 104 on macOS, with a final NUL; Node 20 cut longer ones without a word. */
+export const SOCKET_PATH_BYTES_MAX = 103
+/** `keepers/` and a ULID and `.sock` are the longest name below RUN. */
+const LONGEST_NAME_BYTES = "/keepers/01ARZ3NDEKTSV4RRFFQ69G5FAV.sock".length
+
+export interface StorePaths {
+  readonly store: string
+  readonly journal: string
+  readonly log: string
+  readonly run: string
+  readonly engineSocket: string
+  readonly keepers: string
+}
+
+/** The default store: REPRISE_HOME, else XDG_STATE_HOME/reprise, else ~/.local/state/reprise. */
+export const defaultStore = (env: Readonly<Record<string, string | undefined>>): string => {
+  if (env.REPRISE_HOME) return resolve(env.REPRISE_HOME)
+  if (env.XDG_STATE_HOME) return resolve(env.XDG_STATE_HOME, "reprise")
+  return resolve(env.HOME || userInfo().homedir, ".local/state/reprise")
+}
+
+export const storePaths = (store: string): StorePaths => {
+  const absolute = resolve(store)
+  const inside = join(absolute, "run")
+  const fits = Buffer.byteLength(inside) + LONGEST_NAME_BYTES <= SOCKET_PATH_BYTES_MAX
+  // The same store must give the same folder for every client, so nothing but its path and the user goes in.
+  const name = createHash("sha256").update(absolute).digest("hex").slice(0, 16)
+  const run = fits ? inside : join("/tmp", `reprise-${userInfo().uid}`, name)
+  return {
+    store: absolute,
+    journal: join(absolute, "journal"),
+    log: join(absolute, "engine.log"),
+    run,
+    engineSocket: join(run, "engine.sock"),
+    keepers: join(run, "keepers")
+  }
+}
