@@ -1,0 +1,289 @@
+/**
+ * Answers "what was the state at …": folds projections over a stream of the journal and keeps snapshots of them as
+ * rows, so that a second look costs the events since the last snapshot and not the history. The engine, lists and
+ * replays use it. A snapshot is never the truth: one that is missing, of another version or not readable is left out
+ * and the events are folded again. A range of the journal that is damaged ends the fold, and the result says so.
+ */
+import { Effect, Option, Stream } from "effect"
+import type { JournalEntry, SessionId } from "../journal/Event.ts"
+import { Journal, type Row } from "../journal/Journal.ts"
+import type { JournalDamaged, StorageUnavailable } from "../journal/JournalError.ts"
+import type { Projection } from "./Projection.ts"
+import { INDEX_SPACE, indexKey, indexRow, readIndexRow, type SessionSummary, summarize } from "./SessionIndex.ts"
+import { SessionState } from "./SessionState.ts"
+import { Title } from "./Title.ts"
+import { WorkingDirectory } from "./WorkingDirectory.ts"
+
+/** Space of the snapshots. Key: name, `|`, stream, `|`, sequence as u64 big-endian: in order, so the last one up to a point is one seek. */
+export const SNAPSHOT_SPACE = "snap"
+/** Events folded before a snapshot is worth its write: about 10 ms of reading. */
+export const SNAPSHOT_EVENTS = 4096
+/** Bytes of events folded before a snapshot is worth its write: about as long. */
+export const SNAPSHOT_BYTES = 1024 * 1024
+/** Snapshots of a large state are rarer: all of them together take at most this part of the history they stand for. */
+const SNAPSHOT_SHARE = 8
+/** What an event weighs beside its bytes: header, key and the rest of its record. */
+const EVENT_BYTES = 64
+/** Snapshots looked at before the history is folded from its beginning: those of one older version end the search. */
+const SNAPSHOT_TRIES = 4
+
+/**
+ * A place in a session's history. A sequence beyond the head means the head. A time means the last event at or before
+ * it: see `sequenceAt`.
+ */
+export type HistoryPoint =
+  | { readonly _tag: "Sequence"; readonly sequence: number }
+  | { readonly _tag: "Time"; readonly timeMicros: number }
+  | { readonly _tag: "Head" }
+
+export const HEAD: HistoryPoint = { _tag: "Head" }
+
+// biome-ignore lint/suspicious/noExplicitAny: the states are of any types; StateOf recovers each.
+export type Projections = Readonly<Record<string, Projection<any>>>
+export type StateOf<P> = P extends Projection<infer State> ? State : never
+
+export interface StateAt<P extends Projections> {
+  readonly states: { readonly [K in keyof P]: StateOf<P[K]> }
+  /** Last event in the states. */
+  readonly sequence: number
+  /** Events read for this answer. */
+  readonly eventsFolded: number
+  /** The states end before this; null when they reach the point that was asked for. */
+  readonly damage: JournalDamaged | null
+}
+
+/** Where a point is, and the damage that was met while looking for it. */
+export interface Place {
+  readonly sequence: number
+  readonly damage: JournalDamaged | null
+}
+
+/**
+ * The states of several projections at a point, in one pass.
+ *
+ * Snapshots are written on the way. When they cannot be (a store opened for reading, a full disk) the answer is the same.
+ */
+export const stateAt = Effect.fnUntraced(function* <const P extends Projections>(
+  projections: P,
+  stream: SessionId,
+  point: HistoryPoint = HEAD
+) {
+  const journal = yield* Journal
+  const place = yield* sequenceAt(stream, point)
+  const slots: Array<Slot> = []
+  for (const [key, projection] of Object.entries(projections)) {
+    slots.push(yield* loadSlot(key, projection, stream, place.sequence))
+  }
+  const after = Math.min(place.sequence, ...slots.map((slot) => slot.sequence))
+  let sequence = place.sequence
+  let damage = place.damage
+  let eventsFolded = 0
+  if (after < place.sequence) {
+    sequence = after
+    yield* journal.read(stream, { after, until: place.sequence }).pipe(
+      Stream.runForEachArray((entries) => {
+        for (const slot of slots) foldPage(slot, entries)
+        eventsFolded += entries.length
+        sequence = entries[entries.length - 1]!.sequence
+        const rows = slots.filter(isDue).map((slot) => snapshotRow(slot, stream))
+        return rows.length === 0 ? Effect.void : Effect.ignore(journal.putRows(rows))
+      }),
+      Effect.catchTag("JournalDamaged", (found) =>
+        Effect.sync(() => {
+          damage = found
+          // Never further than the damage, not even where a snapshot lies behind it: all states are of one place.
+          return found
+        })
+      )
+    )
+  }
+  if (sequence < place.sequence && slots.some((slot) => slot.sequence > sequence)) {
+    // A projection's snapshot lay behind the damage: it is folded again up to the place the others reached.
+    for (const slot of slots) if (slot.sequence > sequence) yield* refold(slot, stream, sequence)
+  }
+  const states = Object.fromEntries(slots.map((slot) => [slot.key, slot.state])) as StateAt<P>["states"]
+  return { states, sequence, eventsFolded, damage } satisfies StateAt<P>
+})
+
+/**
+ * The sequence of a point, without reading the history (a binary search for times, one event a step).
+ *
+ * **Times.** A time is a label and may go backwards (a clock that is set); order is the sequence. The answer for a time
+ * T is a sequence s with: time(s) <= T, or s is 0; and s is the head, or time(s + 1) > T. While times do not go
+ * backwards there is exactly one, "the last event at or before T". Where a clock was set back there may be several, and
+ * the answer is the head if its time is at or before T, else the one that bisecting 0…head finds. The same stream with
+ * the same head always gives the same answer. A damaged event counts as later than every time.
+ */
+export const sequenceAt: (stream: SessionId, point: HistoryPoint) => Effect.Effect<Place, StorageUnavailable, Journal> =
+  Effect.fnUntraced(function* (stream, point) {
+    const journal = yield* Journal
+    const head = yield* journal.head(stream)
+    if (point._tag === "Head") return { sequence: head, damage: null }
+    if (point._tag === "Sequence") return { sequence: Math.max(0, Math.min(point.sequence, head)), damage: null }
+    let damage: JournalDamaged | null = null
+    const isAtOrBefore = (sequence: number) =>
+      journal.read(stream, { after: sequence - 1, until: sequence }).pipe(
+        Stream.runHead,
+        Effect.map((entry) => Option.isSome(entry) && entry.value.timeMicros <= point.timeMicros),
+        Effect.catchTag("JournalDamaged", (found) =>
+          Effect.sync(() => {
+            if (damage === null || found.from < damage.from) damage = found
+            return false
+          })
+        )
+      )
+    if (head > 0 && (yield* isAtOrBefore(head))) return { sequence: head, damage: null }
+    let low = 0
+    let high = head
+    while (high - low > 1) {
+      const middle = low + Math.floor((high - low) / 2)
+      if (yield* isAtOrBefore(middle)) low = middle
+      else high = middle
+    }
+    // Damage matters only where it decided the answer: the next event is one that cannot be read.
+    const found = damage as JournalDamaged | null
+    return { sequence: low, damage: found !== null && found.from <= low + 1 ? found : null }
+  })
+
+/** A session's summary, from its index row where that is current, else from the journal; the row is then renewed. */
+export const summaryOf = Effect.fnUntraced(function* (stream: SessionId) {
+  const journal = yield* Journal
+  const kept = readIndexRow(yield* journal.row(INDEX_SPACE, indexKey(stream)))
+  // A closed session's row is final: whoever opens it again writes a new row in the same batch.
+  if (kept !== undefined && (kept.closed || kept.sequence === (yield* journal.head(stream)))) {
+    return { summary: kept, damage: null } as { summary: SessionSummary; damage: JournalDamaged | null }
+  }
+  const { states, damage } = yield* stateAt(SUMMARY_PROJECTIONS, stream)
+  const summary = summarize(states.state, states.directory.cwd, states.title.title)
+  // Of a damaged stream no row is kept: it would look like the whole truth.
+  if (damage === null && summary.sequence > 0) yield* Effect.ignore(journal.putRows([indexRow(summary)]))
+  return { summary, damage } as { summary: SessionSummary; damage: JournalDamaged | null }
+})
+
+/** What a summary is made of; the engine folds the same for its live sessions. */
+export const SUMMARY_PROJECTIONS = { state: SessionState, directory: WorkingDirectory, title: Title } as const
+
+/** Key of the snapshot of a projection after a sequence. */
+export const snapshotKey = (name: string, stream: SessionId, sequence: number): Uint8Array => {
+  const prefix = Buffer.from(`${name}|${stream}|`, "latin1")
+  const key = Buffer.alloc(prefix.length + 8)
+  prefix.copy(key)
+  key.writeBigUInt64BE(BigInt(sequence), prefix.length)
+  return key
+}
+
+/** The sequence at the end of a snapshot's key. */
+export const snapshotSequence = (key: Uint8Array): number =>
+  Number(Buffer.from(key.buffer, key.byteOffset, key.byteLength).readBigUInt64BE(key.byteLength - 8))
+
+/** A snapshot as a row: u32 big-endian version of the projection, then what its `encode` gave. */
+export const snapshotRowOf = (
+  name: string,
+  version: number,
+  stream: SessionId,
+  sequence: number,
+  state: Uint8Array
+): Row => {
+  const value = Buffer.alloc(4 + state.byteLength)
+  value.writeUInt32BE(version)
+  value.set(state, 4)
+  return { space: SNAPSHOT_SPACE, key: snapshotKey(name, stream, sequence), value }
+}
+
+/** The state in a snapshot's row, or undefined when it is of another version. */
+export const snapshotState = (row: Row, version: number): Uint8Array | undefined => {
+  const value = Buffer.from(row.value.buffer, row.value.byteOffset, row.value.byteLength)
+  return value.length >= 4 && value.readUInt32BE() === version ? value.subarray(4) : undefined
+}
+
+/** The latest snapshots of a name up to a sequence, newest first. */
+export const snapshotsBefore = (name: string, stream: SessionId, sequence: number) =>
+  Effect.gen(function* () {
+    const journal = yield* Journal
+    return yield* journal
+      .rows(SNAPSHOT_SPACE, {
+        from: snapshotKey(name, stream, 0),
+        to: snapshotKey(name, stream, sequence),
+        reverse: true,
+        limit: SNAPSHOT_TRIES
+      })
+      .pipe(Stream.runCollect)
+  })
+
+/** One projection in a pass. */
+interface Slot {
+  readonly key: string
+  readonly projection: Projection<unknown>
+  state: unknown
+  sequence: number
+  /** Since the last snapshot. */
+  events: number
+  bytes: number
+  snapshotBytes: number
+}
+
+const loadSlot = Effect.fnUntraced(function* (
+  key: string,
+  projection: Projection<unknown>,
+  stream: SessionId,
+  until: number
+) {
+  const slot: Slot = {
+    key,
+    projection,
+    state: projection.initial(stream),
+    sequence: 0,
+    events: 0,
+    bytes: 0,
+    snapshotBytes: 0
+  }
+  for (const row of yield* snapshotsBefore(projection.name, stream, until)) {
+    const bytes = snapshotState(row, projection.version)
+    if (bytes === undefined) continue
+    try {
+      slot.state = projection.decode(bytes)
+      slot.sequence = snapshotSequence(row.key)
+      slot.snapshotBytes = bytes.byteLength
+      break
+    } catch {
+      // Not what `encode` wrote: an older one, or the history itself, serves.
+    }
+  }
+  return slot
+})
+
+const refold = Effect.fnUntraced(function* (slot: Slot, stream: SessionId, until: number) {
+  const journal = yield* Journal
+  const fresh = yield* loadSlot(slot.key, slot.projection, stream, until)
+  yield* journal.read(stream, { after: fresh.sequence, until }).pipe(
+    Stream.runForEachArray((entries) => Effect.sync(() => foldPage(fresh, entries))),
+    // Up to here it was read a moment ago; if it is damaged since, the state ends there.
+    Effect.catchTag("JournalDamaged", () => Effect.void)
+  )
+  slot.state = fresh.state
+  slot.sequence = fresh.sequence
+})
+
+const foldPage = (slot: Slot, entries: ReadonlyArray<JournalEntry>): void => {
+  const { projection } = slot
+  let { state } = slot
+  for (const entry of entries) {
+    if (entry.sequence <= slot.sequence) continue
+    state = projection.fold(state, entry)
+    slot.events++
+    slot.bytes += EVENT_BYTES + ("data" in entry.event ? entry.event.data.length : 0)
+  }
+  slot.state = state
+  slot.sequence = Math.max(slot.sequence, entries[entries.length - 1]!.sequence)
+}
+
+const isDue = (slot: Slot): boolean =>
+  (slot.events >= SNAPSHOT_EVENTS || slot.bytes >= SNAPSHOT_BYTES) && slot.bytes >= slot.snapshotBytes * SNAPSHOT_SHARE
+
+const snapshotRow = (slot: Slot, stream: SessionId): Row => {
+  const state = slot.projection.encode(slot.state)
+  slot.events = 0
+  slot.bytes = 0
+  slot.snapshotBytes = state.byteLength
+  return snapshotRowOf(slot.projection.name, slot.projection.version, stream, slot.sequence, state)
+}

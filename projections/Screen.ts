@@ -1,0 +1,186 @@
+/**
+ * What a session's terminal shows: the guarded emulator. ScreenWorker.ts runs it in a thread of its own (hostile output
+ * can keep any emulator busy), tests use it directly. It only draws: nothing that the output asks for is answered,
+ * no clipboard is touched, no byte leaves it. It is a synchronous fold of bytes and sizes, so that replaying a history
+ * gives the same screen as living through it.
+ */
+import { deflateRawSync, inflateRawSync } from "node:zlib"
+import xterm from "@xterm/headless"
+import type { TerminalSize } from "../journal/Event.ts"
+import {
+  guard,
+  makeScreenGuard,
+  restoreScreenGuard,
+  type ScreenGuard,
+  type ScreenGuardState,
+  saveScreenGuard
+} from "./ScreenGuard.ts"
+import { decodeSnapshot, encodeSnapshot } from "./SnapshotCodec.ts"
+import { cleanTitle } from "./Title.ts"
+import { type CharsetTable, coreOf, makeCharsetTable, readXterm, writeXterm, type XtermHeader } from "./XtermState.ts"
+
+/** Raised when the guard, the emulator or the snapshot's form changes: older snapshots and quarantines are then ignored. */
+export const SCREEN_VERSION = 1
+
+/**
+ * Lines kept above the screen. A terminal that is made taller shows them again, so they are part of the state; more
+ * than this no resize of a usual window brings back, and each costs 12 bytes a cell.
+ */
+export const SCREEN_SCROLLBACK_LINES = 256
+/** The emulator cannot hold a screen of one column (a wide character would not fit). */
+const EMULATOR_COLS_MIN = 2
+/** Code units of one row in a view: combining marks can pile up on a cell without end. */
+const ROW_UNITS_PER_CELL_MAX = 16
+/** Bytes of a snapshot, unpacked: 1,000 x 1,256 cells of 12 bytes on both buffers, with room for its header. */
+const SNAPSHOT_BYTES_MAX = 64 * 1024 * 1024
+/** Bytes of a snapshot as it is stored. Above it replaying the output is cheaper than keeping its result. */
+const SNAPSHOT_PACKED_BYTES_MAX = 1024 * 1024
+
+/** What `SessionView.ScreenView` tells of a drawn screen. */
+export interface ScreenContent {
+  readonly size: TerminalSize
+  readonly cursor: { readonly x: number; readonly y: number }
+  readonly cursorVisible: boolean
+  readonly alternate: boolean
+  /** One string a row, trailing blanks removed, printable characters only. */
+  readonly lines: ReadonlyArray<string>
+  readonly title: string
+}
+
+let charsets: CharsetTable | undefined
+
+export class Screen {
+  #terminal: InstanceType<typeof xterm.Terminal>
+  #guard: ScreenGuard
+  #size: TerminalSize
+
+  constructor(size: TerminalSize) {
+    this.#size = size
+    this.#guard = makeScreenGuard(size)
+    this.#terminal = makeTerminal(size)
+  }
+
+  get size(): TerminalSize {
+    return this.#size
+  }
+
+  /** Cells that its lines can take, scrollback included: what its memory is counted by. */
+  get cells(): number {
+    return screenCells(this.#size)
+  }
+
+  feed(bytes: Uint8Array): void {
+    const safe = guard(this.#guard, bytes)
+    // The emulator's own `write` splits its work over timers; this is the function under it, and it is synchronous.
+    if (safe.length > 0) coreOf(this.#terminal)._inputHandler.parse(safe)
+  }
+
+  resize(size: TerminalSize): void {
+    this.#size = size
+    this.#guard.size = size
+    this.#terminal.resize(Math.max(size.cols, EMULATOR_COLS_MIN), size.rows)
+  }
+
+  view(): ScreenContent {
+    const buffer = this.#terminal.buffer.active
+    const { cols, rows } = this.#size
+    const lines: Array<string> = []
+    for (let row = 0; row < rows; row++) {
+      const text = buffer.getLine(buffer.baseY + row)?.translateToString(true, 0, cols) ?? ""
+      lines.push(
+        text
+          .slice(0, cols * ROW_UNITS_PER_CELL_MAX)
+          .replace(CONTROLS, "")
+          .trimEnd()
+      )
+    }
+    return {
+      size: this.#size,
+      // Behind the last column the cursor waits for the next character; shown, it stands on the last one.
+      cursor: { x: Math.min(buffer.cursorX, cols - 1), y: Math.min(buffer.cursorY, rows - 1) },
+      cursorVisible: !coreOf(this.#terminal).coreService.isCursorHidden,
+      alternate: buffer.type === "alternate",
+      lines,
+      title: cleanTitle(coreOf(this.#terminal)._inputHandler._windowTitle)
+    }
+  }
+
+  /**
+   * A snapshot, or undefined when there is none that is certain to go on like this screen: then replay. It is certain
+   * because it is tried: a fresh emulator restored from it must give the same snapshot, byte by byte.
+   */
+  serialize(): Uint8Array | undefined {
+    try {
+      const bytes = this.#encode()
+      const packed = deflateRawSync(bytes, { level: 1 })
+      if (bytes.length > SNAPSHOT_BYTES_MAX || packed.length > SNAPSHOT_PACKED_BYTES_MAX) return undefined
+      const restored = Screen.restore(packed)
+      const same = Buffer.compare(bytes, restored.#encode()) === 0
+      restored.dispose()
+      return same ? packed : undefined
+    } catch {
+      // A field that is not there (another emulator version), a state that has no name: no snapshot, never a wrong one.
+      return undefined
+    }
+  }
+
+  /** Throws on anything that `serialize` of this version did not write. */
+  static restore(snapshot: Uint8Array): Screen {
+    const bytes = inflateRawSync(snapshot, { maxOutputLength: SNAPSHOT_BYTES_MAX })
+    const { state, parts } = decodeSnapshot<SnapshotHeader>(bytes, 1)
+    const cells = parts[0]!
+    const { cols, rows } = state.size
+    if (!(cols >= 1 && rows >= 1) || screenCells(state.size) * 24 > SNAPSHOT_BYTES_MAX) {
+      throw new Error("snapshot: bad size")
+    }
+    const screen = new Screen(state.size)
+    screen.#guard = restoreScreenGuard(state.size, state.guard)
+    writeXterm(
+      screen.#terminal,
+      { header: state.xterm, cells: new Uint32Array(cells.buffer, cells.byteOffset, cells.byteLength / 4) },
+      charsetTable()
+    )
+    return screen
+  }
+
+  dispose(): void {
+    this.#terminal.dispose()
+  }
+
+  #encode(): Uint8Array {
+    const { header, cells } = readXterm(this.#terminal, charsetTable())
+    const state: SnapshotHeader = { size: this.#size, guard: saveScreenGuard(this.#guard), xterm: header }
+    return encodeSnapshot(state, [new Uint8Array(cells.buffer, cells.byteOffset, cells.byteLength)])
+  }
+}
+
+export const screenCells = (size: TerminalSize): number => size.cols * (size.rows + SCREEN_SCROLLBACK_LINES)
+
+interface SnapshotHeader {
+  readonly size: TerminalSize
+  readonly guard: ScreenGuardState
+  readonly xterm: XtermHeader
+}
+
+// Cells hold none of these: a second fence where a view leaves the process.
+const CONTROLS = /[\u0000-\u001f\u007f-\u009f]/g
+
+const makeTerminal = (size: TerminalSize) =>
+  new xterm.Terminal({
+    cols: Math.max(size.cols, EMULATOR_COLS_MIN),
+    rows: size.rows,
+    scrollback: SCREEN_SCROLLBACK_LINES,
+    allowProposedApi: true,
+    // Nothing it would answer leaves it, and nothing of a hostile output reaches a log.
+    disableStdin: true,
+    logLevel: "off"
+  })
+
+const charsetTable = (): CharsetTable => {
+  if (charsets === undefined) {
+    const scratch = makeTerminal({ cols: EMULATOR_COLS_MIN, rows: 1 })
+    charsets = makeCharsetTable(scratch)
+    scratch.dispose()
+  }
+  return charsets
+}

@@ -1,0 +1,122 @@
+/**
+ * The one-line summary of a session, kept as a row beside the events so that a list costs one row a session and not
+ * its history. The engine writes the row in the same batch as the events that change it, lists read it. It is derived:
+ * a row that is missing, damaged or of another version is rebuilt from the journal (ProjectionRunner.ts).
+ */
+import type { SessionId } from "../journal/Event.ts"
+import type { Row } from "../journal/Journal.ts"
+import type { SessionState } from "./SessionState.ts"
+import { assertShape } from "./SnapshotCodec.ts"
+
+/** Space of the rows; the key is the session's id in ASCII. */
+export const INDEX_SPACE = "index"
+/** First byte of a row's value. */
+export const INDEX_VERSION = 1
+
+/** The fields of a session's view, and whether anything can still be added to it. */
+export interface SessionSummary
+  extends Pick<
+    SessionState,
+    | "status"
+    | "exitCode"
+    | "signal"
+    | "terminalOpen"
+    | "kind"
+    | "name"
+    | "argv"
+    | "size"
+    | "term"
+    | "owner"
+    | "pid"
+    | "keeper"
+    | "createdAt"
+    | "startedAt"
+    | "endedAt"
+    | "lastEventAt"
+    | "outputBytes"
+    | "inputBytes"
+    | "sequence"
+    | "interruptions"
+    | "survivors"
+    | "closed"
+  > {
+  readonly id: string
+  readonly cwd: string
+  readonly title: string
+}
+
+export const summarize = (state: SessionState, cwd: string, title: string): SessionSummary => ({
+  id: state.id,
+  name: state.name,
+  kind: state.kind,
+  status: state.status,
+  exitCode: state.exitCode,
+  signal: state.signal,
+  terminalOpen: state.terminalOpen,
+  argv: state.argv,
+  cwd,
+  size: state.size,
+  title,
+  term: state.term,
+  owner: state.owner,
+  pid: state.pid,
+  keeper: state.keeper,
+  createdAt: state.createdAt,
+  startedAt: state.startedAt,
+  endedAt: state.endedAt,
+  lastEventAt: state.lastEventAt,
+  outputBytes: state.outputBytes,
+  inputBytes: state.inputBytes,
+  sequence: state.sequence,
+  interruptions: state.interruptions,
+  survivors: state.survivors,
+  closed: state.closed
+})
+
+export const indexKey = (stream: SessionId): Uint8Array => Buffer.from(stream, "latin1")
+
+export const indexRow = (summary: SessionSummary): Row => ({
+  space: INDEX_SPACE,
+  key: indexKey(summary.id as SessionId),
+  value: Buffer.concat([Buffer.from([INDEX_VERSION]), Buffer.from(JSON.stringify(summary))])
+})
+
+/** The summary, or undefined when the row is not one of this version: then rebuild it. */
+export const readIndexRow = (row: Row | undefined): SessionSummary | undefined => {
+  if (row === undefined || row.value[0] !== INDEX_VERSION) return undefined
+  try {
+    const summary = JSON.parse(Buffer.from(row.value.subarray(1)).toString()) as SessionSummary
+    assertShape(summary, EMPTY)
+    return summary.id === Buffer.from(row.key).toString("latin1") ? summary : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const EMPTY: SessionSummary = {
+  id: "",
+  name: null,
+  kind: "terminal",
+  status: "starting",
+  exitCode: null,
+  signal: null,
+  terminalOpen: false,
+  argv: [],
+  cwd: "",
+  size: { cols: 1, rows: 1 },
+  title: "",
+  term: "",
+  owner: "",
+  pid: null,
+  keeper: null,
+  createdAt: 0,
+  startedAt: null,
+  endedAt: null,
+  lastEventAt: 0,
+  outputBytes: 0,
+  inputBytes: 0,
+  sequence: 0,
+  interruptions: 0,
+  survivors: [],
+  closed: false
+}

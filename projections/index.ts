@@ -1,0 +1,63 @@
+/** The public face of the projections: what the events of a session mean, at any point of its history. */
+export {
+  Buffers,
+  type BuffersOptions,
+  type BuffersState,
+  makeBuffers,
+  type RawTail,
+  rawTail,
+  rawTailText,
+  type TextTail,
+  textTail
+} from "./Buffers.ts"
+export { makeOscScanner, OSC_PAYLOAD_BYTES_MAX, type OscScanner, scanOsc } from "./OscScanner.ts"
+export { feedPlainText, makePlainText, openLine, type PlainText } from "./PlainText.ts"
+export type { Projection } from "./Projection.ts"
+export {
+  HEAD,
+  type HistoryPoint,
+  type Place,
+  type Projections,
+  SNAPSHOT_SPACE,
+  type StateAt,
+  type StateOf,
+  SUMMARY_PROJECTIONS,
+  sequenceAt,
+  stateAt,
+  summaryOf
+} from "./ProjectionRunner.ts"
+export { Screen, type ScreenContent } from "./Screen.ts"
+export { guard, makeScreenGuard, type ScreenGuard } from "./ScreenGuard.ts"
+export {
+  QUARANTINE_SPACE,
+  type Quarantine,
+  quarantineOf,
+  type ScreenAt,
+  type ScreenAtOptions,
+  screenAt
+} from "./ScreenHistory.ts"
+export {
+  ScreenDefeated,
+  type ScreenError,
+  ScreenLost,
+  ScreenOptions,
+  ScreenService,
+  type ScreenServiceShape,
+  ScreenUnavailable
+} from "./ScreenService.ts"
+export {
+  INDEX_SPACE,
+  indexKey,
+  indexRow,
+  readIndexRow,
+  type SessionSummary,
+  summarize
+} from "./SessionIndex.ts"
+export { RECENT_COMMANDS_MAX, SessionState, type SessionStatus } from "./SessionState.ts"
+export { cleanTitle, TITLE_CHARACTERS_MAX, Title, type TitleState } from "./Title.ts"
+export { incompleteTail, orphanHead } from "./utf8.ts"
+export {
+  WorkingDirectory,
+  type WorkingDirectorySource,
+  type WorkingDirectoryState
+} from "./WorkingDirectory.ts"
