@@ -6,7 +6,7 @@
  * the engine's death (mode `process`) or the machine's (mode `power`).
  */
 import { Context, type Effect, type Stream } from "effect"
-import type { JournalEntry, NewEvent, SessionId } from "./Event.ts"
+import type { JournalEntry, NewEvent, OutputChannel, SessionId } from "./Event.ts"
 import type { EventRefused, JournalDamaged, SequenceConflict, StorageUnavailable } from "./JournalError.ts"
 
 /** Survives kill -9 of the engine (`process`), or loss of power too: every batch is fsynced (`power`). Never mixed in one store. */
@@ -73,19 +73,27 @@ export interface VerifyReport {
 }
 
 /**
- * The plain-callback door for the hot path (output of a live terminal): no Effect, no promise for each chunk. The entry
- * is encoded at once (the bytes may be used again afterwards); `done` is called after the batch is durable, or with the error.
+ * The plain door for the hot path (output of a live terminal): no Effect, no promise for each chunk. What is handed in
+ * stands in the stream in the order of the calls, across both methods, once the stream's head is known (after `append`,
+ * `head` or a read of it): nothing is awaited before the event has its place.
  */
 export interface HotJournal {
+  /**
+   * The chunks, one after the other, become one event (together at most CHUNK_BYTES_MAX of Record.ts). They are encoded
+   * at once and may be used again. `done` is called when the event is durable, or with the error. Answers the sequence,
+   * 0 when it was refused at once.
+   */
   appendOutput(
     stream: SessionId,
-    channel: number,
+    channel: OutputChannel,
     exec: number,
     offset: number,
-    bytes: Uint8Array,
+    chunks: ReadonlyArray<Uint8Array>,
     timeMicros: number,
     done: (error: StorageUnavailable | undefined) => void
   ): number
+  /** As `append`; rejects with the same errors. */
+  append(stream: SessionId, events: ReadonlyArray<NewEvent>, options?: AppendOptions): Promise<Appended>
 }
 
 export interface JournalShape {

@@ -3,7 +3,7 @@
  * the storage fails. Plain callbacks and promises, so that a chunk of output costs no Effect; `makeJournal` puts the
  * Effect face on it. Both journals (memory, LevelDB) are this class, and one contract suite runs against both.
  */
-import type { JournalEntry, NewEvent, SessionId } from "./Event.ts"
+import type { JournalEntry, NewEvent, OutputChannel, SessionId } from "./Event.ts"
 import { STORE_STREAM } from "./Event.ts"
 import {
   type Appended,
@@ -164,10 +164,10 @@ export class JournalCore {
 
   appendOutput(
     stream: SessionId,
-    channel: number,
+    channel: OutputChannel,
     exec: number,
     offset: number,
-    bytes: Uint8Array,
+    chunks: ReadonlyArray<Uint8Array>,
     timeMicros: number,
     done: (error: StorageUnavailable | undefined) => void
   ): number {
@@ -179,7 +179,7 @@ export class JournalCore {
     }
     const sequence = head.assigned + 1
     const key = Keys.eventKey(head.bytes, sequence)
-    const value = Record.encodeOutput(key, channel, exec, offset, bytes, timeMicros)
+    const value = Record.encodeOutput(key, channel, exec, offset, chunks, timeMicros)
     const followed = this.#followers.get(stream)
     const entries = followed === undefined ? NO_ENTRIES : [Record.decodeRecord(sequence, value)]
     const isWaiting = this.#enqueue({

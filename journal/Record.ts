@@ -71,14 +71,13 @@ interface RareCodec {
 const rareByKind = new Map<number, RareCodec>()
 const isValidByTag = new Map<string, (event: unknown) => boolean>()
 for (const [tag, kind] of Object.entries(rareKinds) as ReadonlyArray<[RareTag, number]>) {
-  const schema: Schema.Codec<Event.SessionEvent, unknown> = Event[tag]
+  const schema: Schema.Codec<Event.SessionEvent, unknown> = Event.SessionEvent.cases[tag]
   const codec = { tag, isValid: Schema.is(schema), decode: Schema.decodeUnknownSync(schema) }
   rareByKind.set(kind, codec)
   isValidByTag.set(tag, codec.isValid)
 }
 
 const channels: ReadonlyArray<Event.OutputChannel> = ["tty", "stdout", "stderr"]
-export const channelNumber = (channel: Event.OutputChannel): number => channels.indexOf(channel)
 
 const printableAscii = /^[\x20-\x7e]*$/
 const checkLabel = (what: string, label: string): void => {
@@ -116,25 +115,29 @@ const seal = (key: Uint8Array, value: Buffer): Buffer => {
 /** The hot path: output of a program. One allocation, one copy, no checks but the length (its caller cuts). */
 export const encodeOutput = (
   key: Uint8Array,
-  channel: number,
+  channel: Event.OutputChannel,
   exec: number,
   offset: number,
-  bytes: Uint8Array,
+  chunks: ReadonlyArray<Uint8Array>,
   timeMicros: number
 ): Buffer => {
-  const { value, at } = writeEnvelope(
-    OUTPUT_HEADER_BYTES + bytes.byteLength,
-    KIND_OUTPUT,
-    timeMicros,
-    Event.ACTOR_PROGRAM,
-    ""
-  )
-  value[at] = channel
+  let bytes = 0
+  for (const chunk of chunks) bytes += chunk.byteLength
+  const { value, at } = writeEnvelope(OUTPUT_HEADER_BYTES + bytes, KIND_OUTPUT, timeMicros, Event.ACTOR_PROGRAM, "")
+  writeOutputHeader(value, at, channel, exec, offset)
+  let to = at + OUTPUT_HEADER_BYTES
+  for (const chunk of chunks) {
+    value.set(chunk, to)
+    to += chunk.byteLength
+  }
+  return seal(key, value)
+}
+
+const writeOutputHeader = (value: Buffer, at: number, channel: Event.OutputChannel, exec: number, offset: number) => {
+  value[at] = channels.indexOf(channel)
   value.writeUInt32BE(exec, at + 1)
   value.writeUInt32BE(Math.floor(offset / 0x1_0000_0000), at + 5)
   value.writeUInt32BE(offset >>> 0, at + 9)
-  value.set(bytes, at + OUTPUT_HEADER_BYTES)
-  return seal(key, value)
 }
 
 /** Throws EventRefused for anything that could not be read back as it is. */
@@ -156,9 +159,7 @@ export const encodeRecord = (key: Uint8Array, entry: Event.NewEvent): Buffer => 
         actor,
         command
       )
-      value[at] = channelNumber(event.channel)
-      value.writeUInt32BE(event.exec, at + 1)
-      value.writeBigUInt64BE(BigInt(event.offset), at + 5)
+      writeOutputHeader(value, at, event.channel, event.exec, event.offset)
       value.set(event.data, at + OUTPUT_HEADER_BYTES)
       return seal(key, value)
     }
@@ -206,9 +207,11 @@ export const decodeRecord = (sequence: number, stored: Uint8Array): Event.Journa
   const timeMicros = value.readUInt32BE(6) * 0x1_0000_0000 + value.readUInt32BE(10)
   let at = ENVELOPE_BYTES
   const actorLength = value[at++]!
-  const actor = value.toString("latin1", at, (at += actorLength))
+  const actor = value.toString("latin1", at, at + actorLength)
+  at += actorLength
   const commandLength = value[at++]!
-  const commandId = commandLength === 0 ? undefined : value.toString("latin1", at, (at += commandLength))
+  const commandId = commandLength === 0 ? undefined : value.toString("latin1", at, at + commandLength)
+  at += commandLength
   const event =
     value[4] === FORMAT_VERSION ? decodePayload(kind, value.subarray(at)) : unknown(kind, value.subarray(at))
   return { sequence, timeMicros, actor, commandId, event }

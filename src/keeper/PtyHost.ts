@@ -20,10 +20,14 @@ export const OUTPUT_HELD_BYTES_HIGH = 1024 * 1024
 export const OUTPUT_HELD_BYTES_LOW = 256 * 1024
 /** Input that waits because the program does not read: more is refused with `full`, never cut. */
 export const INPUT_QUEUED_BYTES_MAX = 8 * 1024 * 1024
+/** One write: more is refused with `full`, so that it fits a frame. A journal record holds far less. */
+export const INPUT_WRITE_BYTES_MAX = 1024 * 1024
 /** One delivery: the largest output chunk, so that a journal record (64 KiB with its header) holds one. */
 export const OUTPUT_CHUNK_BYTES_MAX = 63 * 1024
 /** The kernel cuts a longer line in line mode to this many bytes, without a word. */
 export const CANONICAL_LINE_BYTES_MAX = 4095
+/** `close` with no grace of its own; also the most that it takes. */
+export const CLOSE_GRACE_MILLIS_MAX = 5000
 
 export interface SpawnRequest {
   readonly session: SessionId
@@ -109,6 +113,8 @@ export interface TerminalMode {
   readonly secret: boolean
   /** The terminal's foreground process group; 0 when there is none. */
   readonly foregroundGroup: number
+  /** Input accepted and not yet taken by the terminal: with it, a write that would not fit is refused before it is journaled. */
+  readonly queuedBytes: number
 }
 
 export interface SurvivingProcess {

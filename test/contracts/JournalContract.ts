@@ -346,7 +346,7 @@ export const journalContract = (name: string, layer: () => Layer.Layer<Journal, 
         const last = yield* Effect.callback<number>((resume) => {
           for (let i = 0; i < 100; i++) {
             scratch[0] = i // the bytes may be used again at once
-            const sequence = journal.hot.appendOutput(stream, 0, 0, i, scratch, 1, (error) => {
+            const sequence = journal.hot.appendOutput(stream, "tty", 0, i, [scratch], 1, (error) => {
               assert.isUndefined(error)
               written.push(sequence)
               if (written.length === 100) resume(Effect.succeed(sequence))

@@ -1,0 +1,361 @@
+/**
+ * The engine: every session that has not been closed, the hosts that hold them, and the way back after a crash. Promises
+ * inside; `SessionEngine.ts` puts the Effect face on it. It journals through `LiveSession`, reads through `History`'s
+ * parts, and knows no socket and no client.
+ */
+import { constants } from "node:os"
+import { Effect, Stream } from "effect"
+import { monotonicFactory } from "ulid"
+import {
+  ACTOR_ENGINE,
+  type JournalEntry,
+  type NewEvent,
+  SESSION_ID_PATTERN,
+  type SessionEvent,
+  type SessionId,
+  type SignalTarget,
+  STORE_STREAM,
+  type TerminalSize
+} from "../../journal/Event.ts"
+import type { JournalShape, Row } from "../../journal/Journal.ts"
+import type { JournalDamaged, StorageUnavailable } from "../../journal/JournalError.ts"
+import type { SessionState } from "../../projections/SessionState.ts"
+import { HostUnavailable, type PtyHost } from "../keeper/PtyHost.ts"
+import { checkCreate, checkOptions, checkSignal, checkSize, ownerName, spawnFailed } from "./CreateRequest.ts"
+import { type HostEvents, type Hosts, inProcessHosts, keeperHosts } from "./Hosts.ts"
+import { LiveSession, type LiveSessionPort, type UnappliedInput } from "./LiveSession.ts"
+import { InvalidRequest, SessionEnded, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
+import type { CloseReport, CommandOptions, CreateSession, KeeperView, WriteAck } from "./Sessions.ts"
+import type { SessionView } from "./SessionView.ts"
+import type { StorePaths } from "./StorePaths.ts"
+
+/** Rows of the sessions that are not closed: what a starting engine looks at, however long the history is. */
+const LIVE_SPACE = "live"
+/** Sessions taken back at a time: each reads a little of the journal and asks its keeper. */
+const ADOPT_CONCURRENCY = 16
+
+export interface EngineCoreOptions {
+  readonly journal: JournalShape
+  readonly paths: StorePaths
+  readonly version: string
+  readonly nowMicros: () => number
+  /** The keeper's program; undefined holds the terminals in this process. */
+  readonly keeperEntry: string | undefined
+  readonly sessionsPerKeeper?: number | undefined
+  readonly run: <A, E>(effect: Effect.Effect<A, E>) => Promise<A>
+  readonly get: (session: SessionId) => Promise<SessionView>
+  /** State and directory at the head of the stream; of a damaged stream, at the end of what is intact. */
+  readonly load: (session: SessionId) => Promise<{ readonly state: SessionState; readonly cwd: string }>
+  readonly creationRows: (session: SessionId, created: JournalEntry) => ReadonlyArray<Row>
+  readonly saveState: (state: SessionState) => Promise<void>
+  /** The session's last word: its row in the list is final. */
+  readonly saveEnd: (session: SessionId) => Promise<void>
+}
+
+export class EngineCore {
+  readonly startedAt: number
+  readonly #options: EngineCoreOptions
+  readonly #live = new Map<SessionId, LiveSession>()
+  readonly #creating = new Map<SessionId, Promise<SessionView>>()
+  readonly #nextId = monotonicFactory()
+  readonly #port: LiveSessionPort
+  #hosts!: Hosts
+  #stopSuspensions: () => void = () => undefined
+  /** Rows on their way to the journal: the engine closes after them. */
+  readonly #saving = new Set<Promise<void>>()
+
+  private constructor(options: EngineCoreOptions) {
+    this.#options = options
+    this.startedAt = options.nowMicros()
+    this.#port = {
+      journal: options.journal.hot,
+      nowMicros: options.nowMicros,
+      load: options.load,
+      inputsAfter: (session, sequence) => this.#inputsAfter(session, sequence),
+      creationRows: (session, created) => [
+        { space: LIVE_SPACE, key: Buffer.from(session, "latin1"), value: NO_BYTES },
+        ...options.creationRows(session, created)
+      ],
+      saveState: (state) => this.#save(options.saveState(state)),
+      ended: (session) => this.#ended(session)
+    }
+  }
+
+  /** Folds what is there, finds the keepers and takes their sessions back. When it resolves, sessions can be used. */
+  static async open(options: EngineCoreOptions): Promise<EngineCore> {
+    const engine = new EngineCore(options)
+    const { journal, keeperEntry, run } = options
+    const { last: generation } = await run(
+      journal.append(STORE_STREAM, [
+        engine.#storeEvent({ _tag: "EngineStarted", pid: process.pid, version: options.version, node: process.version })
+      ])
+    )
+    const events = engine.#hostEvents()
+    engine.#hosts =
+      keeperEntry === undefined
+        ? inProcessHosts(events)
+        : keeperHosts({
+            folder: options.paths.keepers,
+            entry: keeperEntry,
+            generation,
+            sessionsPerKeeper: options.sessionsPerKeeper,
+            events
+          })
+    await engine.#recover()
+    engine.#stopSuspensions = journal.onSuspended(() => engine.#suspensionChanged())
+    return engine
+  }
+
+  // --- recovery ------------------------------------------------------------------------------------------------------
+
+  async #recover(): Promise<void> {
+    const { journal, run } = this.#options
+    const hostOf = new Map<SessionId, PtyHost>()
+    for (const host of await this.#hosts.recover()) {
+      for (const { session } of await host.list()) hostOf.set(session, host)
+    }
+    const rows = await run(Stream.runCollect(journal.rows(LIVE_SPACE)))
+    const ids = new Set<SessionId>(hostOf.keys())
+    for (const row of rows) ids.add(Buffer.from(row.key).toString("latin1") as SessionId)
+    await inParallel([...ids], ADOPT_CONCURRENCY, async (id) => {
+      // A keeper may hold a session of which the journal was taken away: it goes on, and is listed with its keeper only.
+      if ((await run(journal.head(id))) === 0) return
+      await this.#takeBack(id, hostOf.get(id), "the engine was started again")
+    })
+  }
+
+  async #takeBack(id: SessionId, host: PtyHost | undefined, reason: string): Promise<void> {
+    const session = this.#live.get(id) ?? new LiveSession(id, this.#port)
+    this.#live.set(id, session)
+    try {
+      if (host === undefined)
+        return await session.abandon("its keeper is gone, and the process with it or out of reach")
+      this.#hosts.keep(id, host)
+      await session.adopt(host, reason)
+    } catch (error) {
+      // Storage or keeper went away meanwhile; each says so when it is back or gone, and the session is taken up again.
+      if (!(error instanceof SessionUnavailable) && !(error instanceof HostUnavailable) && !isStorage(error))
+        throw error
+    }
+  }
+
+  #suspensionChanged(): void {
+    const isSuspended = this.#options.journal.suspended() !== undefined
+    for (const session of this.#live.values()) {
+      if (isSuspended) session.pause()
+      else this.#inBackground(this.#takeBack(session.id, session.host, "the journal could not be written for a while"))
+    }
+  }
+
+  #hostEvents(): HostEvents {
+    return {
+      deliver: () => ({
+        output: (session, offset, bytes) => this.#live.get(session)?.output(offset, bytes),
+        leaderExited: (session, exit) => this.#live.get(session)?.leaderExited(exit),
+        terminalClosed: (session, outputBytes) => this.#live.get(session)?.terminalClosed(outputBytes)
+      }),
+      returned: (host) => {
+        for (const session of this.#sessionsOf(host.id)) {
+          this.#inBackground(this.#takeBack(session.id, host, "the connection to its keeper was lost"))
+        }
+      },
+      gone: (id, reason) => {
+        for (const session of this.#sessionsOf(id)) {
+          session.host = undefined
+          this.#inBackground(session.lose(`its keeper is gone: ${reason}`))
+        }
+      }
+    }
+  }
+
+  #sessionsOf(host: string): ReadonlyArray<LiveSession> {
+    return [...this.#live.values()].filter((session) => session.host?.id === host)
+  }
+
+  /** Inputs the journal has and the terminal may not have, without those that were said to be missing. */
+  async #inputsAfter(session: SessionId, sequence: number): Promise<ReadonlyArray<UnappliedInput>> {
+    const { journal, run } = this.#options
+    const inputs: Array<UnappliedInput> = []
+    const keepInputs = (page: ReadonlyArray<JournalEntry>) => {
+      for (const { commandId, event, sequence } of page) {
+        if (event._tag === "InputWritten") inputs.push({ sequence, kind: "written", data: event.data, commandId })
+        else if (event._tag === "InputHidden") inputs.push({ sequence, kind: "hidden", data: NO_BYTES, commandId })
+        else if (event._tag === "InputClosed") inputs.push({ sequence, kind: "closed", data: NO_BYTES, commandId })
+        else if (event._tag === "GapDetected" && event.what === "input") {
+          for (let index = inputs.length - 1; index >= 0; index--) {
+            const at = inputs[index]!.sequence
+            if (at >= event.from && at <= (event.to ?? at)) inputs.splice(index, 1)
+          }
+        }
+      }
+    }
+    await run(
+      Stream.runForEachArray(journal.read(session, { after: sequence }), (page) => Effect.sync(() => keepInputs(page)))
+    )
+    return inputs
+  }
+
+  // --- commands ------------------------------------------------------------------------------------------------------
+
+  create(request: CreateSession): Promise<SessionView> {
+    const id = request.id ?? (this.#nextId() as SessionId)
+    const running = this.#creating.get(id)
+    if (running !== undefined) return running
+    const created = this.#create(id, request).finally(() => this.#creating.delete(id))
+    this.#creating.set(id, created)
+    return created
+  }
+
+  async #create(id: SessionId, request: CreateSession): Promise<SessionView> {
+    const spawn = checkCreate(id, request)
+    checkOptions(request)
+    const { get, journal, run } = this.#options
+    if (this.#live.has(id) || (await run(journal.head(id))) > 0) return get(id)
+    const host = await this.#hosts.acquire(id)
+    const session = new LiveSession(id, this.#port)
+    this.#live.set(id, session)
+    const created: SessionEvent & { readonly _tag: "SessionCreated" } = {
+      _tag: "SessionCreated",
+      argv: spawn.argv,
+      cwd: spawn.cwd,
+      envNames: Object.keys(spawn.env),
+      size: spawn.size,
+      term: spawn.term,
+      owner: ownerName(),
+      ...(request.name !== undefined && { name: request.name }),
+      kind: "terminal"
+    }
+    try {
+      await session.start(created, request.actor ?? ACTOR_ENGINE, host, () => host.spawn(spawn))
+    } catch (error) {
+      if (session.state.sequence === 0) this.#forget(session)
+      if (error instanceof HostUnavailable) throw new SessionUnavailable({ session: id, reason: error.message })
+      throw spawnFailed(error)
+    }
+    return get(id)
+  }
+
+  async write(id: SessionId, data: Uint8Array, options: CommandOptions = {}): Promise<WriteAck> {
+    checkOptions(options)
+    return (await this.#liveSession(id)).write(data, options)
+  }
+
+  async closeInput(id: SessionId, options: CommandOptions = {}): Promise<void> {
+    checkOptions(options)
+    await (await this.#liveSession(id)).closeInput(options)
+  }
+
+  async resize(
+    id: SessionId,
+    size: { readonly cols: number; readonly rows: number },
+    options: CommandOptions = {}
+  ): Promise<TerminalSize> {
+    checkOptions(options)
+    const checked = checkSize(size)
+    return (await this.#liveSession(id)).resize(checked, options)
+  }
+
+  async signal(id: SessionId, signal: string, target: SignalTarget, options: CommandOptions = {}): Promise<void> {
+    checkOptions(options)
+    const checked = checkSignal(signal, constants.signals)
+    await (await this.#liveSession(id)).signal(checked, target, options)
+  }
+
+  async close(
+    id: SessionId,
+    options: CommandOptions & { readonly graceMillis?: number | undefined } = {}
+  ): Promise<CloseReport> {
+    checkOptions(options)
+    const grace = options.graceMillis
+    if (grace !== undefined && !(grace >= 0))
+      throw new InvalidRequest({ field: "graceMillis", reason: "must be 0 or more" })
+    const live = this.#live.get(id)
+    if (live !== undefined && !live.isEnded) return live.close(options)
+    const { survivors } = await this.#viewOf(id)
+    return { survivors }
+  }
+
+  keepers(): ReadonlyArray<KeeperView> {
+    return this.#hosts.list().map(({ host, sessions }) => ({ id: host.id, pid: host.pid, sessions }))
+  }
+
+  get liveCount(): number {
+    return this.#live.size
+  }
+
+  async #liveSession(id: SessionId): Promise<LiveSession> {
+    const live = this.#live.get(id)
+    if (live !== undefined && !live.isEnded) return live
+    throw new SessionEnded({ session: id, status: (await this.#viewOf(id)).status })
+  }
+
+  async #viewOf(id: SessionId): Promise<SessionView> {
+    const { get, journal, run } = this.#options
+    if (!SESSION_ID_PATTERN.test(id) || (await run(journal.head(id))) === 0) {
+      throw new SessionNotFound({ session: String(id).slice(0, 128), candidates: [] })
+    }
+    return get(id)
+  }
+
+  // --- the end -------------------------------------------------------------------------------------------------------
+
+  #ended(session: LiveSession): void {
+    this.#forget(session)
+    const { journal, run, saveEnd } = this.#options
+    const key = Buffer.from(session.id, "latin1")
+    this.#save(saveEnd(session.id).then(() => run(journal.deleteRows(LIVE_SPACE, key, key))))
+  }
+
+  #forget(session: LiveSession): void {
+    this.#live.delete(session.id)
+    this.#hosts.release(session.id)
+  }
+
+  /** Derived rows may fail and be late; a restart makes them again. */
+  #save(saving: Promise<void>): void {
+    const settled = saving.catch(() => undefined).finally(() => this.#saving.delete(settled))
+    this.#saving.add(settled)
+  }
+
+  #inBackground(work: Promise<void>): void {
+    // What can fail here (storage, keeper) is told to the engine by them, and taken up again then.
+    this.#save(work)
+  }
+
+  /** Sessions in keepers go on; sessions in this process are ended with their last word journaled. */
+  async stop(reason: string): Promise<void> {
+    this.#stopSuspensions()
+    if (this.#options.keeperEntry === undefined) {
+      await Promise.allSettled([...this.#live.values()].map((session) => session.close({ actor: ACTOR_ENGINE })))
+    }
+    for (const session of this.#live.values()) session.pause()
+    await this.#hosts.dispose()
+    await Promise.allSettled([...this.#live.values()].map((session) => session.whenIdle()))
+    while (this.#saving.size > 0) await Promise.all(this.#saving)
+    const { journal, run } = this.#options
+    await run(journal.append(STORE_STREAM, [this.#storeEvent({ _tag: "EngineStopped", reason })])).catch(
+      () => undefined
+    )
+  }
+
+  #storeEvent(event: SessionEvent): NewEvent {
+    return { event, actor: ACTOR_ENGINE, timeMicros: this.#options.nowMicros() }
+  }
+}
+
+const NO_BYTES = new Uint8Array(0)
+
+const isStorage = (error: unknown): error is StorageUnavailable | JournalDamaged =>
+  error instanceof Error && (error.name === "StorageUnavailable" || error.name === "JournalDamaged")
+
+const inParallel = async <A>(
+  items: ReadonlyArray<A>,
+  limit: number,
+  work: (item: A) => Promise<void>
+): Promise<void> => {
+  let next = 0
+  const worker = async () => {
+    while (next < items.length) await work(items[next++]!)
+  }
+  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker))
+}

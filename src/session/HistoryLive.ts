@@ -1,0 +1,172 @@
+/** `History` over a journal: lists, views, states and follows, with the journal's errors told in the session's terms. */
+import { Effect, Layer, Stream } from "effect"
+import { type JournalEntry, SESSION_ID_PATTERN, type SessionId } from "../../journal/Event.ts"
+import { Journal } from "../../journal/Journal.ts"
+import type { JournalDamaged, StorageUnavailable } from "../../journal/JournalError.ts"
+import { SUMMARY_PROJECTIONS, sequenceAt, stateAt, summaryOf } from "../../projections/ProjectionRunner.ts"
+import { screenAt } from "../../projections/ScreenHistory.ts"
+import { ScreenService } from "../../projections/ScreenService.ts"
+import { INDEX_SPACE, readIndexRow, type SessionSummary, summarize } from "../../projections/SessionIndex.ts"
+import { type FollowEvents, History } from "./History.ts"
+import { HistoryDamaged, InvalidRequest, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
+import type { HistoryPoint, ScreenView, SessionSnapshot, SessionView } from "./SessionView.ts"
+
+/** A look at a screen answers within 2 s, also where it has not drawn everything: it then says `behind`. */
+const SCREEN_LOOK_MILLIS = 1500
+/** Ids named when a reference fits several sessions. */
+const CANDIDATES_MAX = 20
+/** Sessions summarized at a time. */
+const LIST_CONCURRENCY = 8
+
+export const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService> = Layer.effect(
+  History,
+  Effect.gen(function* () {
+    const journal = yield* Journal
+    const screens = yield* ScreenService
+    const withJournal = Effect.provideService(Journal, journal)
+
+    const exists = Effect.fnUntraced(function* (session: SessionId) {
+      const head = SESSION_ID_PATTERN.test(session)
+        ? yield* journal.head(session).pipe(Effect.mapError(unavailable(session)))
+        : 0
+      if (head === 0) return yield* new SessionNotFound({ session: String(session).slice(0, 128), candidates: [] })
+      return head
+    })
+
+    const summary = (session: SessionId) =>
+      summaryOf(session).pipe(
+        withJournal,
+        Effect.mapError(unavailable(session)),
+        Effect.map(({ summary }) => summary)
+      )
+
+    // The events are the truth of which sessions there are; a row that is gone must not hide one. They are searched
+    // once: whoever creates a session later writes its row in the same batch.
+    const found = yield* Effect.cached(
+      Effect.map(Stream.runCollect(journal.streams()), (ids) => new Set<SessionId>(ids))
+    )
+
+    const summaries = Effect.gen(function* () {
+      const rows = new Map<SessionId, SessionSummary | undefined>()
+      for (const id of yield* found) rows.set(id, undefined)
+      for (const row of yield* Stream.runCollect(journal.rows(INDEX_SPACE))) {
+        const kept = readIndexRow(row)
+        if (kept !== undefined) rows.set(kept.id as SessionId, kept)
+      }
+      const all = yield* Effect.forEach(
+        rows,
+        ([id, kept]) => (kept?.closed ? Effect.succeed(kept) : Effect.map(summaryOf(id), ({ summary }) => summary)),
+        { concurrency: LIST_CONCURRENCY }
+      )
+      return all.filter((one) => one.sequence > 0).sort(newestFirst)
+    }).pipe(withJournal, Effect.mapError(unavailable("")))
+
+    const resolve = Effect.fn("History.resolve")(function* (reference: string) {
+      if (SESSION_ID_PATTERN.test(reference)) {
+        yield* exists(reference as SessionId)
+        return reference as SessionId
+      }
+      const all = yield* summaries
+      const named = reference === "last" ? all[0] : all.find(({ name }) => name === reference)
+      if (named !== undefined) return named.id as SessionId
+      const matching = reference === "" ? [] : all.filter(({ id }) => id.startsWith(reference))
+      if (matching.length === 1) return matching[0]!.id as SessionId
+      const candidates = matching.slice(0, CANDIDATES_MAX).map(({ id }) => id)
+      return yield* new SessionNotFound({ session: reference.slice(0, 128), candidates })
+    })
+
+    const historyAt = Effect.fn("History.stateAt")(function* (session: SessionId, point: HistoryPoint) {
+      const head = yield* exists(session)
+      if (
+        point._tag === "Sequence" &&
+        (!Number.isInteger(point.sequence) || point.sequence < 1 || point.sequence > head)
+      ) {
+        return yield* new InvalidRequest({ field: "at", reason: `the session has events 1 to ${head}` })
+      }
+      const place = yield* sequenceAt(session, point).pipe(withJournal, Effect.mapError(unavailable(session)))
+      if (place.damage !== null) return yield* damaged(session)(place.damage)
+      if (place.sequence === 0) return yield* new InvalidRequest({ field: "at", reason: "the session began later" })
+      const at: HistoryPoint = { _tag: "Sequence", sequence: place.sequence }
+      const { damage, states } = yield* stateAt(SUMMARY_PROJECTIONS, session, at).pipe(
+        withJournal,
+        Effect.mapError(unavailable(session))
+      )
+      if (damage !== null) return yield* damaged(session)(damage)
+      const view = toView(summarize(states.state, states.directory.cwd, states.title.title))
+      const screen = yield* screenAt(session, at, { lookMillis: SCREEN_LOOK_MILLIS }).pipe(
+        withJournal,
+        Effect.provideService(ScreenService, screens),
+        Effect.mapError(unavailable(session))
+      )
+      return { view, screen: toScreenView(screen) } satisfies SessionSnapshot
+    })
+
+    return History.of({
+      list: Effect.map(summaries, (all) => all.map(toView)),
+      resolve,
+      get: Effect.fn("History.get")(function* (session) {
+        yield* exists(session)
+        return toView(yield* summary(session))
+      }),
+      stateAt: historyAt,
+      events: (session, options) =>
+        Stream.unwrap(Effect.as(exists(session), journal.read(session, options))).pipe(
+          Stream.mapError(readError(session))
+        ),
+      follow: (session, after) =>
+        Stream.unwrap(
+          Effect.gen(function* () {
+            yield* exists(session)
+            const { closed, status } = yield* summary(session)
+            if (!closed && status !== "lost") return Stream.takeUntil(journal.follow(session, after), isEnd)
+            const head = yield* journal.head(session)
+            return journal.read(session, { after }).pipe(
+              Stream.chunks,
+              Stream.map((entries): FollowEvents => ({ _tag: "Page", entries })),
+              Stream.concat(Stream.succeed<FollowEvents>({ _tag: "Synced", sequence: Math.max(after, head) }))
+            )
+          })
+        ).pipe(Stream.mapError(readError(session)))
+    })
+  })
+)
+
+export const layer: Layer.Layer<History, never, Journal> = layerNoScreen.pipe(Layer.provide(ScreenService.layer))
+
+const newestFirst = (one: SessionSummary, other: SessionSummary): number =>
+  other.createdAt - one.createdAt || (other.id < one.id ? -1 : 1)
+
+const isEnd = (item: FollowEvents): boolean => item._tag === "Page" && item.entries.some(isLastWord)
+
+/** Nothing follows it in the stream, unless the session is brought back to life: then a follower begins anew. */
+const isLastWord = ({ event }: JournalEntry): boolean => event._tag === "SessionClosed" || event._tag === "SessionLost"
+
+const toView = ({ closed: _, ...summary }: SessionSummary): SessionView => summary
+
+const toScreenView = (screen: ScreenView): ScreenView => ({
+  status: screen.status,
+  reason: screen.reason,
+  sequence: screen.sequence,
+  size: screen.size,
+  cursor: screen.cursor,
+  alternate: screen.alternate,
+  lines: screen.lines
+})
+
+const unavailable =
+  (session: string) =>
+  (error: StorageUnavailable): SessionUnavailable =>
+    new SessionUnavailable({ session, reason: error.message })
+
+const damaged =
+  (session: string) =>
+  (error: JournalDamaged): HistoryDamaged =>
+    new HistoryDamaged({ session, reason: error.message })
+
+const readError =
+  (session: string) =>
+  <E extends { readonly _tag: string }>(error: E | StorageUnavailable | JournalDamaged) => {
+    if (error._tag === "StorageUnavailable") return unavailable(session)(error as StorageUnavailable)
+    if (error._tag === "JournalDamaged") return damaged(session)(error as JournalDamaged)
+    return error as Exclude<E, StorageUnavailable | JournalDamaged>
+  }

@@ -1,0 +1,162 @@
+/**
+ * The hosts of one engine: which keeper (or the in-process host) holds which session, a new keeper when all are full,
+ * and what to do when one goes away. `SessionEngine` asks it; it knows neither journal nor events.
+ */
+import { ulid } from "ulid"
+import type { SessionId } from "../../journal/Event.ts"
+import { makeInProcessHost } from "../keeper/InProcessHost.ts"
+import { connectKeeper } from "../keeper/KeeperClient.ts"
+import { listKeepers, startKeeper } from "../keeper/KeeperProcess.ts"
+import type { PtyHost, PtyHostListener } from "../keeper/PtyHost.ts"
+
+/** Sessions in one keeper: it costs 50 MB alone, and its death costs what it holds. 1 isolates each session. */
+export const SESSIONS_PER_KEEPER = 64
+
+/** What is told to the engine, with the host it concerns. */
+export interface HostEvents {
+  readonly deliver: (host: string) => Omit<PtyHostListener, "disconnected">
+  /** The connection broke and was made again: its sessions must be taken back. */
+  readonly returned: (host: PtyHost) => void
+  /** The host is dead: its sessions are lost. */
+  readonly gone: (host: string, reason: string) => void
+}
+
+export interface Hosts {
+  /** Connects to the hosts an earlier engine left behind. */
+  recover(): Promise<ReadonlyArray<PtyHost>>
+  /** A host with room; the session is counted there until it is released. */
+  acquire(session: SessionId): Promise<PtyHost>
+  /** Counts a session that its host already holds. */
+  keep(session: SessionId, host: PtyHost): void
+  release(session: SessionId): void
+  find(id: string): PtyHost | undefined
+  list(): ReadonlyArray<{ readonly host: PtyHost; readonly sessions: ReadonlyArray<SessionId> }>
+  /** Keepers go on with their sessions; sessions in this process end with it. */
+  dispose(): Promise<void>
+}
+
+interface Held {
+  readonly host: PtyHost
+  readonly sessions: Set<SessionId>
+}
+
+class HostTable {
+  readonly held = new Map<string, Held>()
+
+  add(host: PtyHost, sessions: Set<SessionId> = new Set()): Held {
+    const held = { host, sessions }
+    this.held.set(host.id, held)
+    return held
+  }
+
+  keep(session: SessionId, host: PtyHost): void {
+    ;(this.held.get(host.id) ?? this.add(host)).sessions.add(session)
+  }
+
+  release(session: SessionId): void {
+    for (const { sessions } of this.held.values()) sessions.delete(session)
+  }
+
+  list() {
+    return [...this.held.values()].map(({ host, sessions }) => ({ host, sessions: [...sessions] }))
+  }
+}
+
+export interface KeeperHostsOptions {
+  readonly folder: string
+  /** The keeper's program. */
+  readonly entry: string
+  /** Rises with every engine of the store: a keeper refuses an older one. */
+  readonly generation: number
+  readonly sessionsPerKeeper?: number | undefined
+  readonly events: HostEvents
+}
+
+export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
+  const { entry, events, folder, generation } = options
+  const sessionsMax = options.sessionsPerKeeper ?? SESSIONS_PER_KEEPER
+  const table = new HostTable()
+  let starting: Promise<Held> | undefined
+  let isDisposed = false
+
+  const connect = async (id: string, socket: string): Promise<PtyHost> => {
+    const disconnected = async (reason: string) => {
+      const held = table.held.get(id)
+      if (isDisposed || held === undefined) return
+      try {
+        const host = await connect(id, socket)
+        table.add(host, held.sessions)
+        events.returned(host)
+      } catch {
+        table.held.delete(id)
+        if (!isDisposed) events.gone(id, reason)
+      }
+    }
+    const listener: PtyHostListener = { ...events.deliver(id), disconnected: (reason) => void disconnected(reason) }
+    return connectKeeper({ socket, generation, listener })
+  }
+
+  const start = async (): Promise<Held> => {
+    const { id, socket } = await startKeeper({ entry, folder, id: ulid(), execPath: process.execPath, sessionsMax })
+    return table.add(await connect(id, socket))
+  }
+
+  const withRoom = () => [...table.held.values()].find(({ sessions }) => sessions.size < sessionsMax)
+
+  return {
+    recover: async () => {
+      const hosts: Array<PtyHost> = []
+      for (const { id, socket } of await listKeepers(folder)) {
+        try {
+          const host = await connect(id, socket)
+          table.add(host)
+          hosts.push(host)
+        } catch {
+          // It ended since it was listed; its sessions are lost, as those of every keeper that is not there.
+        }
+      }
+      return hosts
+    },
+    acquire: async (session) => {
+      for (;;) {
+        const held = withRoom()
+        if (held !== undefined) {
+          held.sessions.add(session)
+          return held.host
+        }
+        // Everybody who finds no room waits for the same new keeper, then looks again.
+        starting ??= start().finally(() => {
+          starting = undefined
+        })
+        await starting
+      }
+    },
+    keep: (session, host) => table.keep(session, host),
+    release: (session) => table.release(session),
+    find: (id) => table.held.get(id)?.host,
+    list: () => table.list(),
+    dispose: async () => {
+      isDisposed = true
+      await Promise.all([...table.held.values()].map(({ host }) => host.dispose()))
+    }
+  }
+}
+
+/** One host inside this process, for tests and embedding: its sessions end with the engine. */
+export const inProcessHosts = (events: HostEvents): Hosts => {
+  const table = new HostTable()
+  const host = makeInProcessHost({ ...events.deliver(""), disconnected: () => undefined })
+  table.add(host)
+  return {
+    recover: async () => [host],
+    acquire: async (session) => {
+      table.keep(session, host)
+      return host
+    },
+    keep: (session) => table.keep(session, host),
+    release: (session) => table.release(session),
+    find: (id) => table.held.get(id)?.host,
+    list: () => table.list(),
+    dispose: () => host.dispose()
+  }
+}

@@ -1,0 +1,594 @@
+/**
+ * One live session: the place where the terminal of a host meets the stream of a journal. `SessionEngine` owns one for
+ * each session that has not been closed. It journals output before it acknowledges it, journals input before it types
+ * it, and can at any moment throw away what it holds in memory and take the session back from journal and host
+ * (`adopt`): that is how it survives a failed disk, and the same code is the recovery after a crash.
+ *
+ * Callbacks and promises: the path of a chunk of output has no Effect, no string and one copy (into its record).
+ * It never starts or ends a process by itself, and never decides which host holds it.
+ */
+import { realpathSync } from "node:fs"
+import { readlink } from "node:fs/promises"
+import {
+  ACTOR_ENGINE,
+  ACTOR_PROGRAM,
+  type JournalEntry,
+  type NewEvent,
+  type SessionEvent,
+  type SessionId,
+  type SignalTarget,
+  type TerminalSize
+} from "../../journal/Event.ts"
+import type { Appended, AppendOptions, HotJournal } from "../../journal/Journal.ts"
+import { StorageUnavailable } from "../../journal/JournalError.ts"
+import { SessionState } from "../../projections/SessionState.ts"
+import type {
+  HeldSession,
+  LeaderExit,
+  ProcessIdentity,
+  PtyHost,
+  SurvivingProcess,
+  WriteResult
+} from "../keeper/PtyHost.ts"
+import { HostUnavailable, INPUT_QUEUED_BYTES_MAX, OUTPUT_CHUNK_BYTES_MAX, SessionUnknown } from "../keeper/PtyHost.ts"
+import { InputRefused, SessionEnded, SessionUnavailable } from "./SessionError.ts"
+import type { CloseReport, CommandOptions, WriteAck } from "./Sessions.ts"
+
+/** After the last activity: a shell has changed its directory by then, and a flood is sampled at most 20 times a second. */
+const CWD_SAMPLE_MILLIS = 50
+/** Between snapshots of the session's state: a restart then folds at most this much of it (a few milliseconds). */
+const SNAPSHOT_EVENTS = 2048
+/** The host tells of the closed terminal right after the last process went; then it is closed without that word. */
+const TERMINAL_CLOSED_WAIT_MILLIS = 500
+
+/** What a LiveSession needs of its engine. */
+export interface LiveSessionPort {
+  readonly journal: HotJournal
+  readonly nowMicros: () => number
+  /** The state as the journal has it, and the directory it knows. */
+  readonly load: (session: SessionId) => Promise<{ readonly state: SessionState; readonly cwd: string }>
+  /** Inputs after `sequence` that nobody has said to be missing. */
+  readonly inputsAfter: (session: SessionId, sequence: number) => Promise<ReadonlyArray<UnappliedInput>>
+  /** Rows written in one batch with the creation, so that a session is never in the journal and not in the list. */
+  readonly creationRows: (session: SessionId, created: JournalEntry) => NonNullable<AppendOptions["rows"]>
+  /** Keeps a snapshot of the state. Derived: it may fail, and it may be late. */
+  readonly saveState: (state: SessionState) => void
+  /** The session is closed or lost, and journaled so: nothing more will come from it. */
+  readonly ended: (session: LiveSession) => void
+}
+
+export interface UnappliedInput {
+  readonly sequence: number
+  readonly kind: "written" | "hidden" | "closed"
+  readonly data: Uint8Array
+  readonly commandId: string | undefined
+}
+
+/**
+ * waiting: nothing is taken from the host (the session is being created or taken back); what it delivers is kept or
+ * comes again. running. ended: closed or lost.
+ */
+type Phase = "waiting" | "running" | "ended"
+
+export class LiveSession {
+  readonly id: SessionId
+  state: SessionState
+  host: PtyHost | undefined
+  readonly #port: LiveSessionPort
+  #phase: Phase = "waiting"
+  /** Offset of the next byte to journal; everything before has its place in the stream. */
+  #nextOffset = 0
+  /** Everything before is durable and may be forgotten by the host. */
+  #durableOffset = 0
+  /** Appends of output that are not durable yet. */
+  #inFlight = 0
+  /** Delivered while an append is in flight: the next record. */
+  #chunks: Array<Uint8Array> = []
+  #chunkBytes = 0
+  /** Before the first append (`starting`): deliveries in order, taken up once ProcessStarted has its place. */
+  #early: Array<() => void> | undefined
+  /** Durable events whose turn has not come: the state folds them in the order of their sequence. */
+  readonly #unfolded = new Map<number, JournalEntry>()
+  /** Waits until no append is under way. */
+  #idle: Array<() => void> = []
+  /** One input at a time: their order in the journal is their order in the terminal. */
+  #inputs: Promise<unknown> = Promise.resolve()
+  /** Command ids of hidden inputs that a dead engine journaled and nobody typed: their sender may send them again. */
+  readonly #untyped = new Set<string>()
+  #closing: Promise<CloseReport> | undefined
+  #leaderExit: LeaderExit | undefined
+  #terminalClosed: (() => void) | undefined
+  #cwd = ""
+  #cwdTimer: NodeJS.Timeout | undefined
+  #snapshotSequence = 0
+  #adopting: Promise<void> | undefined
+
+  constructor(id: SessionId, port: LiveSessionPort) {
+    this.id = id
+    this.#port = port
+    this.state = SessionState.initial(id)
+  }
+
+  get isEnded(): boolean {
+    return this.#phase === "ended"
+  }
+
+  // --- the beginning -------------------------------------------------------------------------------------------------
+
+  /** Journals the creation, then asks the host for the process. Rejects with the host's SpawnError after journaling it. */
+  async start(
+    created: SessionEvent & { readonly _tag: "SessionCreated" },
+    actor: string,
+    host: PtyHost,
+    spawn: () => Promise<ProcessIdentity>
+  ): Promise<void> {
+    this.host = host
+    this.#early = []
+    this.#cwd = realpathSync(created.cwd)
+    const entry: JournalEntry = { sequence: 1, actor, timeMicros: this.#port.nowMicros(), event: created }
+    await this.#append([entry], { expected: 0, rows: this.#port.creationRows(this.id, entry) })
+    let started: ProcessIdentity
+    try {
+      started = await spawn()
+    } catch (error) {
+      await this.#close("failed", [])
+      throw error
+    }
+    const early = this.#early
+    this.#early = undefined
+    this.#phase = "running"
+    const recorded = this.#append([
+      this.#event({ _tag: "ProcessStarted", pid: started.pid, startTime: started.startTime, keeper: host.id })
+    ])
+    for (const deliver of early) deliver()
+    await recorded
+  }
+
+  /**
+   * Takes the session (back) from journal and host: after an engine's death, a lost connection, a failed write. What the
+   * journal has is the truth; the host goes on from there and types again what it has not typed.
+   */
+  adopt(host: PtyHost, reason: string): Promise<void> {
+    this.#adopting ??= this.#adopt(host, reason).finally(() => {
+      this.#adopting = undefined
+    })
+    return this.#adopting
+  }
+
+  async #adopt(host: PtyHost, reason: string): Promise<void> {
+    this.pause()
+    await this.whenIdle()
+    const { cwd, state } = await this.#port.load(this.id)
+    this.state = state
+    this.#unfolded.clear()
+    this.#snapshotSequence = state.sequence
+    this.#cwd = cwd
+    if (this.state.closed) return this.#end()
+    const held = (await host.list()).find((held) => held.session === this.id)
+    if (held === undefined) return this.lose("its keeper does not know it any more")
+    this.host = host
+    this.#leaderExit = undefined
+    this.#nextOffset = this.state.outputBytes
+    this.#durableOffset = this.state.outputBytes
+    const gapBytes = Math.max(0, held.heldFrom - this.#nextOffset)
+    const taken: Array<SessionEvent> = []
+    // The engine before died between the fork and the word of it.
+    if (this.state.pid === null)
+      taken.push({ _tag: "ProcessStarted", pid: held.pid, startTime: held.startTime, keeper: host.id })
+    taken.push(
+      { _tag: "SessionInterrupted", reason },
+      { _tag: "SessionResumed", keeper: host.id, outputOffset: this.#nextOffset, gapBytes }
+    )
+    await this.#append(taken.map((event) => this.#event(event)))
+    await this.#typeAgain(host, held)
+    if (held.size.cols !== this.state.size.cols || held.size.rows !== this.state.size.rows)
+      await host.resize(this.id, this.state.size)
+    this.#phase = "running"
+    await host.attach(this.id, this.#nextOffset)
+    await this.#sampleCwd()
+  }
+
+  async #typeAgain(host: PtyHost, held: HeldSession): Promise<void> {
+    if (this.state.lastInputSequence <= held.inputSequence) return
+    for (const input of await this.#port.inputsAfter(this.id, held.inputSequence)) {
+      if (input.kind === "written") await host.write(this.id, input.sequence, input.data)
+      else if (input.kind === "closed") await host.closeInput(this.id, input.sequence)
+      else if (input.commandId !== undefined) this.#untyped.add(input.commandId)
+    }
+  }
+
+  /** Takes nothing more from the host; what it holds comes again when the session is adopted. */
+  pause(): void {
+    if (this.#phase === "running") this.#phase = "waiting"
+    this.#chunks = []
+    this.#chunkBytes = 0
+    clearTimeout(this.#cwdTimer)
+    this.#cwdTimer = undefined
+  }
+
+  /** No append is under way. */
+  async whenIdle(): Promise<void> {
+    if (this.#inFlight > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
+  }
+
+  /** A starting engine found no host that holds this session: loads it and says so in the journal. */
+  async abandon(reason: string): Promise<void> {
+    this.state = (await this.#port.load(this.id)).state
+    this.#snapshotSequence = this.state.sequence
+    if (this.state.closed || this.state.status === "lost") return this.#end()
+    // Created, but its engine died before a process was made: there is nothing that could have been lost.
+    if (this.state.pid === null) return this.#close("failed", [])
+    await this.lose(reason)
+  }
+
+  /** The host is gone: how the session went on, and how it ended, cannot be known. */
+  async lose(reason: string): Promise<void> {
+    if (this.#phase === "ended") return
+    this.pause()
+    await this.whenIdle()
+    await this.#append([this.#event({ _tag: "SessionLost", reason })])
+    this.#end()
+  }
+
+  // --- output --------------------------------------------------------------------------------------------------------
+
+  /** The host delivers bytes; `bytes` belongs to us now. */
+  output(offset: number, bytes: Uint8Array): void {
+    if (this.#early !== undefined) {
+      this.#early.push(() => this.output(offset, bytes))
+      return
+    }
+    if (this.#phase !== "running") return
+    const expected = this.#nextOffset + this.#chunkBytes
+    if (offset !== expected) {
+      if (offset + bytes.byteLength <= expected) return
+      if (offset < expected) bytes = bytes.subarray(expected - offset)
+      else this.#recordGap(expected, offset)
+    }
+    if (this.#chunkBytes + bytes.byteLength > OUTPUT_CHUNK_BYTES_MAX) this.#journalChunks()
+    this.#chunks.push(bytes)
+    this.#chunkBytes += bytes.byteLength
+    // Alone it is journaled at once, so that an echo waits for nobody; under a flood the batch in flight gathers the next.
+    if (this.#inFlight === 0 || this.#chunkBytes >= OUTPUT_CHUNK_BYTES_MAX) this.#journalChunks()
+    this.#activity()
+  }
+
+  #journalChunks(): void {
+    if (this.#chunkBytes === 0) return
+    const chunks = this.#chunks
+    const length = this.#chunkBytes
+    const offset = this.#nextOffset
+    this.#chunks = []
+    this.#chunkBytes = 0
+    this.#nextOffset += length
+    this.#inFlight++
+    const timeMicros = this.#port.nowMicros()
+    const sequence = this.#port.journal.appendOutput(this.id, "tty", 0, offset, chunks, timeMicros, (error) => {
+      this.#settled()
+      // The engine adopts every session again when the storage is back; until then nothing is acknowledged.
+      if (error !== undefined) return this.pause()
+      this.#durableOffset = offset + length
+      // The fold counts bytes and does not look at them: a view of the right length stands for the chunks.
+      const event: SessionEvent = {
+        _tag: "OutputReceived",
+        channel: "tty",
+        exec: 0,
+        offset,
+        data: ANY_BYTES.subarray(0, length)
+      }
+      this.#fold({ sequence, timeMicros, actor: ACTOR_PROGRAM, event })
+      this.host?.ack(this.id, this.#durableOffset)
+      if (this.#inFlight === 0) this.#journalChunks()
+    })
+  }
+
+  #recordGap(from: number, to: number): void {
+    this.#journalChunks()
+    this.#nextOffset = to
+    const gap: SessionEvent = {
+      _tag: "GapDetected",
+      what: "output",
+      from,
+      to,
+      why: "the keeper did not hold these bytes any more"
+    }
+    this.#append([this.#event(gap)]).catch(() => this.pause())
+  }
+
+  leaderExited(exit: LeaderExit): void {
+    if (this.#early !== undefined) {
+      this.#early.push(() => this.leaderExited(exit))
+      return
+    }
+    if (this.#phase !== "running" || this.#leaderExit !== undefined) return
+    this.#leaderExit = exit
+    // A host that is taken back tells of it again.
+    if (this.state.status !== "running" && this.state.status !== "starting") return
+    this.#journalChunks()
+    const event: SessionEvent = { _tag: "LeaderExited", exitCode: exit.exitCode, signal: exit.signal }
+    this.#append([{ event, actor: ACTOR_PROGRAM, timeMicros: exit.timeMicros }]).catch(() => this.pause())
+  }
+
+  terminalClosed(outputBytes: number): void {
+    if (this.#early !== undefined) {
+      this.#early.push(() => this.terminalClosed(outputBytes))
+      return
+    }
+    if (this.#phase !== "running") return
+    this.#journalChunks()
+    if (outputBytes > this.#nextOffset) this.#recordGap(this.#nextOffset, outputBytes)
+    this.#terminalClosed?.()
+    // While the session is being closed, that command writes the end: it knows who survived.
+    if (this.#closing === undefined) this.#close("exited", []).catch(() => this.pause())
+  }
+
+  async #close(reason: "exited" | "ended" | "failed", survivors: ReadonlyArray<SurvivingProcess>): Promise<void> {
+    this.#journalChunks()
+    const exit = this.#leaderExit
+    const events: Array<SessionEvent> = []
+    if (this.state.terminalOpen) events.push({ _tag: "TerminalClosed", outputBytes: this.#nextOffset })
+    events.push({
+      _tag: "SessionClosed",
+      exitCode: exit?.exitCode ?? this.state.exitCode,
+      signal: exit?.signal ?? this.state.signal,
+      reason,
+      survivors: survivors.map(({ command, pid }) => ({ pid, command }))
+    })
+    await this.#append(events.map((event) => this.#event(event)))
+    this.host?.ack(this.id, this.#durableOffset)
+    this.host?.forget(this.id)
+    this.#end()
+  }
+
+  #end(): void {
+    this.#phase = "ended"
+    clearTimeout(this.#cwdTimer)
+    this.#cwdTimer = undefined
+    this.#terminalClosed?.()
+    this.#port.saveState(this.state)
+    this.#port.ended(this)
+  }
+
+  // --- commands ------------------------------------------------------------------------------------------------------
+
+  write(data: Uint8Array, options: CommandOptions): Promise<WriteAck> {
+    if (data.byteLength === 0) return Promise.resolve({ sequence: 0, hidden: false, truncatedTo: null })
+    return this.#inOrder(() => this.#write(data, options))
+  }
+
+  async #write(data: Uint8Array, options: CommandOptions): Promise<WriteAck> {
+    const repeated = this.#repeated(options)
+    if (repeated !== undefined) return { sequence: repeated, hidden: false, truncatedTo: null }
+    const host = this.#liveHost()
+    const mode = await this.#answer(host.mode(this.id))
+    if (mode.queuedBytes + data.byteLength > INPUT_QUEUED_BYTES_MAX) throw this.#refused()
+    if (mode.secret) return this.#writeHidden(host, data, options)
+    const pieces: Array<Uint8Array> = []
+    for (let at = 0; at < data.byteLength; at += OUTPUT_CHUNK_BYTES_MAX)
+      pieces.push(data.subarray(at, at + OUTPUT_CHUNK_BYTES_MAX))
+    const { first, last } = await this.#append(
+      pieces.map((piece) => this.#event({ _tag: "InputWritten", data: piece }, options))
+    )
+    this.#activity()
+    const writes = pieces.map((piece, index) => host.write(this.id, first + index, piece))
+    const results = await this.#typed(Promise.all(writes), [])
+    await this.#checkApplied(results, first)
+    return {
+      sequence: last,
+      hidden: false,
+      truncatedTo: results.find((result) => result.truncatedTo !== undefined)?.truncatedTo ?? null
+    }
+  }
+
+  /** The bytes cannot come from the journal again, so they are acknowledged only when the terminal has them. */
+  async #writeHidden(host: PtyHost, data: Uint8Array, options: CommandOptions): Promise<WriteAck> {
+    const { last } = await this.#append([this.#event({ _tag: "InputHidden" }, options)])
+    if (options.commandId !== undefined) this.#untyped.delete(options.commandId)
+    const result = await this.#answer(host.write(this.id, last, data)).catch((error) => {
+      if (options.commandId !== undefined) this.#untyped.add(options.commandId)
+      throw error
+    })
+    await this.#checkApplied([result], last)
+    return { sequence: last, hidden: true, truncatedTo: null }
+  }
+
+  closeInput(options: CommandOptions): Promise<void> {
+    return this.#inOrder(async () => {
+      if (this.#repeated(options) !== undefined || this.state.inputClosed) return
+      const host = this.#liveHost()
+      const { last } = await this.#append([this.#event({ _tag: "InputClosed" }, options)])
+      this.#activity()
+      const result = await this.#typed(host.closeInput(this.id, last), { outcome: "applied" })
+      await this.#checkApplied([result], last)
+    })
+  }
+
+  async resize(size: TerminalSize, options: CommandOptions): Promise<TerminalSize> {
+    if (this.#repeated(options) !== undefined) return this.state.size
+    const host = this.#liveHost()
+    if (size.cols === this.state.size.cols && size.rows === this.state.size.rows) return size
+    // Output that came at the old size stands before the event.
+    this.#journalChunks()
+    await this.#append([this.#event({ _tag: "Resized", size }, options)])
+    await this.#typed(host.resize(this.id, size), undefined)
+    return size
+  }
+
+  async signal(signal: NodeJS.Signals, target: SignalTarget, options: CommandOptions): Promise<void> {
+    if (this.#repeated(options) !== undefined) return
+    const host = this.#liveHost()
+    await this.#append([this.#event({ _tag: "SignalSent", signal, target }, options)])
+    this.#activity()
+    await this.#typed(host.signal(this.id, signal, target), false)
+  }
+
+  /** Ends every process of the session. A second call joins the first. */
+  close(options: CommandOptions & { readonly graceMillis?: number | undefined }): Promise<CloseReport> {
+    this.#closing ??= this.#closeByCommand(options).finally(() => {
+      this.#closing = undefined
+    })
+    return this.#closing
+  }
+
+  async #closeByCommand(options: CommandOptions & { readonly graceMillis?: number | undefined }): Promise<CloseReport> {
+    const host = this.#liveHost()
+    await this.#append([this.#event({ _tag: "SignalSent", signal: "SIGHUP", target: "session" }, options)])
+    const isClosed = new Promise<void>((resolve) => {
+      this.#terminalClosed = resolve
+    })
+    const survivors = await this.#answer(host.close(this.id, options.graceMillis))
+    await withTimeout(isClosed, TERMINAL_CLOSED_WAIT_MILLIS)
+    this.#terminalClosed = undefined
+    if (this.#phase === "running") await this.#close("ended", survivors)
+    return { survivors }
+  }
+
+  // --- what they share -----------------------------------------------------------------------------------------------
+
+  #inOrder<A>(command: () => Promise<A>): Promise<A> {
+    const result = this.#inputs.then(command, command)
+    this.#inputs = result.catch(() => undefined)
+    return result
+  }
+
+  /** The sequence that this command id caused before, if it was applied. */
+  #repeated({ commandId }: CommandOptions): number | undefined {
+    if (commandId === undefined || this.#untyped.has(commandId)) return undefined
+    return this.state.recentCommands.get(commandId)
+  }
+
+  #liveHost(): PtyHost {
+    if (this.#phase === "ended" || this.state.closed)
+      throw new SessionEnded({ session: this.id, status: this.state.status })
+    if (this.#phase === "waiting" || this.host === undefined) {
+      throw new SessionUnavailable({
+        session: this.id,
+        reason: "its journal or its keeper is away for a moment; nothing was done"
+      })
+    }
+    return this.host
+  }
+
+  /** The host's word, or why there is none. */
+  async #answer<A>(answer: Promise<A>): Promise<A> {
+    try {
+      return await answer
+    } catch (error) {
+      if (error instanceof SessionUnknown) throw new SessionEnded({ session: this.id, status: this.state.status })
+      throw new SessionUnavailable({ session: this.id, reason: error instanceof Error ? error.message : String(error) })
+    }
+  }
+
+  /** As `#answer`, for what is journaled: a host that goes away applies it when the session is taken back, so it is no failure. */
+  async #typed<A>(answer: Promise<A>, whenAway: A): Promise<A> {
+    try {
+      return await answer
+    } catch (error) {
+      if (error instanceof HostUnavailable) return whenAway
+      return this.#answer(Promise.reject(error))
+    }
+  }
+
+  /** Journaled input that the terminal refused is said to be missing, so that nobody types it later or believes it was typed. */
+  async #checkApplied(results: ReadonlyArray<WriteResult>, first: number): Promise<void> {
+    const refused = results.findIndex(({ outcome }) => outcome === "full" || outcome === "closed")
+    if (refused < 0) return
+    const outcome = results[refused]!.outcome
+    const why = outcome === "full" ? "the program does not read and its queue is full" : "the terminal was closed"
+    await this.#append([
+      this.#event({ _tag: "GapDetected", what: "input", from: first + refused, to: first + results.length - 1, why })
+    ])
+    throw outcome === "full" ? this.#refused() : new SessionEnded({ session: this.id, status: this.state.status })
+  }
+
+  #refused(): InputRefused {
+    return new InputRefused({ session: this.id, queuedBytesMax: INPUT_QUEUED_BYTES_MAX })
+  }
+
+  #event(event: SessionEvent, options: CommandOptions = {}): NewEvent {
+    return {
+      event,
+      actor: options.actor ?? ACTOR_ENGINE,
+      commandId: options.commandId,
+      timeMicros: this.#port.nowMicros()
+    }
+  }
+
+  /** The events have their place in the stream when this returns, and are durable and folded when it resolves. */
+  async #append(events: ReadonlyArray<NewEvent>, options?: AppendOptions): Promise<Appended> {
+    this.#inFlight++
+    try {
+      const appended = await this.#port.journal.append(this.id, events, options)
+      events.forEach((event, index) => {
+        this.#fold({ ...event, sequence: appended.first + index })
+      })
+      return appended
+    } catch (error) {
+      if (!(error instanceof StorageUnavailable)) throw error
+      this.pause()
+      throw new SessionUnavailable({ session: this.id, reason: error.message })
+    } finally {
+      this.#settled()
+      if (this.#inFlight === 0 && this.#phase === "running") this.#journalChunks()
+    }
+  }
+
+  #settled(): void {
+    this.#inFlight--
+    if (this.#inFlight > 0) return
+    for (const resolve of this.#idle.splice(0)) resolve()
+  }
+
+  /**
+   * Output is reported durable by a callback, other events by a promise, which comes a little later: what comes early
+   * waits, so that a snapshot never holds an event without those before it.
+   */
+  #fold(entry: JournalEntry): void {
+    this.#unfolded.set(entry.sequence, entry)
+    for (;;) {
+      const next = this.#unfolded.get(this.state.sequence + 1)
+      if (next === undefined) break
+      this.#unfolded.delete(next.sequence)
+      this.state = SessionState.fold(this.state, next)
+    }
+    if (this.state.sequence - this.#snapshotSequence < SNAPSHOT_EVENTS) return
+    this.#snapshotSequence = this.state.sequence
+    this.#port.saveState(this.state)
+  }
+
+  // --- the directory, where the shell does not tell it ---------------------------------------------------------------
+
+  #activity(): void {
+    if (this.#cwdTimer !== undefined || this.#phase !== "running") return
+    this.#cwdTimer = setTimeout(() => {
+      this.#cwdTimer = undefined
+      this.#sampleCwd()
+    }, CWD_SAMPLE_MILLIS)
+    this.#cwdTimer.unref()
+  }
+
+  /** Asks the kernel where the session's program is and journals a change. */
+  async sampleCwd(): Promise<void> {
+    if (this.#phase === "running" && this.state.status === "running") await this.#sampleCwd()
+  }
+
+  async #sampleCwd(): Promise<void> {
+    const cwd = await readlink(`/proc/${this.state.pid}/cwd`).catch(() => undefined)
+    if (cwd === undefined || cwd === this.#cwd || this.#phase !== "running" || this.state.status !== "running") return
+    this.#cwd = cwd
+    await this.#append([this.#event({ _tag: "CwdChanged", cwd, source: "proc" })]).catch(() => undefined)
+  }
+}
+
+const ANY_BYTES = new Uint8Array(64 * 1024)
+
+const withTimeout = async (promise: Promise<void>, millis: number): Promise<void> => {
+  let timer: NodeJS.Timeout | undefined
+  await Promise.race([
+    promise,
+    new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, millis)
+    })
+  ])
+  clearTimeout(timer)
+}
