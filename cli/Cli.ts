@@ -1,0 +1,123 @@
+/**
+ * The command tree, how its errors are told, and how the process ends. `main.ts` loads it when there is something to do.
+ */
+import { Cause, Effect, Exit, FileSystem, Layer, Option, Path, Stdio, Terminal } from "effect"
+import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
+import { ChildProcessSpawner } from "effect/process"
+import { packageVersion } from "../src/remote/EntryPoints.ts"
+import { Caller } from "./Caller.ts"
+import { attach } from "./commands/attach.ts"
+import { end } from "./commands/end.ts"
+import { events } from "./commands/events.ts"
+import { inspect } from "./commands/inspect.ts"
+import { list } from "./commands/list.ts"
+import { replay } from "./commands/replay.ts"
+import { resize } from "./commands/resize.ts"
+import { run } from "./commands/run.ts"
+import { signal } from "./commands/signal.ts"
+import { status } from "./commands/status.ts"
+import { stop } from "./commands/stop.ts"
+import { escapeText } from "./Escape.ts"
+import { ExitCode, exitCodeOf } from "./ExitCode.ts"
+import { Ending, signalNumber } from "./Outcome.ts"
+import { separateProgram } from "./ProgramArguments.ts"
+import { root } from "./Root.ts"
+import { Usage } from "./Usage.ts"
+
+const cli = root.pipe(
+  Command.withSubcommands([run, list, attach, resize, signal, end, stop, status, replay, inspect, events])
+)
+
+/** Runs one command line. Gives the exit code; whatever is to be said was said. */
+export const runCli = (argv: ReadonlyArray<string>): Effect.Effect<number, never, Caller> =>
+  Command.runWith(cli, { version: packageVersion })(separateProgram(argv)).pipe(
+    Effect.as<number>(ExitCode.ok),
+    Effect.catchCause((cause) => tell(cause)),
+    Effect.provide(environment)
+  )
+
+/** One line on standard error and an exit code. A stack is only shown for a bug. */
+const tell = Effect.fnUntraced(function* (cause: Cause.Cause<unknown>) {
+  const caller = yield* Caller
+  const found = Cause.findErrorOption(cause)
+  if (Option.isNone(found)) {
+    if (Cause.hasInterruptsOnly(cause)) return ExitCode.signalBase + signalNumber("SIGINT")
+    yield* caller.writeError(`reprise: this is a bug: ${escapeText(String(Cause.squash(cause)))}\n`)
+    return ExitCode.internal
+  }
+  const error = found.value
+  if (error instanceof Ending) {
+    if (error.note !== "") yield* caller.writeError(`reprise: ${escapeText(error.note)}\n`)
+    return error.exitCode
+  }
+  const exitCode = exitCodeOf(error)
+  if (exitCode === ExitCode.outputClosed) return exitCode
+  // Help that was asked for, or help in place of a missing command: shown already.
+  if (CliError.isCliError(error) && error._tag === "ShowHelp") {
+    const first = error.errors[0]
+    if (first === undefined) return ExitCode.ok
+    const usage = new Usage({ reason: oneLine(first.message), command: error.commandPath.slice(1).join(" ") })
+    yield* caller.writeError(`reprise: ${escapeText(usage.message)}\n`)
+    return ExitCode.usage
+  }
+  const message = error instanceof Error ? error.message : String(error)
+  yield* caller.writeError(`reprise: ${escapeText(message)}\n`)
+  return exitCode
+})
+
+/** "Unrecognized flag: --jsom in command reprise list\n\n  Did you mean this?\n    --json" becomes one line. */
+const oneLine = (message: string): string => {
+  const [head, ...suggestions] = message
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line !== "" && line !== "Did you mean this?")
+  const text = `${head!.charAt(0).toLowerCase()}${head!.slice(1)}`
+  return suggestions.length === 0 ? text : `${text} (did you mean ${suggestions.join(", ")}?)`
+}
+
+/** Help goes to standard output when it was asked for. For a wrong command line the one line of `tell` is enough. */
+const presenter: CliOutput.Presenter = {
+  present: (event) => (event._tag === "InvalidInvocation" ? Effect.void : CliOutput.defaultPresenter.present(event))
+}
+
+/** The CLI module can ask for files, prompts and processes; no flag of ours does. */
+const environment = Layer.mergeAll(
+  FileSystem.layerNoop({}),
+  Path.layer,
+  Stdio.layerTest({}),
+  Layer.succeed(
+    Terminal.Terminal,
+    Terminal.make({
+      columns: Effect.succeed(80),
+      rows: Effect.succeed(24),
+      size: Effect.die("no prompt"),
+      readInput: Effect.die("no prompt"),
+      readLine: Effect.die("no prompt"),
+      display: () => Effect.void
+    })
+  ),
+  Layer.succeed(
+    ChildProcessSpawner.ChildProcessSpawner,
+    ChildProcessSpawner.make(() => Effect.die("no process"))
+  ),
+  CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] }),
+  CliOutput.layerPresenter(presenter)
+)
+
+/** Runs the process's own command line and ends the process. */
+export const main = (argv: ReadonlyArray<string>): void => {
+  const fiber = Effect.runFork(runCli(argv).pipe(Effect.provide(Caller.layer)))
+  // A command that handles these has taken them itself; any other ends by them, as programs do.
+  const endBy = (name: "SIGINT" | "SIGTERM" | "SIGHUP") => {
+    const listener = () => {
+      if (process.listenerCount(name) > 1) return
+      process.off(name, listener)
+      process.kill(process.pid, name)
+    }
+    process.on(name, listener)
+  }
+  endBy("SIGINT")
+  endBy("SIGTERM")
+  endBy("SIGHUP")
+  fiber.addObserver((exit) => process.exit(Exit.isSuccess(exit) ? exit.value : ExitCode.internal))
+}

@@ -1,0 +1,36 @@
+/**
+ * Reading a store without an engine: opens the journal in this process for as long as the command needs it. A store that
+ * does not exist reads as empty, and is not made. It writes no event.
+ */
+import { Effect, Layer, Stream } from "effect"
+import type { StorageUnavailable, StoreRefused } from "../journal/JournalError.ts"
+import * as JournalLevel from "../journal/JournalLevel.ts"
+import { SessionOutput } from "../src/remote/SessionOutput.ts"
+import { History } from "../src/session/History.ts"
+import * as HistoryLive from "../src/session/HistoryLive.ts"
+import { SessionNotFound } from "../src/session/SessionError.ts"
+import type { StorePaths } from "../src/session/StorePaths.ts"
+
+export const layer = (paths: StorePaths): Layer.Layer<History | SessionOutput, StoreRefused | StorageUnavailable> =>
+  SessionOutput.layer.pipe(
+    Layer.provideMerge(
+      HistoryLive.layer.pipe(
+        Layer.provide(JournalLevel.layer({ location: paths.journal, create: false })),
+        Layer.catchTag("StoreRefused", (refused) =>
+          refused.reason === "missing" ? emptyHistory : Layer.effect(History, Effect.fail(refused))
+        )
+      )
+    )
+  )
+
+const emptyHistory: Layer.Layer<History> = Layer.sync(History, () => {
+  const missing = (session: string) => new SessionNotFound({ session, candidates: [] })
+  return History.of({
+    list: Effect.succeed([]),
+    resolve: (reference) => Effect.fail(missing(reference)),
+    get: (session) => Effect.fail(missing(session)),
+    stateAt: (session) => Effect.fail(missing(session)),
+    events: (session) => Stream.fail(missing(session)),
+    follow: (session) => Stream.fail(missing(session))
+  })
+})

@@ -1,0 +1,51 @@
+/**
+ * How a command reaches a store. Commands that change something go through the engine and start it; commands that only
+ * read use the engine when one runs and open the journal themselves when none does, so that they never start a process.
+ */
+import { Context, Effect, Layer, Schedule } from "effect"
+import type { StorageUnavailable, StoreRefused } from "../journal/JournalError.ts"
+import * as EngineClient from "../src/remote/EngineClient.ts"
+import type { EngineError } from "../src/remote/EngineError.ts"
+import { SessionOutput } from "../src/remote/SessionOutput.ts"
+import { History } from "../src/session/History.ts"
+import type { StorePaths } from "../src/session/StorePaths.ts"
+
+/** The name under which the journal keeps what this program asked for. */
+const ACTOR = "cli"
+/** Another reader, or an engine that starts or ends, holds the journal for moments. */
+const LOCKED_RETRY_DELAY = "50 millis"
+const LOCKED_RETRIES_MAX = 100
+
+/** Live sessions: starts the engine when none runs. */
+export const engine = (paths: StorePaths) => EngineClient.layer({ paths, start: true, actor: ACTOR })
+
+/** An engine that runs, of whatever version, or EngineAbsent. */
+export const runningEngine = (paths: StorePaths) =>
+  EngineClient.layer({ paths, start: false, anyVersion: true, actor: ACTOR })
+
+/** Reading, through whoever has the journal. */
+export const reading = (
+  paths: StorePaths
+): Layer.Layer<History | SessionOutput, EngineError | StoreRefused | StorageUnavailable> =>
+  Layer.effectContext(
+    throughEngine(paths).pipe(
+      Effect.catchTag("EngineAbsent", () => throughJournal(paths)),
+      Effect.retry({
+        while: (error) => error._tag === "StoreRefused" && error.reason === "locked",
+        times: LOCKED_RETRIES_MAX,
+        schedule: Schedule.spaced(LOCKED_RETRY_DELAY)
+      })
+    )
+  )
+
+const throughEngine = (paths: StorePaths) =>
+  Effect.map(
+    Layer.build(EngineClient.layer({ paths, start: false, actor: ACTOR })),
+    Context.pick(History, SessionOutput)
+  )
+
+const throughJournal = Effect.fnUntraced(function* (paths: StorePaths) {
+  // Loaded only now: with an engine, a reading command needs neither the database nor the emulator.
+  const { layer } = yield* Effect.promise(() => import("./LocalStore.ts"))
+  return yield* Layer.build(layer(paths))
+})

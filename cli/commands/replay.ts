@@ -1,0 +1,169 @@
+/** `reprise replay`: prints exactly what a session printed, at once or at its own pace. */
+import { Effect, Option, Stream } from "effect"
+import { Command, Flag } from "effect/cli"
+import type { JournalEntry, SessionId } from "../../journal/Event.ts"
+import { outputItems, SessionOutput } from "../../src/remote/SessionOutput.ts"
+import { History } from "../../src/session/History.ts"
+import type { SessionView } from "../../src/session/SessionView.ts"
+import { Caller } from "../Caller.ts"
+import { escapeText } from "../Escape.ts"
+import { pointFlag, toPoint } from "../Point.ts"
+import { chosenStore } from "../Root.ts"
+import { findSession, sessionArgument } from "../SessionArgument.ts"
+import { reading } from "../Store.ts"
+import { makeTerminalModes, type TerminalModes } from "../TerminalModes.ts"
+import { Usage } from "../Usage.ts"
+
+const COMMAND = "replay"
+/** Waiting for less than this costs more than it shows. */
+const DELAY_MILLIS_MIN = 2
+
+export const replay = Command.make(
+  COMMAND,
+  {
+    session: sessionArgument,
+    speed: Flag.String("speed").pipe(
+      Flag.withMetavar("N|max"),
+      Flag.withDescription("Times as fast as it happened (default: 1 on a terminal, max otherwise)"),
+      Flag.optional
+    ),
+    idleLimit: Flag.Finite("idle-limit").pipe(
+      Flag.withMetavar("SECONDS"),
+      Flag.withDescription("Longest pause, before --speed is applied"),
+      Flag.optional
+    ),
+    from: pointFlag("from", "Begin here"),
+    until: pointFlag("until", "End here")
+  },
+  Effect.fn("cli.replay")(function* (flags) {
+    const caller = yield* Caller
+    const paths = yield* chosenStore
+    const speed = yield* chosenSpeed(flags.speed, caller.outputIsTerminal)
+    const idleLimit = Option.getOrElse(flags.idleLimit, () => Number.POSITIVE_INFINITY)
+    if (!(idleLimit >= 0))
+      return yield* new Usage({ reason: "--idle-limit: not a number of seconds", command: COMMAND })
+
+    const modes = makeTerminalModes()
+    yield* Effect.gen(function* () {
+      const session = yield* findSession(flags.session)
+      const view = yield* History.use((history) => history.get(session))
+      const range = yield* toRange(flags.from, flags.until, view)
+      if (speed === "max" && range.isBySequence) return yield* printAll(session, range, modes)
+      return yield* printTimed(session, range, { speed, idleLimitMicros: idleLimit * 1e6 }, modes)
+    }).pipe(
+      Effect.ensuring(
+        caller.outputIsTerminal ? Effect.suspend(() => Effect.ignore(caller.write(modes.reset()))) : Effect.void
+      ),
+      Effect.provide(reading(paths))
+    )
+  })
+).pipe(
+  Command.withDescription(
+    "Print exactly the bytes that a session printed. On a terminal at the pace at which it happened, otherwise at once. " +
+      "A session that is still running is printed up to now."
+  ),
+  Command.withShortDescription("Print what a session printed"),
+  Command.withExamples([
+    { command: "reprise replay last --speed 4 --idle-limit 1", description: "Watch it, four times as fast" },
+    { command: "reprise replay build > build.log", description: "The exact bytes" },
+    { command: "reprise replay build --from +10s --until +20s --speed max", description: "Ten seconds of it" }
+  ])
+)
+
+type Speed = number | "max"
+
+const chosenSpeed = (speed: Option.Option<string>, isTerminal: boolean): Effect.Effect<Speed, Usage> => {
+  if (Option.isNone(speed)) return Effect.succeed(isTerminal ? 1 : "max")
+  if (speed.value === "max") return Effect.succeed("max" as const)
+  const number = Number(speed.value)
+  return Number.isFinite(number) && number > 0
+    ? Effect.succeed(number)
+    : Effect.fail(new Usage({ reason: `--speed: "${speed.value}" is not a number above 0 or max`, command: COMMAND }))
+}
+
+interface Range {
+  readonly after: number
+  readonly until: number
+  readonly fromMicros: number
+  readonly untilMicros: number
+  /** No event has to be looked at to know whether it belongs to the range. */
+  readonly isBySequence: boolean
+}
+
+const toRange = Effect.fnUntraced(function* (
+  from: Option.Option<string>,
+  until: Option.Option<string>,
+  view: SessionView
+) {
+  const begin = Option.isSome(from) ? yield* toPoint(from.value, view, { name: "from", command: COMMAND }) : undefined
+  const end = Option.isSome(until) ? yield* toPoint(until.value, view, { name: "until", command: COMMAND }) : undefined
+  const range: Range = {
+    after: begin?._tag === "Sequence" ? Math.max(0, begin.sequence - 1) : 0,
+    until: end?._tag === "Sequence" ? Math.min(end.sequence, view.sequence) : view.sequence,
+    fromMicros: begin?._tag === "Time" ? begin.timeMicros : Number.NEGATIVE_INFINITY,
+    untilMicros: end?._tag === "Time" ? end.timeMicros : Number.POSITIVE_INFINITY,
+    isBySequence: begin?._tag !== "Time" && end?._tag !== "Time"
+  }
+  return range
+})
+
+const printAll = Effect.fnUntraced(function* (session: SessionId, range: Range, modes: TerminalModes) {
+  const caller = yield* Caller
+  const output = yield* SessionOutput
+  yield* output.stream(session, { after: range.after, until: range.until, live: false }).pipe(
+    Stream.runForEach((item) => {
+      if (item._tag === "Output") {
+        if (caller.outputIsTerminal) modes.watch(item.data)
+        return caller.write(item.data)
+      }
+      return item._tag === "Missing" ? tellMissing(item) : Effect.void
+    })
+  )
+})
+
+const tellMissing = (gap: { readonly from: number; readonly to: number | null; readonly why: string }) =>
+  Caller.use((caller) =>
+    caller.writeError(`reprise: output bytes ${gap.from} to ${gap.to ?? "?"} are missing: ${escapeText(gap.why)}\n`)
+  )
+
+/** By the times in the journal. They are labels: when the clock was set back, the next event follows at once. */
+const printTimed = Effect.fnUntraced(function* (
+  session: SessionId,
+  range: Range,
+  pace: { readonly speed: Speed; readonly idleLimitMicros: number },
+  modes: TerminalModes
+) {
+  const caller = yield* Caller
+  const history = yield* History
+  let last: number | undefined
+  let owedMillis = 0
+
+  const delay = (timeMicros: number): number => {
+    if (pace.speed === "max") return 0
+    const passed = last === undefined ? 0 : Math.max(0, timeMicros - last)
+    last = timeMicros
+    owedMillis += Math.min(passed, pace.idleLimitMicros) / 1_000 / pace.speed
+    if (owedMillis < DELAY_MILLIS_MIN) return 0
+    const wait = owedMillis
+    owedMillis = 0
+    return wait
+  }
+  const print = (entry: JournalEntry) =>
+    Effect.forEach(
+      outputItems([entry]),
+      (item) => {
+        if (item._tag === "Missing") return tellMissing(item)
+        if (item._tag !== "Output") return Effect.void
+        modes.watch(item.data)
+        const millis = delay(entry.timeMicros)
+        return millis === 0 ? caller.write(item.data) : Effect.andThen(Effect.sleep(millis), caller.write(item.data))
+      },
+      { discard: true }
+    )
+
+  yield* history.events(session, { after: range.after, until: range.until }).pipe(
+    Stream.takeWhile((entry) => entry.timeMicros <= range.untilMicros),
+    Stream.filter((entry) => entry.timeMicros >= range.fromMicros),
+    Stream.runForEach(print)
+  )
+})

@@ -1,0 +1,328 @@
+/**
+ * A client of the engine: gives `Sessions`, `History`, `SessionOutput` and `EngineControl` over the store's socket, so
+ * that its users know nothing of sockets. The CLI uses it; so may any program beside the engine.
+ *
+ * An engine that dies is not an error here while it can be started again: calls are repeated (commands carry an id, so
+ * the engine applies each once), streams go on after the last item they delivered, without gap or duplicate. Every
+ * stream has a connection of its own: a reader that stops reading holds up nothing but itself.
+ */
+import * as NodeSocket from "@effect/platform-node-shared/NodeSocket"
+import { Context, Data, Effect, Exit, Layer, Schedule, Scope, Semaphore, Stream } from "effect"
+import { RpcClient, type RpcClientError, RpcSerialization } from "effect/rpc"
+import { Socket } from "effect/socket"
+import { ulid } from "ulid"
+import type { SessionId } from "../../journal/Event.ts"
+import { type FollowEvents, History, type HistoryShape } from "../session/History.ts"
+import { InvalidRequest, SessionUnavailable } from "../session/SessionError.ts"
+import { type CommandOptions, type EngineStatus, Sessions, type SessionsShape } from "../session/Sessions.ts"
+import type { StorePaths } from "../session/StorePaths.ts"
+import { type EngineError, EngineMismatch, EngineUnavailable } from "./EngineError.ts"
+import { connect, type EngineStart } from "./EngineProcess.ts"
+import { packageVersion } from "./EntryPoints.ts"
+import { type OutputItem, SessionOutput, type SessionOutputShape } from "./SessionOutput.ts"
+import { FRAME_BYTES_MAX, PROTOCOL_VERSION, SessionRpcs, type StopReport, WRITE_BYTES_MAX } from "./SessionRpcs.ts"
+
+/** Losses of the connection in a row that one call, or one stream between two items, survives. */
+const RECONNECTS_MAX = 8
+/** First and largest pause before connecting again; most engines are back within the first few. */
+const RECONNECT_DELAY_MIN = "20 millis"
+const RECONNECT_DELAY_MAX = "2 seconds"
+/** An engine that accepts a connection and does not answer within this is stuck. */
+const HANDSHAKE_TIMEOUT = "20 seconds"
+/** Items a stream's connection reads ahead of its consumer: 4 pages of 256 KiB. */
+const STREAM_ITEMS_AHEAD = 4
+/** On a Unix socket the kernel tells when the peer is gone; a ping would only take a busy peer for a dead one. */
+const PING_INTERVAL = "7 days"
+
+export interface EngineControlShape {
+  readonly status: Effect.Effect<EngineStatus, SessionUnavailable>
+  /** Ends the engine, and every live session first when asked to. Answered before the engine is gone; `pid` is its. */
+  stop(options: {
+    readonly sessions: boolean
+  }): Effect.Effect<StopReport & { readonly pid: number }, SessionUnavailable>
+}
+export class EngineControl extends Context.Service<EngineControl, EngineControlShape>()(
+  "reprise/remote/EngineControl"
+) {}
+
+export interface EngineClientOptions extends EngineStart {
+  readonly paths: StorePaths
+  /** Who the journal says it was; e.g. `cli`. */
+  readonly actor?: string | undefined
+  /** Talk to an engine of another version too: enough to stop it, not to use it. */
+  readonly anyVersion?: boolean | undefined
+}
+
+type Client = RpcClient.FromGroup<typeof SessionRpcs, RpcClientError.RpcClientError>
+interface Connection {
+  readonly client: Client
+  readonly pid: number
+}
+
+/** Internal: the connection broke; what was in flight may or may not have happened. */
+class ConnectionLost extends Data.TaggedError("ConnectionLost")<{ readonly reason: string }> {}
+
+const reconnecting = Schedule.min([
+  Schedule.exponential(RECONNECT_DELAY_MIN, 2),
+  Schedule.spaced(RECONNECT_DELAY_MAX)
+]).pipe(Schedule.upTo({ times: RECONNECTS_MAX }))
+
+/** Fails when there is no engine to talk to (and none may be started), or when it is not to be talked to. */
+export const layer = (
+  options: EngineClientOptions
+): Layer.Layer<Sessions | History | SessionOutput | EngineControl, EngineError> =>
+  Layer.effectContext(
+    Effect.gen(function* () {
+      const remote = yield* makeRemote(options)
+      return Context.make(Sessions, makeSessions(remote)).pipe(
+        Context.add(History, makeHistory(remote)),
+        Context.add(SessionOutput, makeOutput(remote)),
+        Context.add(EngineControl, makeControl(remote))
+      )
+    })
+  )
+
+// --- connections -----------------------------------------------------------------------------------------------------
+
+interface Remote {
+  readonly actor: string | undefined
+  /** Runs a call on the shared connection, again on a new one when it broke. */
+  call<A, E>(
+    f: (client: Client, pid: number) => Effect.Effect<A, E | RpcClientError.RpcClientError>
+  ): Effect.Effect<A, Exclude<E, RpcClientError.RpcClientError> | SessionUnavailable>
+  /** Opens a stream on a connection of its own, again when it broke. `open` is called with the cursor it has reached. */
+  stream<A, E>(
+    open: (client: Client) => Stream.Stream<A, E | RpcClientError.RpcClientError>
+  ): Stream.Stream<A, Exclude<E, RpcClientError.RpcClientError> | SessionUnavailable>
+}
+
+const openConnection = Effect.fnUntraced(function* (options: EngineClientOptions) {
+  const netSocket = yield* connect(options.paths, options)
+  const socket = yield* NodeSocket.fromDuplex(Effect.succeed(netSocket))
+  const protocol = yield* Layer.build(
+    RpcClient.layerProtocolSocket({
+      pingInterval: PING_INTERVAL,
+      // Connecting again is decided above, where it is known what may be repeated.
+      retryPolicy: Schedule.recurs(0)
+    }).pipe(
+      Layer.provide(Layer.succeed(Socket.Socket, socket)),
+      Layer.provide(RpcSerialization.layerSchemaBinary({ maxFrameSize: FRAME_BYTES_MAX }))
+    )
+  )
+  const client = yield* RpcClient.make(SessionRpcs, { disableTracing: true }).pipe(Effect.provideContext(protocol))
+  const engine = yield* client.Handshake({ protocol: PROTOCOL_VERSION, version: packageVersion }).pipe(
+    Effect.timeoutOrElse({
+      duration: HANDSHAKE_TIMEOUT,
+      orElse: () =>
+        Effect.fail(
+          new EngineUnavailable({
+            store: options.paths.store,
+            reason: `the engine does not answer; see ${options.paths.log}, or end it and try again`
+          })
+        )
+    }),
+    Effect.catchTag("RpcClientError", (error) => Effect.fail(new ConnectionLost({ reason: error.message })))
+  )
+  if (engine.protocol !== PROTOCOL_VERSION && options.anyVersion !== true) {
+    return yield* new EngineMismatch({
+      enginePid: engine.pid,
+      engineVersion: engine.version,
+      engineProtocol: engine.protocol,
+      clientVersion: packageVersion,
+      clientProtocol: PROTOCOL_VERSION
+    })
+  }
+  return { client, pid: engine.pid } satisfies Connection
+})
+
+const makeRemote = Effect.fnUntraced(function* (options: EngineClientOptions) {
+  const scope = yield* Effect.scope
+  const opening = yield* Semaphore.make(1)
+  let current: { readonly connection: Connection; readonly scope: Scope.Closeable } | undefined
+
+  const shared = opening.withPermit(
+    Effect.gen(function* () {
+      if (current !== undefined) return current
+      const own = yield* Scope.fork(scope)
+      const connection = yield* openConnection(options).pipe(
+        Scope.provide(own),
+        Effect.onError(() => Scope.close(own, Exit.void))
+      )
+      current = { connection, scope: own }
+      return current
+    })
+  )
+  const discard = (broken: NonNullable<typeof current>) =>
+    Effect.suspend(() => {
+      if (current === broken) current = undefined
+      return Scope.close(broken.scope, Exit.void)
+    })
+
+  // The first connection tells at once, and with its own error, why there is no engine.
+  yield* shared.pipe(
+    Effect.retry({ schedule: reconnecting, while: (error) => error._tag === "ConnectionLost" }),
+    Effect.catchTag("ConnectionLost", (error) =>
+      Effect.fail(new EngineUnavailable({ store: options.paths.store, reason: error.reason }))
+    )
+  )
+
+  const gone = (error: EngineError | ConnectionLost) =>
+    error._tag === "ConnectionLost"
+      ? new SessionUnavailable({
+          session: "",
+          reason: `the connection to the engine broke (${error.reason}); try again`
+        })
+      : new SessionUnavailable({ session: "", reason: error.message })
+
+  const lost = (error: RpcClientError.RpcClientError) => new ConnectionLost({ reason: error.message })
+  // EngineAbsent too: an engine that is being replaced is absent for a moment, also for a client that may not start one.
+  const passes = (error: { readonly _tag: string }) => error._tag === "ConnectionLost" || error._tag === "EngineAbsent"
+
+  const remote: Remote = {
+    actor: options.actor,
+    call: (f) =>
+      Effect.flatMap(shared, (held) =>
+        f(held.connection.client, held.connection.pid).pipe(
+          Effect.catchIf(isRpcClientError, (error) => Effect.andThen(discard(held), Effect.fail(lost(error))))
+        )
+      ).pipe(
+        Effect.retry({ schedule: reconnecting, while: (error) => hasTag(error) && passes(error) }),
+        Effect.mapError((error) => (isOurs(error) ? gone(error) : error))
+      ) as never,
+    stream: (open) =>
+      Stream.unwrap(Effect.map(openConnection(options), ({ client }) => open(client))).pipe(
+        Stream.mapError((error) => (isRpcClientError(error) ? lost(error) : error)),
+        Stream.retry(reconnecting.pipe(Schedule.while(({ input }) => hasTag(input) && passes(input)))),
+        Stream.mapError((error) => (isOurs(error) ? gone(error) : error))
+      ) as never
+  }
+  return remote
+})
+
+const hasTag = (error: unknown): error is { readonly _tag: string } =>
+  typeof error === "object" && error !== null && "_tag" in error
+const isRpcClientError = (error: unknown): error is RpcClientError.RpcClientError =>
+  hasTag(error) && error._tag === "RpcClientError"
+const OUR_TAGS = new Set(["ConnectionLost", "EngineAbsent", "EngineRefused", "EngineUnavailable", "EngineMismatch"])
+const isOurs = (error: unknown): error is EngineError | ConnectionLost => hasTag(error) && OUR_TAGS.has(error._tag)
+
+// --- services --------------------------------------------------------------------------------------------------------
+
+const makeSessions = (remote: Remote): SessionsShape => {
+  /** The same id for every repetition of one command. */
+  const identified = (options: CommandOptions | undefined) => ({
+    actor: options?.actor ?? remote.actor,
+    commandId: options?.commandId ?? ulid()
+  })
+  return {
+    create: (request) =>
+      Effect.suspend(() => {
+        const payload = { ...request, actor: request.actor ?? remote.actor, id: request.id ?? (ulid() as SessionId) }
+        return remote.call((client) => client.Create(payload))
+      }),
+    write: (session, data, options) =>
+      Effect.suspend(() => {
+        if (data.byteLength > WRITE_BYTES_MAX) {
+          return Effect.fail(
+            new InvalidRequest({ field: "data", reason: `at most ${WRITE_BYTES_MAX} bytes in one write` })
+          )
+        }
+        const payload = { session, data, ...identified(options) }
+        return remote.call((client) => client.Write(payload))
+      }),
+    closeInput: (session, options) =>
+      Effect.suspend(() => {
+        const payload = { session, ...identified(options) }
+        return remote.call((client) => client.CloseInput(payload))
+      }),
+    resize: (session, size, options) =>
+      Effect.suspend(() => {
+        const payload = { session, size, ...identified(options) }
+        return remote.call((client) => client.Resize(payload))
+      }),
+    signal: (session, signal, target, options) =>
+      Effect.suspend(() => {
+        const payload = { session, signal, target, ...identified(options) }
+        return remote.call((client) => client.Signal(payload))
+      }),
+    close: (session, options) =>
+      Effect.suspend(() => {
+        const payload = { session, graceMillis: options?.graceMillis, ...identified(options) }
+        return remote.call((client) => client.Close(payload))
+      }),
+    // The shape says that an engine always knows its own status; a client that lost it for good cannot go on.
+    status: Effect.orDie(remote.call((client) => client.Status()))
+  }
+}
+
+const makeHistory = (remote: Remote): HistoryShape => ({
+  list: remote.call((client) => client.List()),
+  resolve: (reference) => remote.call((client) => client.Resolve({ reference })),
+  get: (session) => remote.call((client) => client.Get({ session })),
+  stateAt: (session, point) => remote.call((client) => client.StateAt({ session, point })),
+  events: (session, range) =>
+    Stream.suspend(() => {
+      let after = range?.after ?? 0
+      return remote
+        .stream((client) =>
+          client.Events({ session, after, until: range?.until }, { streamBufferSize: STREAM_ITEMS_AHEAD })
+        )
+        .pipe(
+          Stream.map((page) => {
+            after = page.at(-1)?.sequence ?? after
+            return page
+          }),
+          Stream.filter((page) => page.length > 0),
+          (pages) => Stream.flatMap(pages, Stream.fromArray)
+        )
+    }),
+  follow: (session, from) =>
+    Stream.suspend(() => {
+      let after = from
+      let synced = false
+      return remote
+        .stream((client) => client.Follow({ session, after }, { streamBufferSize: STREAM_ITEMS_AHEAD }))
+        .pipe(
+          Stream.filter((item: FollowEvents) => {
+            if (item._tag === "Page") {
+              after = item.entries.at(-1)?.sequence ?? after
+              return true
+            }
+            if (synced) return false
+            synced = true
+            return true
+          })
+        )
+    })
+})
+
+const makeOutput = (remote: Remote): SessionOutputShape => ({
+  stream: (session, range) =>
+    Stream.suspend(() => {
+      let after = range?.after ?? 0
+      let synced = false
+      return remote
+        .stream((client) =>
+          client.Output(
+            { session, after, until: range?.until, live: range?.live ?? true },
+            { streamBufferSize: STREAM_ITEMS_AHEAD }
+          )
+        )
+        .pipe(
+          Stream.filter((item: OutputItem) => {
+            if (item._tag === "Synced") {
+              if (synced) return false
+              synced = true
+              return true
+            }
+            after = item.sequence
+            return true
+          })
+        )
+    })
+})
+
+const makeControl = (remote: Remote): EngineControlShape => ({
+  status: remote.call((client) => client.Status()),
+  stop: (options) => remote.call((client, pid) => Effect.map(client.Stop(options), (report) => ({ ...report, pid })))
+})

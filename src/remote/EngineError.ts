@@ -1,0 +1,58 @@
+/**
+ * Why there is no engine to talk to, one class for each thing a person can do about it. Raised when a client opens its
+ * first connection; what happens later to a connection that existed is SessionUnavailable (SessionError.ts).
+ */
+import { Schema } from "effect"
+import type { ErrorCode } from "../session/SessionError.ts"
+
+/** No engine runs for this store, and this client may not start one. */
+export class EngineAbsent extends Schema.TaggedError<EngineAbsent>()("EngineAbsent", { store: Schema.String }) {
+  readonly code: ErrorCode = "Unavailable"
+  override get message() {
+    return `no engine is running for store ${this.store}; \`reprise run\` starts one`
+  }
+}
+
+/** The engine started and would not serve this store. */
+export class EngineRefused extends Schema.TaggedError<EngineRefused>()("EngineRefused", {
+  store: Schema.String,
+  /** The `reason` of StoreRefused, or `failed`. */
+  reason: Schema.String,
+  detail: Schema.String
+}) {
+  readonly code: ErrorCode = "FailedPrecondition"
+  override get message() {
+    return this.detail
+  }
+}
+
+/** The engine cannot be reached or started at the moment. */
+export class EngineUnavailable extends Schema.TaggedError<EngineUnavailable>()("EngineUnavailable", {
+  store: Schema.String,
+  reason: Schema.String
+}) {
+  readonly code: ErrorCode = "Unavailable"
+  override get message() {
+    return this.reason
+  }
+}
+
+/** Client and engine are of versions that do not understand each other. */
+export class EngineMismatch extends Schema.TaggedError<EngineMismatch>()("EngineMismatch", {
+  enginePid: Schema.NullOr(Schema.Int),
+  engineVersion: Schema.String,
+  engineProtocol: Schema.Int,
+  clientVersion: Schema.String,
+  clientProtocol: Schema.Int
+}) {
+  readonly code: ErrorCode = "FailedPrecondition"
+  override get message() {
+    return this.engineProtocol > this.clientProtocol
+      ? `the engine of this store is newer (${this.engineVersion}) than this client (${this.clientVersion}); upgrade this reprise`
+      : `the engine of this store is older (${this.engineVersion}) than this client (${this.clientVersion}); ` +
+          "`reprise stop` ends it, the next command starts the new one and sessions go on meanwhile"
+  }
+}
+
+export const EngineError = Schema.Union([EngineAbsent, EngineRefused, EngineUnavailable, EngineMismatch])
+export type EngineError = typeof EngineError.Type

@@ -1,0 +1,172 @@
+/**
+ * Finds the engine of a store, or starts one in the background as tmux does: its own session and process group, no
+ * terminal, its messages in the store's `engine.log`, readiness told by a line on a pipe. Two clients that start one at
+ * the same time both succeed: the engine that does not get the store's lock waits until the other answers, says so and
+ * ends. It never ends an engine, and never waits longer than it says.
+ */
+import { spawn } from "node:child_process"
+import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync } from "node:fs"
+import { createConnection, type Socket } from "node:net"
+import { Data, Effect, Result, Schedule, Schema, type Scope } from "effect"
+import type { StorePaths } from "../session/StorePaths.ts"
+import { EngineAbsent, EngineRefused, EngineUnavailable } from "./EngineError.ts"
+import { engineEntry } from "./EntryPoints.ts"
+
+/** Opening a large store after a crash takes seconds on a slow disk; longer than this something is wrong. */
+const START_TIMEOUT = "60 seconds"
+/** Engines that are killed while we connect to them: more than this many in a row is not bad luck. */
+const CONNECT_ATTEMPTS_MAX = 6
+/** Between two attempts to connect: what a dying engine needs to let go of the store. */
+const CONNECT_RETRY_DELAY = "50 millis"
+/** The log is for people: a new engine starts an empty one when it grew beyond this. */
+const LOG_BYTES_MAX = 1024 * 1024
+/** File descriptor on which the engine tells how its start went. */
+export const READY_FD = 3
+
+/** What an engine says on READY_FD, once, as a line of JSON. */
+export const StartMessage = Schema.Union([
+  Schema.TaggedStruct("Ready", { pid: Schema.Int }),
+  /** Another engine serves this store already. */
+  Schema.TaggedStruct("Running", {}),
+  Schema.TaggedStruct("Refused", { reason: Schema.String, detail: Schema.String })
+])
+export type StartMessage = typeof StartMessage.Type
+const decodeStartMessage = Schema.decodeUnknownEffect(Schema.fromJsonString(StartMessage))
+
+export interface EngineStart {
+  /** Start an engine when none runs. */
+  readonly start: boolean
+  /** `power`: every batch is fsynced. Only asked of an engine that this call starts. */
+  readonly durability?: "process" | "power" | undefined
+}
+
+class ConnectFailed extends Data.TaggedError("ConnectFailed")<{ readonly code: string; readonly reason: string }> {}
+
+/** A connection to the store's engine, closed with the scope. Starts the engine when there is none and `start` allows it. */
+export const connect = (
+  paths: StorePaths,
+  options: EngineStart
+): Effect.Effect<Socket, EngineAbsent | EngineRefused | EngineUnavailable, Scope.Scope> =>
+  connectOrStart(paths, options).pipe(
+    Effect.retry({
+      while: (error) => error._tag === "ConnectFailed",
+      times: CONNECT_ATTEMPTS_MAX - 1,
+      schedule: Schedule.spaced(CONNECT_RETRY_DELAY)
+    }),
+    Effect.catchTag("ConnectFailed", (failure) =>
+      Effect.fail(new EngineUnavailable({ store: paths.store, reason: `cannot reach the engine: ${failure.reason}` }))
+    )
+  )
+
+const connectOrStart = Effect.fnUntraced(function* (paths: StorePaths, options: EngineStart) {
+  const found = yield* Effect.result(connectOnce(paths.engineSocket))
+  if (Result.isSuccess(found)) return found.success
+  if (!nobodyThere(found.failure)) return yield* found.failure
+  if (!options.start) return yield* new EngineAbsent({ store: paths.store })
+  yield* start(paths, options)
+  return yield* connectOnce(paths.engineSocket)
+})
+
+const nobodyThere = (failure: ConnectFailed): boolean => failure.code === "ENOENT" || failure.code === "ECONNREFUSED"
+
+const connectOnce = (path: string): Effect.Effect<Socket, ConnectFailed, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.callback<Socket, ConnectFailed>((resume) => {
+      const socket = createConnection(path)
+      socket.once("connect", () => resume(Effect.succeed(socket)))
+      // Stays for the life of the socket: an error without a listener would end the process.
+      socket.on("error", (error: NodeJS.ErrnoException) =>
+        resume(Effect.fail(new ConnectFailed({ code: error.code ?? "", reason: error.message })))
+      )
+      return Effect.sync(() => socket.destroy())
+    }),
+    (socket) => Effect.sync(() => socket.destroy()),
+    { interruptible: true }
+  )
+
+/** Starts an engine and returns when it, or another one, serves the store. */
+export const start = Effect.fn("EngineProcess.start")(function* (paths: StorePaths, options: EngineStart) {
+  const log = yield* Effect.try({
+    try: () => openLog(paths),
+    catch: (cause) =>
+      new EngineRefused({
+        store: paths.store,
+        reason: "permissions",
+        detail: `cannot use store ${paths.store}: ${cause instanceof Error ? cause.message : String(cause)}`
+      })
+  })
+  const line = yield* spawnEngine(paths, options, log).pipe(
+    Effect.ensuring(Effect.sync(() => closeSync(log))),
+    Effect.timeoutOrElse({
+      duration: START_TIMEOUT,
+      orElse: () =>
+        Effect.fail(
+          new EngineUnavailable({
+            store: paths.store,
+            reason: `the engine did not start within ${START_TIMEOUT}; see ${paths.log}`
+          })
+        )
+    })
+  )
+  const message = yield* decodeStartMessage(line).pipe(
+    Effect.mapError(
+      () => new EngineUnavailable({ store: paths.store, reason: `the engine ended while it started; see ${paths.log}` })
+    )
+  )
+  if (message._tag === "Refused") {
+    return yield* new EngineRefused({ store: paths.store, reason: message.reason, detail: message.detail })
+  }
+})
+
+const openLog = (paths: StorePaths): number => {
+  mkdirSync(paths.store, { recursive: true, mode: 0o700 })
+  const log = openSync(paths.log, "a", 0o600)
+  if (fstatSync(log).size > LOG_BYTES_MAX) ftruncateSync(log)
+  return log
+}
+
+/** The first line that the engine says; "" when it ended without a word. */
+const spawnEngine = (paths: StorePaths, options: EngineStart, log: number): Effect.Effect<string, EngineUnavailable> =>
+  Effect.callback((resume) => {
+    const child = spawn(
+      process.execPath,
+      [engineEntry, "--store", paths.store, ...(options.durability ? ["--durability", options.durability] : [])],
+      {
+        // Its own session: the terminal's hang-up and Ctrl-C reach the client only.
+        detached: true,
+        // Not where the client is: an engine must not keep a file system busy.
+        cwd: "/",
+        stdio: ["ignore", log, log, "pipe"],
+        env: engineEnvironment(process.env)
+      }
+    )
+    const pipe = child.stdio[READY_FD] as Socket
+    let text = ""
+    const finish = (effect: Effect.Effect<string, EngineUnavailable>) => {
+      pipe.destroy()
+      child.unref()
+      resume(effect)
+    }
+    child.once("error", (error) =>
+      finish(
+        Effect.fail(new EngineUnavailable({ store: paths.store, reason: `cannot start the engine: ${error.message}` }))
+      )
+    )
+    pipe.setEncoding("utf8")
+    pipe.on("data", (chunk: string) => {
+      text += chunk
+      if (text.includes("\n")) finish(Effect.succeed(text))
+    })
+    pipe.on("error", () => finish(Effect.succeed("")))
+    pipe.on("end", () => finish(Effect.succeed(text)))
+    return Effect.sync(() => {
+      pipe.destroy()
+      child.unref()
+    })
+  })
+
+/** The engine outlives its first client: what that client set for its own Node or its own session is not the engine's. */
+const engineEnvironment = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv => {
+  const { NODE_OPTIONS: _options, NODE_CHANNEL_FD: _channel, REPRISE_SESSION: _session, ...rest } = env
+  return rest
+}

@@ -1,0 +1,158 @@
+/**
+ * The engine's door: serves Sessions and History to local clients over a Unix socket. The engine process uses it after
+ * it holds the store's lock, so at most one server of a store exists. Nothing a client sends can end it: a message that
+ * does not decode fails its own connection, a handler that dies fails its own call.
+ */
+import { chmodSync, lstatSync, unlinkSync } from "node:fs"
+import { createConnection } from "node:net"
+import * as NodeSocketServer from "@effect/platform-node-shared/NodeSocketServer"
+import { Array as Arr, Context, Deferred, Effect, Layer, Schema, Stream } from "effect"
+import { RpcSerialization, RpcServer } from "effect/rpc"
+import { SocketServer } from "effect/socket"
+import type { SessionId } from "../../journal/Event.ts"
+import { History } from "../session/History.ts"
+import { Sessions } from "../session/Sessions.ts"
+import type { StorePaths } from "../session/StorePaths.ts"
+import { packageVersion } from "./EntryPoints.ts"
+import { outputOf } from "./SessionOutput.ts"
+import { FRAME_BYTES_MAX, PROTOCOL_VERSION, SessionRpcs } from "./SessionRpcs.ts"
+import { checkSocketPath, makeSocketFolder, type SocketFolderRefused } from "./SocketFolder.ts"
+
+/** Sessions that `Stop` ends at a time: each may need seconds of HUP, TERM, KILL; more would only compete for the CPU. */
+const CLOSE_CONCURRENCY = 16
+
+/** Completed when a client asked the engine to stop and was answered. */
+export class StopRequest extends Context.Service<StopRequest, Deferred.Deferred<void>>()("reprise/remote/StopRequest") {
+  static readonly layer: Layer.Layer<StopRequest> = Layer.effect(StopRequest, Deferred.make<void>())
+}
+
+/** The socket could not be offered. */
+export class SocketRefused extends Schema.TaggedError<SocketRefused>()("SocketRefused", {
+  path: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `socket ${this.path}: ${this.reason}`
+  }
+}
+
+/** The handlers of SessionRpcs; also used without a socket, in tests. */
+export const handlers = SessionRpcs.toLayer(
+  Effect.gen(function* () {
+    const sessions = yield* Sessions
+    const history = yield* History
+    const stopRequest = yield* StopRequest
+
+    const endAll = Effect.gen(function* () {
+      const live = (yield* history.list).filter((view) => view.status === "running" || view.terminalOpen)
+      const reports = yield* Effect.forEach(
+        live,
+        (view) =>
+          sessions.close(view.id as SessionId).pipe(
+            // It ended by itself meanwhile.
+            Effect.catchTag("SessionNotFound", () => Effect.succeed({ survivors: [] }))
+          ),
+        { concurrency: CLOSE_CONCURRENCY }
+      )
+      return { ended: live.map((view) => view.id), survivors: reports.flatMap((report) => report.survivors) }
+    })
+
+    return SessionRpcs.of({
+      Handshake: () => Effect.succeed({ protocol: PROTOCOL_VERSION, version: packageVersion, pid: process.pid }),
+      Status: () => sessions.status,
+      Stop: ({ sessions: also }) =>
+        Effect.gen(function* () {
+          const report = also ? yield* endAll : { ended: [], survivors: [] }
+          // The request's scope closes after the answer was written; stopping before would cut it off.
+          yield* Effect.addFinalizer(() => Deferred.succeed(stopRequest, undefined))
+          return report
+        }),
+
+      List: () => history.list,
+      Resolve: ({ reference }) => history.resolve(reference),
+      Get: ({ session }) => history.get(session),
+      StateAt: ({ session, point }) => history.stateAt(session, point),
+      Events: ({ session, after, until }) =>
+        history.events(session, { after, until }).pipe(Stream.mapArray((page) => Arr.of(page))),
+      Follow: ({ session, after }) => history.follow(session, after),
+      Output: ({ session, after, until, live }) => outputOf(history, session, { after, until, live }),
+
+      Create: (request) => sessions.create(request),
+      Write: ({ session, data, ...options }) => sessions.write(session, data, options),
+      CloseInput: ({ session, ...options }) => sessions.closeInput(session, options),
+      Resize: ({ session, size, ...options }) => sessions.resize(session, size, options),
+      Signal: ({ session, signal, target, ...options }) => sessions.signal(session, signal, target, options),
+      Close: ({ session, ...options }) => sessions.close(session, options)
+    })
+  })
+)
+
+/**
+ * Listens on the store's engine socket until its scope closes. The caller holds the store's lock: a socket file on which
+ * nobody answers is then a dead engine's and is removed.
+ */
+export const layer = (
+  paths: StorePaths
+): Layer.Layer<never, SocketFolderRefused | SocketRefused, Sessions | History | StopRequest> =>
+  RpcServer.layer(SessionRpcs, {
+    disableTracing: true,
+    // A handler that dies is a bug of ours: it fails its call and is logged, the connection's other calls go on.
+    disableFatalDefects: true
+  }).pipe(
+    Layer.provide(handlers),
+    Layer.provide(RpcServer.layerProtocolSocketServer),
+    Layer.provide(socketServer(paths)),
+    Layer.provide(RpcSerialization.layerSchemaBinary({ maxFrameSize: FRAME_BYTES_MAX }))
+  )
+
+const socketServer = (paths: StorePaths) =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const path = paths.engineSocket
+      yield* checkSocketPath(path)
+      yield* makeSocketFolder(paths.run, !paths.run.startsWith(paths.store))
+      yield* removeStaleSocket(path)
+      return Layer.effect(SocketServer.SocketServer, Effect.map(NodeSocketServer.make({ path }), untroubled)).pipe(
+        Layer.catchTag("SocketServerError", (error) =>
+          Layer.effectContext(Effect.fail(new SocketRefused({ path, reason: String(error.cause) })))
+        ),
+        // The folder keeps others out from the first moment; the mode is for whoever copies or moves the socket.
+        Layer.tap(() => Effect.sync(() => chmodSync(path, 0o600)))
+      )
+    })
+  )
+
+/** A client that goes away in the middle of a message is an everyday event: its handler ends, nobody is told. */
+const untroubled = (server: SocketServer.SocketServer["Service"]): SocketServer.SocketServer["Service"] => ({
+  address: server.address,
+  run: (handler) =>
+    server.run((socket) =>
+      Effect.catchCause(handler(socket), (cause) => Effect.logDebug("a client's connection ended", cause))
+    )
+})
+
+/** Asks first: a socket that answers belongs to a living process and is never taken away. */
+const removeStaleSocket = Effect.fnUntraced(function* (path: string) {
+  const kind = yield* Effect.sync(() => lstatSync(path, { throwIfNoEntry: false }))
+  if (kind === undefined) return
+  if (!kind.isSocket()) return yield* new SocketRefused({ path, reason: "is not a socket; move it away" })
+  if (yield* answers(path)) {
+    return yield* new SocketRefused({ path, reason: "another process answers on it; `reprise status` shows which" })
+  }
+  yield* Effect.try({
+    try: () => unlinkSync(path),
+    catch: (cause) => new SocketRefused({ path, reason: `cannot remove the stale socket: ${String(cause)}` })
+  })
+})
+
+/** True when a process accepts connections there. */
+export const answers = (path: string): Effect.Effect<boolean> =>
+  Effect.callback((resume) => {
+    const socket = createConnection(path)
+    socket.once("connect", () => {
+      socket.destroy()
+      resume(Effect.succeed(true))
+    })
+    socket.once("error", () => resume(Effect.succeed(false)))
+    return Effect.sync(() => socket.destroy())
+  })

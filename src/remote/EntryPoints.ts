@@ -1,0 +1,44 @@
+/**
+ * Where the programs of this package are: the engine, the keeper and the screen worker, found from wherever this module
+ * itself runs (source by type stripping, `dist/src` of the library build, a bundle in `dist/bin`). Whoever starts one of
+ * them asks here. It reads package.json and computes paths; it starts nothing.
+ *
+ * `dist/src` answers with the bundles too: they start faster, and a store then has one kind of engine.
+ */
+import { existsSync, readFileSync } from "node:fs"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+
+/** The folders between this module and the package's root are few: source 2, `dist/src` 3, a bundle 2. */
+const PARENTS_MAX = 5
+
+const here = dirname(fileURLToPath(import.meta.url))
+const fromSource = import.meta.url.endsWith(".ts")
+
+const findRoot = (): { readonly root: string; readonly version: string } => {
+  let folder = here
+  for (let parents = 0; parents < PARENTS_MAX; parents++) {
+    const file = join(folder, "package.json")
+    if (existsSync(file)) {
+      const manifest = JSON.parse(readFileSync(file, "utf8"))
+      if (manifest.name === "reprise") return { root: folder, version: String(manifest.version) }
+    }
+    folder = dirname(folder)
+  }
+  return { root: here, version: "0.0.0" }
+}
+
+const { root, version } = findRoot()
+
+/** Version of this package, as `--version` and the engine's status tell it. */
+export const packageVersion: string = version
+
+const entry = (source: string, bundle: string): string =>
+  fromSource ? join(root, source) : join(root, "dist", "bin", bundle)
+
+/** The engine process (`engineMain.ts`). */
+export const engineEntry: string = entry("src/remote/engineMain.ts", "engine.js")
+/** The keeper process. */
+export const keeperEntry: string = entry("src/keeper/main.ts", "keeper.js")
+/** The worker thread that runs the terminal emulator. */
+export const screenWorkerEntry: string = entry("projections/ScreenWorker.ts", "screen-worker.js")

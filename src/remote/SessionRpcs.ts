@@ -1,0 +1,160 @@
+/**
+ * The contract between clients and the engine: everything of `Sessions`, `History` and `SessionOutput` as one RpcGroup.
+ * EngineServer.ts serves it, EngineClient.ts turns it back into those services. It holds no behaviour.
+ *
+ * Evolution: a field or a method may be added (unknown methods fail one call, not the connection); whatever else changes
+ * raises PROTOCOL_VERSION. `Handshake` and `Stop` never change, so that any client can tell, and end, any engine.
+ */
+import { Schema } from "effect"
+import { Rpc, RpcGroup } from "effect/rpc"
+import { JournalEntry, SessionId, SignalTarget, TerminalSize } from "../../journal/Event.ts"
+import {
+  HistoryDamaged,
+  InputRefused,
+  InvalidRequest,
+  SessionEnded,
+  SessionNotFound,
+  SessionUnavailable,
+  SpawnFailed
+} from "../session/SessionError.ts"
+import { HistoryPoint, SessionSnapshot, SessionView } from "../session/SessionView.ts"
+import { OutputItem } from "./SessionOutput.ts"
+
+export const PROTOCOL_VERSION = 1
+
+/** One message on the socket. Above the largest input a terminal queues (8 MiB) and any argument list (2 MiB on Linux). */
+export const FRAME_BYTES_MAX = 9 * 1024 * 1024
+/** One write: the input a session may queue. A larger one would not fit in a message and is refused by the client. */
+export const WRITE_BYTES_MAX = 8 * 1024 * 1024
+
+/** Loose on purpose: what is wrong with a request is told by the engine as InvalidRequest, not by a decoder as a defect. */
+const LooseSize = Schema.Struct({ cols: Schema.Number, rows: Schema.Number })
+
+const CommandFields = { actor: Schema.optional(Schema.String), commandId: Schema.optional(Schema.String) }
+
+const Survivors = Schema.Array(Schema.Struct({ pid: Schema.Int, command: Schema.String }))
+
+const EngineStatusSchema = Schema.Struct({
+  enginePid: Schema.Int,
+  version: Schema.String,
+  node: Schema.String,
+  store: Schema.String,
+  socket: Schema.String,
+  durability: Schema.Literals(["process", "power"]),
+  startedAt: Schema.Finite,
+  keepers: Schema.Array(Schema.Struct({ id: Schema.String, pid: Schema.Int, sessions: Schema.Array(Schema.String) })),
+  sessions: Schema.Struct({ total: Schema.Int, live: Schema.Int }),
+  suspended: Schema.NullOr(Schema.Struct({ reason: Schema.String, diskFull: Schema.Boolean, since: Schema.Finite })),
+  damages: Schema.Array(
+    Schema.Struct({
+      stream: Schema.String,
+      from: Schema.Int,
+      to: Schema.NullOr(Schema.Int),
+      reason: Schema.String
+    })
+  )
+})
+
+/** One page of events. */
+const EventPage = Schema.Array(JournalEntry)
+const FollowItem = Schema.Union([
+  Schema.TaggedStruct("Page", { entries: EventPage }),
+  Schema.TaggedStruct("Synced", { sequence: Schema.Int })
+])
+
+/** Sessions that were ended by `Stop`, and what outlived them. */
+export const StopReport = Schema.Struct({ ended: Schema.Array(Schema.String), survivors: Survivors })
+export type StopReport = typeof StopReport.Type
+
+const Reading = Schema.Union([SessionNotFound, SessionUnavailable])
+const ReadingDamaged = Schema.Union([SessionNotFound, SessionUnavailable, HistoryDamaged])
+
+export class SessionRpcs extends RpcGroup.make(
+  // --- the engine itself
+  Rpc.make("Handshake", {
+    payload: { protocol: Schema.Int, version: Schema.String },
+    success: Schema.Struct({ protocol: Schema.Int, version: Schema.String, pid: Schema.Int })
+  }),
+  Rpc.make("Status", { success: EngineStatusSchema }),
+  Rpc.make("Stop", {
+    payload: { sessions: Schema.Boolean },
+    success: StopReport,
+    error: SessionUnavailable
+  }),
+
+  // --- History
+  Rpc.make("List", { success: Schema.Array(SessionView), error: SessionUnavailable }),
+  Rpc.make("Resolve", { payload: { reference: Schema.String }, success: SessionId, error: Reading }),
+  Rpc.make("Get", { payload: { session: SessionId }, success: SessionView, error: Reading }),
+  Rpc.make("StateAt", {
+    payload: { session: SessionId, point: HistoryPoint },
+    success: SessionSnapshot,
+    error: Schema.Union([SessionNotFound, InvalidRequest, SessionUnavailable, HistoryDamaged])
+  }),
+  Rpc.make("Events", {
+    payload: { session: SessionId, after: Schema.optional(Schema.Int), until: Schema.optional(Schema.Int) },
+    success: EventPage,
+    error: ReadingDamaged,
+    stream: true
+  }),
+  Rpc.make("Follow", {
+    payload: { session: SessionId, after: Schema.Int },
+    success: FollowItem,
+    error: ReadingDamaged,
+    stream: true
+  }),
+  Rpc.make("Output", {
+    payload: {
+      session: SessionId,
+      after: Schema.Int,
+      until: Schema.optional(Schema.Int),
+      live: Schema.Boolean
+    },
+    success: OutputItem,
+    error: ReadingDamaged,
+    stream: true
+  }),
+
+  // --- Sessions
+  Rpc.make("Create", {
+    payload: {
+      id: SessionId,
+      argv: Schema.Array(Schema.String),
+      cwd: Schema.optional(Schema.String),
+      env: Schema.optional(Schema.Record(Schema.String, Schema.String)),
+      size: Schema.optional(LooseSize),
+      term: Schema.optional(Schema.String),
+      name: Schema.optional(Schema.String),
+      actor: Schema.optional(Schema.String)
+    },
+    success: SessionView,
+    error: Schema.Union([SpawnFailed, InvalidRequest, SessionUnavailable])
+  }),
+  Rpc.make("Write", {
+    payload: { session: SessionId, data: Schema.Uint8Array, ...CommandFields },
+    success: Schema.Struct({
+      sequence: Schema.Int,
+      hidden: Schema.Boolean,
+      truncatedTo: Schema.NullOr(Schema.Int)
+    }),
+    error: Schema.Union([SessionNotFound, SessionEnded, InputRefused, InvalidRequest, SessionUnavailable])
+  }),
+  Rpc.make("CloseInput", {
+    payload: { session: SessionId, ...CommandFields },
+    error: Schema.Union([SessionNotFound, SessionEnded, InputRefused, SessionUnavailable])
+  }),
+  Rpc.make("Resize", {
+    payload: { session: SessionId, size: LooseSize, ...CommandFields },
+    success: TerminalSize,
+    error: Schema.Union([SessionNotFound, SessionEnded, InvalidRequest, SessionUnavailable])
+  }),
+  Rpc.make("Signal", {
+    payload: { session: SessionId, signal: Schema.String, target: SignalTarget, ...CommandFields },
+    error: Schema.Union([SessionNotFound, SessionEnded, InvalidRequest, SessionUnavailable])
+  }),
+  Rpc.make("Close", {
+    payload: { session: SessionId, graceMillis: Schema.optional(Schema.Number), ...CommandFields },
+    success: Schema.Struct({ survivors: Survivors }),
+    error: Reading
+  })
+) {}

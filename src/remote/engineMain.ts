@@ -1,0 +1,116 @@
+/**
+ * The engine process: one for each store, started in the background by a client (EngineProcess.ts), ended by
+ * `reprise stop` or SIGTERM. It opens the store, takes living sessions back, serves clients, and nothing else. Sessions
+ * and their keepers go on when it ends. It says on READY_FD how its start went and keeps quiet afterwards, except in the
+ * store's log.
+ */
+import { closeSync, writeSync } from "node:fs"
+import { parseArgs } from "node:util"
+import { Cause, Console, Deferred, Effect, Exit, Layer, Schedule } from "effect"
+import type { Durability } from "../../journal/Journal.ts"
+import * as JournalLevel from "../../journal/JournalLevel.ts"
+import * as HistoryLive from "../session/HistoryLive.ts"
+import * as SessionEngine from "../session/SessionEngine.ts"
+import { type StorePaths, storePaths } from "../session/StorePaths.ts"
+import { READY_FD, type StartMessage } from "./EngineProcess.ts"
+import * as EngineServer from "./EngineServer.ts"
+import { keeperEntry } from "./EntryPoints.ts"
+import { unsupportedPlatform } from "./Platform.ts"
+
+/** How often an engine that found the store locked looks whether the holder answers, or has let go. */
+const LOCKED_RETRY_DELAY = "25 millis"
+/** A reader holds the lock for moments, a starting engine until it answers: longer than this it is neither. */
+const LOCKED_RETRIES_MAX = 600
+/** What is left of a clean end after the last client was let go: flushing the journal. Then the process ends anyway. */
+const STOP_TIMEOUT_MILLIS = 15_000
+
+const say = (message: StartMessage): void => {
+  try {
+    writeSync(READY_FD, `${JSON.stringify(message)}\n`)
+    closeSync(READY_FD)
+  } catch {
+    // Started by hand, without a pipe, or the client that started us is gone: both are fine.
+  }
+}
+
+const failureOf = (error: unknown): { readonly reason: string; readonly detail: string } => {
+  const fields = typeof error === "object" && error !== null ? (error as Record<string, unknown>) : {}
+  return {
+    reason: fields._tag === "StoreRefused" ? String(fields.reason) : "failed",
+    detail: error instanceof Error ? error.message : String(error)
+  }
+}
+
+const isLocked = (error: unknown): boolean => {
+  const { reason } = failureOf(error)
+  return reason === "locked"
+}
+
+const engine = (paths: StorePaths, durability: Durability) =>
+  EngineServer.layer(paths).pipe(
+    Layer.provide(SessionEngine.layer({ paths, keeperEntry })),
+    Layer.provideMerge(EngineServer.StopRequest.layer),
+    Layer.provide(HistoryLive.layer),
+    Layer.provide(JournalLevel.layer({ location: paths.journal, durability }))
+  )
+
+const program = (paths: StorePaths, durability: Durability) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const built = yield* Layer.build(engine(paths, durability)).pipe(
+        Effect.tapError((error) =>
+          isLocked(error)
+            ? Effect.flatMap(EngineServer.answers(paths.engineSocket), (yes) => (yes ? Effect.interrupt : Effect.void))
+            : Effect.void
+        ),
+        Effect.retry({ while: isLocked, times: LOCKED_RETRIES_MAX, schedule: Schedule.spaced(LOCKED_RETRY_DELAY) })
+      )
+      say({ _tag: "Ready", pid: process.pid })
+      yield* Effect.provideContext(EngineServer.StopRequest.use(Deferred.await), built)
+    })
+  )
+
+const main = (): void => {
+  process.umask(0o077)
+  const unsupported = unsupportedPlatform()
+  if (unsupported !== undefined) {
+    say({ _tag: "Refused", reason: "failed", detail: unsupported })
+    process.exitCode = 1
+    return
+  }
+  const { values } = parseArgs({
+    options: { store: { type: "string" }, durability: { type: "string", default: "process" } }
+  })
+  if (values.store === undefined || (values.durability !== "process" && values.durability !== "power")) {
+    say({ _tag: "Refused", reason: "failed", detail: "engine: --store DIR [--durability process|power]" })
+    process.exitCode = 2
+    return
+  }
+
+  const fiber = Effect.runFork(program(storePaths(values.store), values.durability))
+  let stopping = false
+  const stop = () => {
+    if (stopping) return
+    stopping = true
+    // Not a promise: a finalizer that hangs must not keep the store locked for ever.
+    setTimeout(() => process.exit(1), STOP_TIMEOUT_MILLIS).unref()
+    fiber.interruptUnsafe()
+  }
+  process.on("SIGTERM", stop)
+  process.on("SIGINT", stop)
+  // The engine has no terminal of its own; a hang-up is somebody else's.
+  process.on("SIGHUP", () => {})
+  fiber.addObserver((exit) => {
+    if (Exit.isSuccess(exit) || stopping) process.exit(0)
+    if (Cause.hasInterruptsOnly(exit.cause)) {
+      say({ _tag: "Running" })
+      process.exit(0)
+    }
+    const failure = failureOf(Cause.squash(exit.cause))
+    say({ _tag: "Refused", ...failure })
+    Effect.runSync(Console.error(Cause.pretty(exit.cause)))
+    process.exit(1)
+  })
+}
+
+main()
