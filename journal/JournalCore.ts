@@ -19,16 +19,24 @@ import {
 import { EventRefused, JournalDamaged, SequenceConflict, StorageUnavailable } from "./JournalError.ts"
 import * as Keys from "./Keys.ts"
 import * as Record from "./Record.ts"
-import type { Put, Storage } from "./Storage.ts"
+import type { KeyValue, Put, RangeOptions, Storage } from "./Storage.ts"
 
 /** One LevelDB batch. Larger ones only make the first waiter wait for the last. */
 const BATCH_BYTES_MAX = 4 * 1024 * 1024
 /** What a live follower may hold in memory; a slower one reads from disk until it has caught up. */
 const FOLLOWER_BYTES_MAX = 512 * 1024
 /** Waits between attempts to open the storage again after a failed write: quick at first, then once in 2 s. */
-const REOPEN_DELAYS_MILLIS = [50, 100, 250, 500, 1000, 2000]
+const REOPEN_DELAYS_MILLIS = [5, 50, 100, 250, 500, 1000, 2000]
 /** Streams whose ends a clean stop records. Reading them back must not slow the next opening (about 15 µs each). */
 export const SEALED_STREAMS_MAX = 1000
+
+/** Events searched behind a place that cannot be read: LevelDB's blocks hold 4 KiB, so the next one is not far. */
+const UNREADABLE_EVENTS_MAX = 256
+
+/** LevelDB found the damage itself: it gives nothing of the page that was asked for. */
+class UnreadableRange extends Error {
+  override readonly name = "UnreadableRange"
+}
 
 interface StreamHead {
   readonly stream: SessionId
@@ -341,19 +349,24 @@ export class JournalCore {
 
   // --- reading -------------------------------------------------------------------------------------------------------
 
-  async #range(options: {
-    readonly from: Uint8Array
-    readonly to: Uint8Array
-    readonly reverse?: boolean
-    readonly limit: number
-    readonly bytesMax?: number
-  }) {
+  async #range(options: Omit<RangeOptions, "bytesMax">): Promise<ReadonlyArray<KeyValue>> {
     if (this.suspension !== undefined || this.#closed) throw this.#unavailable("read")
     try {
-      return await this.#storage.range({ bytesMax: PAGE_BYTES_MAX, ...options })
+      return await this.#storage.range({ ...options, bytesMax: PAGE_BYTES_MAX })
     } catch (cause) {
       const reason = describe(cause)
+      if (/corrupt|bad block|checksum|truncated/i.test(reason)) throw new UnreadableRange(reason)
       throw new StorageUnavailable({ operation: "read", reason, diskFull: isDiskFull(reason) })
+    }
+  }
+
+  /** Where there is no part of an answer that could be served. */
+  async #rangeOrUnavailable(options: Omit<RangeOptions, "bytesMax">) {
+    try {
+      return await this.#range(options)
+    } catch (error) {
+      if (!(error instanceof UnreadableRange)) throw error
+      throw new StorageUnavailable({ operation: "read", reason: error.message, diskFull: false })
     }
   }
 
@@ -371,7 +384,7 @@ export class JournalCore {
     const bytes = Keys.streamBytes(stream)
     if (bytes[0] === Keys.ROW_PREFIX)
       throw new EventRefused({ reason: `stream ${stream} lies in the key range of rows` })
-    const [last] = await this.#range({
+    const [last] = await this.#rangeOrUnavailable({
       from: Keys.eventKey(bytes, 0),
       to: Keys.streamEnd(bytes),
       reverse: true,
@@ -394,13 +407,17 @@ export class JournalCore {
   async page(stream: SessionId, after: number, until: number): Promise<PageResult> {
     if (after >= until) return { entries: NO_ENTRIES, damage: undefined }
     const bytes = Keys.streamBytes(stream)
-    const found = await this.#range({
-      from: Keys.eventKey(bytes, after + 1),
-      to: Keys.eventKey(bytes, until + 1),
-      limit: PAGE_EVENTS_MAX
-    })
     const entries: Array<JournalEntry> = []
     let expected = after + 1
+    const to = Keys.eventKey(bytes, until + 1)
+    let found: ReadonlyArray<KeyValue>
+    try {
+      found = await this.#range({ from: Keys.eventKey(bytes, expected), to, limit: PAGE_EVENTS_MAX })
+    } catch (error) {
+      if (!(error instanceof UnreadableRange)) throw error
+      found = await this.#readableBefore(bytes, expected, to)
+      if (found.length === 0) return { entries, damage: unreadable(stream, expected, error.message) }
+    }
     for (const [key, value] of found) {
       const sequence = Keys.sequenceOf(key)
       const damage =
@@ -412,17 +429,39 @@ export class JournalCore {
     return { entries, damage: found.length === 0 ? missing(stream, expected, until) : undefined }
   }
 
+  /** What can be read before a place that LevelDB itself refuses: it gives a page or nothing, so it is asked for one at a time. */
+  async #readableBefore(stream: Buffer, first: number, to: Uint8Array): Promise<ReadonlyArray<KeyValue>> {
+    const readable: Array<KeyValue> = []
+    for (let sequence = first; readable.length < PAGE_EVENTS_MAX; sequence++) {
+      try {
+        const [one] = await this.#range({ from: Keys.eventKey(stream, sequence), to, limit: 1 })
+        if (one === undefined) break
+        readable.push(one)
+      } catch (error) {
+        if (error instanceof UnreadableRange) break
+        throw error
+      }
+    }
+    return readable
+  }
+
   /** Newest first, before `before` (exclusive). */
   async pageBackwards(stream: SessionId, before: number): Promise<PageResult> {
     const bytes = Keys.streamBytes(stream)
-    const found = await this.#range({
-      from: Keys.eventKey(bytes, 1),
-      to: Keys.eventKey(bytes, before),
-      reverse: true,
-      limit: PAGE_EVENTS_MAX
-    })
     const entries: Array<JournalEntry> = []
     let expected = before - 1
+    let found: ReadonlyArray<KeyValue>
+    try {
+      found = await this.#range({
+        from: Keys.eventKey(bytes, 1),
+        to: Keys.eventKey(bytes, before),
+        reverse: true,
+        limit: PAGE_EVENTS_MAX
+      })
+    } catch (error) {
+      if (error instanceof UnreadableRange) return { entries, damage: unreadable(stream, expected, error.message) }
+      throw error
+    }
     for (const [key, value] of found) {
       const sequence = Keys.sequenceOf(key)
       const damage =
@@ -508,7 +547,7 @@ export class JournalCore {
   async nextStream(previous: SessionId): Promise<SessionId | undefined> {
     let from: Uint8Array = Keys.streamEnd(Keys.streamBytes(previous))
     for (;;) {
-      const [found] = await this.#range({ from, to: FIRST_ROW, limit: 1, bytesMax: 1 })
+      const [found] = await this.#rangeOrUnavailable({ from, to: FIRST_ROW, limit: 1 })
       if (found === undefined) return undefined
       if (Keys.isEventKey(found[0])) return Keys.streamOf(found[0])
       // A key of another length is no event of ours (damage in a key); `verify` names it.
@@ -519,7 +558,7 @@ export class JournalCore {
   async row(space: string, key: Uint8Array): Promise<Row | undefined> {
     const full = Keys.rowKey(space, key)
     // A range and not a get: LevelDB's get can abort the process on a damaged table.
-    const [found] = await this.#range({ from: full, to: after(full), limit: 1 })
+    const [found] = await this.#range({ from: full, to: after(full), limit: 1 }).catch(noRows)
     const value = found && Record.decodeRow(full, found[1])
     return value && { space, key, value }
   }
@@ -531,7 +570,7 @@ export class JournalCore {
     reverse: boolean,
     limit: number
   ): Promise<{ readonly rows: ReadonlyArray<Row>; readonly next: RowBounds | undefined }> {
-    const found = await this.#range({ ...bounds, reverse, limit: Math.min(limit, PAGE_EVENTS_MAX) })
+    const found = await this.#range({ ...bounds, reverse, limit: Math.min(limit, PAGE_EVENTS_MAX) }).catch(noRows)
     const rows: Array<Row> = []
     for (const [key, stored] of found) {
       const value = Record.decodeRow(key, stored)
@@ -550,7 +589,22 @@ export class JournalCore {
     let current: Buffer | undefined
     let expected = 1
     for (;;) {
-      const found = await this.#range({ from, to: FIRST_ROW, limit: PAGE_EVENTS_MAX })
+      let found: ReadonlyArray<KeyValue>
+      try {
+        found = await this.#range({ from, to: FIRST_ROW, limit: PAGE_EVENTS_MAX })
+      } catch (error) {
+        if (!(error instanceof UnreadableRange)) throw error
+        // Some of the page may be readable; what follows it is searched for by the number of the event.
+        const stream = current ?? Buffer.alloc(Keys.STREAM_ID_BYTES)
+        found = await this.#readableBefore(stream, expected, FIRST_ROW)
+        if (found.length === 0) {
+          damages.push(toDamage(unreadable(Keys.streamOf(stream), expected, error.message)))
+          const next = await this.#readableAfter(stream, expected)
+          if (next === undefined) break
+          from = next
+          continue
+        }
+      }
       if (found.length === 0) break
       for (const [key, value] of found) {
         from = after(key)
@@ -579,6 +633,22 @@ export class JournalCore {
       }
     }
     return { streams, events, damages }
+  }
+
+  /** The first key behind an unreadable place: within its stream, else the next stream. */
+  async #readableAfter(stream: Buffer, sequence: number): Promise<Uint8Array | undefined> {
+    const tries = Array.from({ length: UNREADABLE_EVENTS_MAX }, (_, skipped) =>
+      Keys.eventKey(stream, sequence + 1 + skipped)
+    )
+    for (const from of [...tries, Keys.streamEnd(stream)]) {
+      try {
+        const [one] = await this.#range({ from, to: FIRST_ROW, limit: 1 })
+        return one?.[0]
+      } catch (error) {
+        if (!(error instanceof UnreadableRange)) throw error
+      }
+    }
+    return undefined
   }
 
   /** Ends of the streams used in this run and before, newest last: what the next opening must find. */
@@ -642,6 +712,15 @@ const after = (key: Uint8Array): Buffer => {
 
 const missing = (stream: SessionId, from: number, to: number) =>
   new JournalDamaged({ stream, from, to, reason: "missing" })
+
+const unreadable = (stream: SessionId, from: number, reason: string) =>
+  new JournalDamaged({ stream, from, to: null, reason })
+
+/** Rows that cannot be read are rows that are not there: they are derived. */
+const noRows = (error: unknown): ReadonlyArray<KeyValue> => {
+  if (error instanceof UnreadableRange) return []
+  throw error
+}
 
 const damaged = (
   stream: SessionId,

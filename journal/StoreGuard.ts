@@ -86,17 +86,14 @@ export const guardStore = (location: string, create: boolean): GuardedStore => {
   const format = readFormat(location)
   const parts = databaseParts(database)
   if (format === undefined) {
-    if (names.some((name) => name !== "db"))
+    if (names.length > 0 && !names.includes("db")) {
       throw refuse(location, "foreign", "is not empty and not a journal; choose another folder")
-    if (parts === "missing" || parts === "empty")
+    }
+    // An engine that died while it made the store left a database in which nothing can have been recorded yet.
+    if (names.every((name) => name === "db") && !holdsRecords(database)) {
       return { database, isNew: true, ends: undefined, endsDamage: undefined }
-    // A database without format.json: either it was being made when its engine died, or the file was removed. Opening
-    // it could be wrong, and an empty one costs nothing to make again, so a person decides.
-    throw refuse(
-      location,
-      "incomplete",
-      "format.json is missing; restore it, or remove the folder if nothing was recorded yet"
-    )
+    }
+    throw refuse(location, "incomplete", "format.json is missing; restore it from a backup")
   }
   if (format > STORE_FORMAT) {
     throw refuse(
@@ -114,6 +111,12 @@ export const guardStore = (location: string, create: boolean): GuardedStore => {
   }
   return { database, isNew: false, ...readEnds(location) }
 }
+
+const holdsRecords = (database: string): boolean =>
+  statOf(database) !== undefined &&
+  readdirSync(database).some(
+    (name) => name.endsWith(".ldb") || (name.endsWith(".log") && statOf(join(database, name))!.size > 0)
+  )
 
 /** LevelDB needs CURRENT and the MANIFEST it names. */
 const databaseParts = (database: string): string => {
