@@ -1,0 +1,46 @@
+/**
+ * Ends every process of a session: first as a terminal that goes away does (HUP), then asking (TERM), then by force
+ * (KILL), and names those that even that did not end. Used by Terminals. It signals only processes that it has just
+ * found to belong to the session, each by pid and start time, and never waits longer than it was given.
+ */
+import { commandOf, processesOfSession, type SessionIdentity, signalProcess } from "./ProcessTable.ts"
+import { CLOSE_GRACE_MILLIS_MAX, type SurvivingProcess } from "./PtyHost.ts"
+
+/** Parts of the grace after which the next stronger signal is used; a program that saves its work on TERM gets most. */
+const TERM_AFTER = 0.1
+const KILL_AFTER = 0.6
+/** Looking again: quickly at first, because most programs end within some milliseconds of the HUP. */
+const LOOK_MILLIS_MIN = 4
+const LOOK_MILLIS_MAX = 50
+
+export const endSession = async (
+  session: SessionIdentity,
+  graceMillis = CLOSE_GRACE_MILLIS_MAX
+): Promise<ReadonlyArray<SurvivingProcess>> => {
+  const grace = Math.min(Math.max(graceMillis, 0), CLOSE_GRACE_MILLIS_MAX)
+  const start = performance.now()
+  const stages: ReadonlyArray<readonly [signal: NodeJS.Signals, until: number]> = [
+    ["SIGHUP", start + grace * TERM_AFTER],
+    ["SIGTERM", start + grace * KILL_AFTER],
+    ["SIGKILL", start + grace]
+  ]
+  for (const [signal, until] of stages) {
+    const signalled = new Set<string>()
+    for (let lookMillis = LOOK_MILLIS_MIN; ; lookMillis = Math.min(lookMillis * 2, LOOK_MILLIS_MAX)) {
+      const left = processesOfSession(session)
+      if (left.length === 0) return []
+      for (const entry of left) {
+        // Whoever was forked since the last look gets it too; nobody gets TERM twice, which some take for "at once".
+        const identity = `${entry.pid}:${entry.startTime}`
+        if (!signalled.has(identity)) signalProcess(entry, signal)
+        signalled.add(identity)
+        // What is stopped keeps a signal pending until it goes on.
+        if (entry.state === "T") signalProcess(entry, "SIGCONT")
+      }
+      const rest = until - performance.now()
+      if (rest <= 0) break
+      await new Promise((resolve) => setTimeout(resolve, Math.min(lookMillis, rest)))
+    }
+  }
+  return processesOfSession(session).map(({ pid }) => ({ pid, command: commandOf(pid) }))
+}

@@ -1,0 +1,101 @@
+/**
+ * The few calls into the C library that Node has no function for: reading a terminal without an exception for "nothing
+ * there", its mode, its foreground group, and signalling a process by a handle. Used by GuardedPty and ProcessTable.
+ * It keeps no state and opens no terminal; every number in it is a fixed part of the platform's ABI.
+ */
+import { constants } from "node:os"
+import koffi from "koffi"
+
+/** What the kernel says of a terminal, as far as anyone here asks. */
+export interface Termios {
+  readonly echo: boolean
+  readonly canonical: boolean
+  /** The character that means end-of-file in line mode (VEOF). */
+  readonly endOfFile: number
+}
+
+export interface Libc {
+  /** Bytes read into `buffer`; 0 at the end; below 0: the negated error number (see READ_EMPTY). */
+  read(fd: number, buffer: Uint8Array): number
+  /** Mode of the terminal behind the master `fd`; null when there is none any more. */
+  termios(fd: number): Termios | null
+  /** Foreground process group of the terminal behind the master `fd`; 0 when there is none. */
+  foregroundGroup(fd: number): number
+  /**
+   * No program started from now on inherits a descriptor above 2 that is open now. Databases open theirs without the
+   * mark, and node-pty's own guard stops at the first gap above 15.
+   */
+  closeDescriptorsOnExec(): void
+  /** A handle that means this process for ever, also after its pid is used again; below 0 where there is none. */
+  pidfdOpen(pid: number): number
+  /** True when the process behind the handle got the signal. */
+  pidfdSignal(pidfd: number, signal: number): boolean
+}
+
+/** `read` on a terminal that is open and has nothing to read now. */
+export const READ_EMPTY = -constants.errno.EAGAIN
+
+const isLinux = process.platform === "linux"
+
+/** struct termios: glibc and musl share this layout on x64 and arm64; macOS has 64-bit flags and other bit values. */
+const TERMIOS = isLinux
+  ? { bytes: 60, localFlags: 12, controlChars: 17, canonical: 0x2, echo: 0x8, endOfFileIndex: 4 }
+  : { bytes: 72, localFlags: 24, controlChars: 32, canonical: 0x100, echo: 0x8, endOfFileIndex: 0 }
+
+const CLOSE_RANGE_CLOEXEC = 4
+const DESCRIPTOR_MAX = 0xffffffff
+/** Numbers of the unified system call table: the same on every architecture since Linux 5.1. */
+const SYS_PIDFD_SEND_SIGNAL = 424
+const SYS_PIDFD_OPEN = 434
+const SYS_CLOSE_RANGE = 436
+
+let loaded: Libc | undefined
+
+/** Bound on first use: a process that never opens a terminal (a client) does not pay the ~8 ms. */
+export const libc = (): Libc => {
+  loaded ??= bind()
+  return loaded
+}
+
+const bind = (): Libc => {
+  const library = koffi.load(null)
+  const read = library.func("intptr_t read(int fd, void *buffer, size_t bytes)")
+  const tcgetattr = library.func("int tcgetattr(int fd, void *termios)")
+  const tcgetpgrp = library.func("int tcgetpgrp(int fd)")
+  // Declared with fixed arguments: on Linux x64 and arm64 a variadic call passes integers in the same registers.
+  const syscall = isLinux ? library.func("long syscall(long number, long a, long b, long c, long d)") : null
+  const termiosBytes = Buffer.alloc(TERMIOS.bytes)
+  return {
+    read(fd, buffer) {
+      for (;;) {
+        const bytes: number = read(fd, buffer, buffer.length)
+        if (bytes >= 0) return bytes
+        const error = koffi.errno()
+        if (error !== constants.errno.EINTR) return -error
+      }
+    },
+    termios(fd) {
+      if (tcgetattr(fd, termiosBytes) !== 0) return null
+      const flags = termiosBytes.readUInt32LE(TERMIOS.localFlags)
+      return {
+        echo: (flags & TERMIOS.echo) !== 0,
+        canonical: (flags & TERMIOS.canonical) !== 0,
+        endOfFile: termiosBytes[TERMIOS.controlChars + TERMIOS.endOfFileIndex] ?? 4
+      }
+    },
+    foregroundGroup(fd) {
+      const group: number = tcgetpgrp(fd)
+      return Math.max(group, 0)
+    },
+    closeDescriptorsOnExec() {
+      // A kernel before 5.11 says no; then node-pty's guard is all there is.
+      syscall?.(SYS_CLOSE_RANGE, 3, DESCRIPTOR_MAX, CLOSE_RANGE_CLOEXEC, 0)
+    },
+    pidfdOpen(pid) {
+      return syscall === null ? -1 : Number(syscall(SYS_PIDFD_OPEN, pid, 0, 0, 0))
+    },
+    pidfdSignal(pidfd, signal) {
+      return syscall !== null && Number(syscall(SYS_PIDFD_SEND_SIGNAL, pidfd, signal, 0, 0)) === 0
+    }
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * The kernel's process table as /proc shows it: who belongs to a session, and signalling a process that is certainly
+ * still the one that was meant. Used by GuardedPty (start time), Terminals (signals) and EndSession. It never keeps a
+ * table: every call reads anew, because anything remembered may be another process by now. Where there is no /proc
+ * (macOS) only the leader is known.
+ */
+import { closeSync, readdirSync, readFileSync } from "node:fs"
+import { constants } from "node:os"
+import { libc } from "./Libc.ts"
+import type { ProcessIdentity } from "./PtyHost.ts"
+
+/** In the environment of every program of a session, so that those that left it with setsid are found too. */
+export const SESSION_MARKER = "REPRISE_SESSION"
+
+export interface ProcessEntry extends ProcessIdentity {
+  /** One letter: R, S, D, T (stopped), Z (dead, not yet collected) … */
+  readonly state: string
+  readonly group: number
+  readonly sessionLeader: number
+  /** Foreground group of its controlling terminal; -1 when it has none. */
+  readonly foregroundGroup: number
+}
+
+/** One line of /proc/PID/stat. The name in brackets may hold spaces and brackets: fields count from the last one. */
+export const parseStat = (line: string): ProcessEntry | null => {
+  const nameEnd = line.lastIndexOf(") ")
+  const pid = Number.parseInt(line, 10)
+  if (nameEnd < 0 || !Number.isInteger(pid)) return null
+  const fields = line.slice(nameEnd + 2).split(" ")
+  const startTime = fields[19]
+  if (startTime === undefined) return null
+  return {
+    pid,
+    startTime,
+    state: fields[0]!,
+    group: Number(fields[2]),
+    sessionLeader: Number(fields[3]),
+    foregroundGroup: Number(fields[5])
+  }
+}
+
+export const readProcess = (pid: number): ProcessEntry | null => {
+  try {
+    return parseStat(readFileSync(`/proc/${pid}/stat`, "latin1"))
+  } catch {
+    return null
+  }
+}
+
+export interface SessionIdentity {
+  readonly leader: ProcessIdentity
+  /** The value of SESSION_MARKER in the environment of its programs. */
+  readonly marker: string
+}
+
+/** Every process of the session that still runs: same kernel session, or the same marker in its environment. */
+export const processesOfSession = ({ leader, marker }: SessionIdentity): ReadonlyArray<ProcessEntry> => {
+  if (leader.startTime === "") return withoutTable(leader.pid)
+  const leaderStart = Number(leader.startTime)
+  const leaderNow = readProcess(leader.pid)
+  // The leader's pid can be used again once the whole session is gone; then its number names another session.
+  const numberIsOurs = leaderNow === null || leaderNow.startTime === leader.startTime
+  const variable = `${SESSION_MARKER}=${marker}`
+  const found: Array<ProcessEntry> = []
+  for (const name of readdirSync("/proc")) {
+    const first = name.charCodeAt(0)
+    if (first < 0x31 || first > 0x39) continue
+    const entry = readProcess(Number(name))
+    if (entry === null || entry.state === "Z" || entry.state === "X" || entry.pid === process.pid) continue
+    // No process of the session is older than its leader; this spares reading most environments.
+    if (Number(entry.startTime) < leaderStart) continue
+    if ((numberIsOurs && entry.sessionLeader === leader.pid) || hasVariable(entry.pid, variable)) found.push(entry)
+  }
+  return found
+}
+
+/**
+ * Signals the process only if it is still the one meant. The handle is opened first and the start time compared after:
+ * whatever dies in between, nobody else can get the signal.
+ */
+export const signalProcess = ({ pid, startTime }: ProcessIdentity, signal: NodeJS.Signals): boolean => {
+  const number = constants.signals[signal]
+  if (number === undefined || pid <= 1) return false
+  const pidfd = libc().pidfdOpen(pid)
+  if (pidfd < 0) {
+    // No such process, or a kernel without such handles: then the check and the kill are two steps.
+    return isSame(pid, startTime) && killQuietly(pid, signal)
+  }
+  try {
+    return isSame(pid, startTime) && libc().pidfdSignal(pidfd, number)
+  } finally {
+    closeSync(pidfd)
+  }
+}
+
+/** Signals a process group only if it belongs to this kernel session: a dead group's number may be used again. */
+export const signalGroup = (group: number, leader: ProcessIdentity, signal: NodeJS.Signals): boolean => {
+  if (group <= 1) return false
+  if (leader.startTime === "") return killQuietly(-group, signal)
+  const groupLeader = readProcess(group)
+  const isOurs =
+    groupLeader !== null
+      ? groupLeader.sessionLeader === leader.pid && groupLeader.group === group
+      : processesOfSession({ leader, marker: "\0" }).some((entry) => entry.group === group)
+  return isOurs && killQuietly(-group, signal)
+}
+
+/** The command line for people: one line without control characters, at most this long. */
+const COMMAND_CHARS_MAX = 200
+export const commandOf = (pid: number): string => {
+  for (const file of ["cmdline", "comm"]) {
+    try {
+      const text = readFileSync(`/proc/${pid}/${file}`, "utf8").replace(/[\0-\x1f\x7f-\x9f]+/g, " ")
+      if (text.trim() !== "") return text.trim().slice(0, COMMAND_CHARS_MAX)
+    } catch {
+      // It ended meanwhile, or belongs to someone else.
+    }
+  }
+  return ""
+}
+
+const withoutTable = (pid: number): ReadonlyArray<ProcessEntry> =>
+  killQuietly(pid, 0) ? [{ pid, startTime: "", state: "?", group: pid, sessionLeader: pid, foregroundGroup: -1 }] : []
+
+const isSame = (pid: number, startTime: string): boolean => {
+  if (startTime === "") return true
+  const entry = readProcess(pid)
+  return entry !== null && entry.startTime === startTime && entry.state !== "Z"
+}
+
+const killQuietly = (pid: number, signal: NodeJS.Signals | 0): boolean => {
+  try {
+    return process.kill(pid, signal)
+  } catch {
+    return false
+  }
+}
+
+const hasVariable = (pid: number, variable: string): boolean => {
+  try {
+    const environment = readFileSync(`/proc/${pid}/environ`, "latin1")
+    return environment.startsWith(`${variable}\0`) || environment.includes(`\0${variable}\0`)
+  } catch {
+    return false
+  }
+}

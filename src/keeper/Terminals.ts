@@ -1,0 +1,163 @@
+/**
+ * A PtyHost over terminals of this process: the core that the keeper serves over its socket and that the in-process
+ * host hands out as it is. It finds the session, checks before it forks, and turns signals and closing into calls on
+ * the process table. It has no journal, no policy, and no limit but the number of sessions it was given.
+ */
+import { endSession } from "./EndSession.ts"
+import { type Gate, HeldTerminal } from "./HeldTerminal.ts"
+import { checkSpawn } from "./Preflight.ts"
+import { processesOfSession, type SessionIdentity, signalGroup, signalProcess } from "./ProcessTable.ts"
+import type {
+  HeldSession,
+  ProcessIdentity,
+  PtyHost,
+  PtyHostListener,
+  SpawnRequest,
+  SurvivingProcess,
+  TerminalMode,
+  WriteResult
+} from "./PtyHost.ts"
+import { HostUnavailable, SessionUnknown, SpawnError } from "./PtyHost.ts"
+
+export interface TerminalsOptions {
+  readonly id: string
+  readonly listener: PtyHostListener
+  readonly sessionsMax: number
+  /** The umask of the programs; without it they inherit this process's own. */
+  readonly programUmask?: number | undefined
+}
+
+type SessionId = SpawnRequest["session"]
+
+export class Terminals implements PtyHost {
+  readonly id: string
+  readonly pid = process.pid
+  readonly #options: TerminalsOptions
+  readonly #terminals = new Map<SessionId, HeldTerminal>()
+  readonly #closing = new Map<SessionId, Promise<ReadonlyArray<SurvivingProcess>>>()
+  readonly #gate: { -readonly [K in keyof Gate]: Gate[K] } = { open: true }
+  #disposed = false
+
+  constructor(options: TerminalsOptions) {
+    this.#options = options
+    this.id = options.id
+  }
+
+  /** Sessions held, ended ones included. */
+  get size(): number {
+    return this.#terminals.size
+  }
+
+  async spawn(request: SpawnRequest): Promise<ProcessIdentity> {
+    if (this.#disposed) throw new HostUnavailable("this host was disposed")
+    if (this.#terminals.has(request.session)) {
+      throw new SpawnError("session-exists", `session ${request.session} exists: choose a new id`)
+    }
+    if (this.#terminals.size >= this.#options.sessionsMax) {
+      throw new SpawnError("limit", `all ${this.#options.sessionsMax} sessions of this host are taken: close some`)
+    }
+    checkSpawn(request)
+    const { listener, programUmask } = this.#options
+    const terminal = new HeldTerminal(request, listener, this.#gate, programUmask)
+    this.#terminals.set(request.session, terminal)
+    return { pid: terminal.pty.pid, startTime: terminal.pty.startTime }
+  }
+
+  async list(): Promise<ReadonlyArray<HeldSession>> {
+    return [...this.#terminals.values()].map((terminal) => terminal.view())
+  }
+
+  async attach(session: SessionId, fromOffset: number): Promise<HeldSession> {
+    const terminal = this.#find(session)
+    terminal.attach(fromOffset)
+    return terminal.view()
+  }
+
+  ack(session: SessionId, offset: number): void {
+    this.#terminals.get(session)?.ack(offset)
+  }
+
+  async write(session: SessionId, sequence: number, bytes: Uint8Array): Promise<WriteResult> {
+    return this.#find(session).write(sequence, bytes)
+  }
+
+  async mode(session: SessionId): Promise<TerminalMode> {
+    return this.#find(session).pty.mode()
+  }
+
+  async closeInput(session: SessionId, sequence: number): Promise<WriteResult> {
+    return this.#find(session).closeInput(sequence)
+  }
+
+  async resize(session: SessionId, size: SpawnRequest["size"]): Promise<void> {
+    this.#find(session).resize(size)
+  }
+
+  async signal(session: SessionId, signal: NodeJS.Signals, target: Parameters<PtyHost["signal"]>[2]): Promise<boolean> {
+    const { pty } = this.#find(session)
+    switch (target) {
+      case "foreground":
+        return signalGroup(pty.foregroundGroup(), pty, signal)
+      case "leader":
+        return signalProcess(pty, signal)
+      case "session": {
+        const entries = processesOfSession(identityOf(session, pty))
+        // No short circuit: every one of them gets it.
+        return entries.filter((entry) => signalProcess(entry, signal)).length > 0
+      }
+    }
+  }
+
+  async close(session: SessionId, graceMillis?: number): Promise<ReadonlyArray<SurvivingProcess>> {
+    const { pty } = this.#find(session)
+    const running = this.#closing.get(session)
+    if (running !== undefined) return running
+    const closing = endSession(identityOf(session, pty), graceMillis).finally(() => this.#closing.delete(session))
+    this.#closing.set(session, closing)
+    return closing
+  }
+
+  /** Refused without a word while the leader lives: a running program must not become one that nobody knows of. */
+  forget(session: SessionId): void {
+    const terminal = this.#terminals.get(session)
+    if (terminal === undefined || !terminal.leaderExited) return
+    terminal.detach()
+    this.#terminals.delete(session)
+    terminal.pty.destroy()
+  }
+
+  async dispose(): Promise<void> {
+    this.#disposed = true
+    this.detachAll()
+    const sessions = [...this.#terminals.keys()]
+    await Promise.all(sessions.map((session) => this.close(session)))
+    for (const terminal of this.#terminals.values()) terminal.pty.destroy()
+    this.#terminals.clear()
+  }
+
+  /** Nobody listens any more: everything is held until someone attaches. */
+  detachAll(): void {
+    for (const terminal of this.#terminals.values()) terminal.detach()
+  }
+
+  /** The listener takes no more now: deliveries wait in the bounded held output. */
+  holdDeliveries(): void {
+    this.#gate.open = false
+  }
+
+  resumeDeliveries(): void {
+    this.#gate.open = true
+    for (const terminal of this.#terminals.values()) {
+      if (!this.#gate.open) return
+      terminal.deliver()
+    }
+  }
+
+  #find(session: SessionId): HeldTerminal {
+    const terminal = this.#terminals.get(session)
+    if (terminal === undefined) throw new SessionUnknown(`session ${session} is not held here`)
+    return terminal
+  }
+}
+
+const identityOf = (session: SessionId, leader: ProcessIdentity): SessionIdentity => ({ leader, marker: session })

@@ -1,0 +1,124 @@
+/** What only shows from inside the process that owns the terminals: its descriptors, its CPU time, its latency. */
+import { closeSync, fstatSync, mkdtempSync, openSync, readdirSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterEach, assert, beforeEach, describe, it } from "vitest"
+import { makeInProcessHost } from "../../src/keeper/InProcessHost.ts"
+import type { PtyHost } from "../../src/keeper/PtyHost.ts"
+import { SessionRecorder, spawnRequest } from "../contracts/PtyHostContract.ts"
+
+const openDescriptors = () => readdirSync("/proc/self/fd").length
+const threads = () => readdirSync("/proc/self/task").length
+
+describe("GuardedPty", () => {
+  let folder: string
+  let recorder: SessionRecorder
+  let host: PtyHost
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "reprise-pty-"))
+    recorder = new SessionRecorder()
+    host = makeInProcessHost(recorder)
+    recorder.host = host
+  })
+  afterEach(async () => {
+    await host.dispose()
+    rmSync(folder, { recursive: true, force: true })
+  })
+  const start = async (script: string) => {
+    const request = spawnRequest(["sh", "-c", script])
+    await host.spawn(request)
+    return request.session
+  }
+
+  it("writes no input to a file that was opened after the program died", async () => {
+    const files: Array<number> = []
+    for (let i = 0; i < 10; i++) {
+      const session = await start("stty raw -echo; echo ready; exec sleep 1000")
+      await recorder.shows(session, "ready")
+      await host.write(session, 1, Buffer.alloc(1024 * 1024, "SECRET "))
+      await host.signal(session, "SIGKILL", "leader")
+      // Before, while and after the terminal closes: one of these gets its number.
+      const closed = recorder.closed(session)
+      for (let n = 0; n < 20; n++) {
+        files.push(openSync(join(folder, `${i}-${n}`), "w"))
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+      await closed
+      files.push(openSync(join(folder, `${i}-last`), "w"))
+    }
+    // Longer than the longest wait between two attempts to write.
+    await new Promise((resolve) => setTimeout(resolve, 70))
+    for (const fd of files) {
+      assert.strictEqual(fstatSync(fd).size, 0)
+      closeSync(fd)
+    }
+  })
+
+  it("costs next to nothing while input waits for a program that does not read", async () => {
+    const session = await start("stty raw -echo; echo ready; exec sleep 1000")
+    await recorder.shows(session, "ready")
+    await host.write(session, 1, Buffer.alloc(1024 * 1024))
+    const before = process.cpuUsage()
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    const { user, system } = process.cpuUsage(before)
+    // 15 %, of which the test runner takes its part; a spin takes 80 %.
+    assert.isBelow((user + system) / 500_000, 0.15)
+  })
+
+  it("closes at once after a program that nobody outlives", async () => {
+    const millis: Array<number> = []
+    for (let i = 0; i < 20; i++) {
+      const session = await start("echo done")
+      const record = recorder.of(session)
+      await recorder.until(() => record.exit !== null)
+      const exited = performance.now()
+      await recorder.closed(session)
+      millis.push(performance.now() - exited)
+    }
+    assert.isBelow(millis.sort((a, b) => a - b)[10]!, 30)
+  })
+
+  it("leaves no descriptor and no thread behind", async () => {
+    const once = async () => {
+      const session = await start("echo done")
+      await recorder.closed(session)
+      host.forget(session)
+    }
+    await once()
+    const before = { descriptors: openDescriptors(), threads: threads() }
+    for (let i = 0; i < 100; i++) await once()
+    assert.isAtMost(openDescriptors(), before.descriptors + 1)
+    assert.isAtMost(threads(), before.threads + 1)
+  })
+
+  it("answers a keystroke without waiting for more", async () => {
+    const session = await start("echo ready; cat > /dev/null")
+    await recorder.shows(session, "ready")
+    const record = recorder.of(session)
+    const millis: Array<number> = []
+    for (let i = 1; i <= 50; i++) {
+      const before = record.nextOffset
+      const pressed = performance.now()
+      await host.write(session, i, Buffer.from("x"))
+      await recorder.until(() => record.nextOffset > before)
+      millis.push(performance.now() - pressed)
+    }
+    assert.isBelow(millis.sort((a, b) => a - b)[25]!, 5)
+  })
+
+  it("keeps few pieces of what a program writes byte by byte", async () => {
+    recorder.acknowledging = false
+    const session = await start("stty -opost; i=0; while [ $i -lt 3000 ]; do printf x; i=$((i+1)); done")
+    const record = await recorder.closed(session)
+    assert.strictEqual(record.nextOffset, 3000)
+    const deliveries = record.chunks.length
+    record.chunks.length = 0
+    record.nextOffset = 0
+    record.outputBytes = null
+    record.exit = null
+    await host.attach(session, 0)
+    await recorder.closed(session)
+    assert.strictEqual(record.bytes.length, 3000)
+    assert.isBelow(record.chunks.length, Math.min(3, deliveries + 1))
+  })
+})

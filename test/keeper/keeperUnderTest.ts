@@ -1,0 +1,77 @@
+/** Starting real keepers for tests, and leaving none behind. Used by the tests of this folder. */
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { assert } from "vitest"
+import { connectKeeper } from "../../src/keeper/KeeperClient.ts"
+import { type StartedKeeper, startKeeper } from "../../src/keeper/KeeperProcess.ts"
+import type { PtyHost } from "../../src/keeper/PtyHost.ts"
+import { newSession } from "../contracts/PtyHostContract.ts"
+
+export const KEEPER_ENTRY = fileURLToPath(new URL("../../src/keeper/main.ts", import.meta.url))
+
+export interface KeeperUnderTest extends StartedKeeper {
+  readonly folder: string
+  /** Ends its sessions, then it, and removes its folder. */
+  dispose(): Promise<void>
+}
+
+export const startTestKeeper = async (
+  options: { readonly idleMillis?: number; readonly sessionsMax?: number; readonly folder?: string } = {}
+): Promise<KeeperUnderTest> => {
+  const folder = options.folder ?? mkdtempSync(join(tmpdir(), "reprise-keeper-"))
+  const keeper = await startKeeper({
+    entry: KEEPER_ENTRY,
+    folder,
+    id: newSession(),
+    execPath: process.execPath,
+    sessionsMax: options.sessionsMax ?? 64,
+    idleMillis: options.idleMillis ?? 10_000
+  })
+  return {
+    ...keeper,
+    folder,
+    dispose: async () => {
+      if (isRunning(keeper.pid)) {
+        // The newest engine there can be: nobody else is served while it ends the sessions.
+        const host = await connectKeeper({
+          socket: keeper.socket,
+          generation: Number.MAX_SAFE_INTEGER,
+          listener: silent
+        })
+        await endSessions(host)
+        await host.dispose()
+      }
+      await ended(keeper.pid)
+      rmSync(folder, { recursive: true, force: true })
+    }
+  }
+}
+
+/** Ends all sessions of a host and forgets them. */
+export const endSessions = async (host: PtyHost): Promise<void> => {
+  for (const { session } of await host.list()) {
+    assert.deepStrictEqual(await host.close(session, 500), [], "nothing of a session lives on")
+    // The kernel reports the exit a moment after the process is gone; a living leader is not forgotten.
+    while ((await host.list()).some((held) => held.session === session && held.leaderExit === null)) {
+      await host.attach(session, Number.MAX_SAFE_INTEGER)
+      host.ack(session, Number.MAX_SAFE_INTEGER)
+    }
+    host.forget(session)
+  }
+}
+
+export const isRunning = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
+export const ended = async (pid: number): Promise<void> => {
+  while (isRunning(pid)) await new Promise((resolve) => setTimeout(resolve, 5))
+}
+
+export const silent = { output: () => {}, leaderExited: () => {}, terminalClosed: () => {}, disconnected: () => {} }
