@@ -2,7 +2,6 @@
  * Who called `reprise`, and from where: environment, folder, standard streams, terminal. The only file of the CLI that
  * touches `process`; commands ask for the service, tests give another one.
  */
-import { spawnSync } from "node:child_process"
 import { readFileSync, write } from "node:fs"
 import { isatty } from "node:tty"
 import { Context, Data, Effect, Layer, Queue, type Scope, Stream } from "effect"
@@ -156,6 +155,7 @@ const writeAll = (fd: number, data: Uint8Array): Effect.Effect<void, OutputClose
 /** Node's raw mode leaves output processing on, which adds a carriage return to the line feeds that programs move with. */
 const enterRawMode = (restore: () => string): (() => void) => {
   process.stdin.setRawMode(true)
+  const { spawnSync } = process.getBuiltinModule("node:child_process")
   spawnSync("stty", ["-opost"], { stdio: ["inherit", "ignore", "ignore"] })
   let left = false
   const leave = () => {

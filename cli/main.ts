@@ -29,6 +29,5 @@ if (unsupported !== undefined) {
   } catch {
     // A home that cannot be written to: every start is slower, nothing else.
   }
-  const { main } = await import("./Cli.ts")
-  main(argv)
+  import("./Cli.ts").then(({ main }) => main(argv))
 }

@@ -2,8 +2,8 @@
 import { resolve } from "node:path"
 import { Clock, Deferred, Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import { ulid } from "ulid"
 import type { SessionId, TerminalSize } from "../../journal/Event.ts"
+import { newSessionId } from "../../src/remote/EngineClient.ts"
 import { History } from "../../src/session/History.ts"
 import { type CreateSession, Sessions } from "../../src/session/Sessions.ts"
 import type { SessionView } from "../../src/session/SessionView.ts"
@@ -146,7 +146,7 @@ const toRequest = Effect.fnUntraced(function* (flags: Flags) {
   }
   const request: CreateSession & { readonly id: SessionId } = {
     // Chosen here: when the engine dies while it answers, asking again gives the same session.
-    id: ulid() as SessionId,
+    id: yield* newSessionId,
     argv: flags.command,
     cwd,
     env,

@@ -10,14 +10,13 @@ import * as NodeSocket from "@effect/platform-node-shared/NodeSocket"
 import { Context, Data, Effect, Exit, Layer, Schedule, Scope, Semaphore, Stream } from "effect"
 import { RpcClient, type RpcClientError, RpcSerialization } from "effect/rpc"
 import { Socket } from "effect/socket"
-import { ulid } from "ulid"
 import type { SessionId } from "../../journal/Event.ts"
 import { type FollowEvents, History, type HistoryShape } from "../session/History.ts"
 import { InvalidRequest, SessionUnavailable } from "../session/SessionError.ts"
 import { type CommandOptions, type EngineStatus, Sessions, type SessionsShape } from "../session/Sessions.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
+import { connect, type EngineStart } from "./EngineConnection.ts"
 import { type EngineError, EngineMismatch, EngineUnavailable } from "./EngineError.ts"
-import { connect, type EngineStart } from "./EngineProcess.ts"
 import { packageVersion } from "./EntryPoints.ts"
 import { type OutputItem, SessionOutput, type SessionOutputShape } from "./SessionOutput.ts"
 import { FRAME_BYTES_MAX, PROTOCOL_VERSION, SessionRpcs, type StopReport, WRITE_BYTES_MAX } from "./SessionRpcs.ts"
@@ -206,19 +205,25 @@ const isRpcClientError = (error: unknown): error is RpcClientError.RpcClientErro
 const OUR_TAGS = new Set(["ConnectionLost", "EngineAbsent", "EngineRefused", "EngineUnavailable", "EngineMismatch"])
 const isOurs = (error: unknown): error is EngineError | ConnectionLost => hasTag(error) && OUR_TAGS.has(error._tag)
 
+/** Loaded on use: it brings Node's cryptography, which no reading client needs. */
+export const newSessionId: Effect.Effect<SessionId> = Effect.map(
+  Effect.promise(() => import("ulid")),
+  ({ ulid }) => ulid() as SessionId
+)
+
 // --- services --------------------------------------------------------------------------------------------------------
 
 const makeSessions = (remote: Remote): SessionsShape => {
   /** The same id for every repetition of one command. */
   const identified = (options: CommandOptions | undefined) => ({
     actor: options?.actor ?? remote.actor,
-    commandId: options?.commandId ?? ulid()
+    commandId: options?.commandId ?? crypto.randomUUID()
   })
   return {
     create: (request) =>
-      Effect.suspend(() => {
-        const payload = { ...request, actor: request.actor ?? remote.actor, id: request.id ?? (ulid() as SessionId) }
-        return remote.call((client) => client.Create(payload))
+      Effect.gen(function* () {
+        const payload = { ...request, actor: request.actor ?? remote.actor, id: request.id ?? (yield* newSessionId) }
+        return yield* remote.call((client) => client.Create(payload))
       }),
     write: (session, data, options) =>
       Effect.suspend(() => {

@@ -106,7 +106,10 @@ const mapPages =
       return Effect.succeed(next)
     })
 
-/** What a page of events means to a reader of output. Neighbouring bytes are joined; a single piece is not copied. */
+/** A piece of this size is passed on as it is: copying it to join it with its neighbours costs more than it saves. */
+const LARGE_PIECE_BYTES = 32 * 1024
+
+/** What a page of events means to a reader of output. Small neighbours are joined; a large or single piece is not copied. */
 export const outputItems = (entries: ReadonlyArray<JournalEntry>): ReadonlyArray<OutputItem> => {
   const items: Array<OutputItem> = []
   let pieces: Array<Uint8Array> = []
@@ -123,11 +126,13 @@ export const outputItems = (entries: ReadonlyArray<JournalEntry>): ReadonlyArray
     switch (event._tag) {
       case "OutputReceived": {
         if (event.channel !== "tty") break
-        if (pieces.length > 0 && event.offset !== next) flush()
+        const isLarge = event.data.byteLength >= LARGE_PIECE_BYTES
+        if (pieces.length > 0 && (isLarge || event.offset !== next)) flush()
         if (pieces.length === 0) offset = event.offset
         pieces.push(event.data)
         next = event.offset + event.data.byteLength
         last = sequence
+        if (isLarge) flush()
         break
       }
       case "LeaderExited": {

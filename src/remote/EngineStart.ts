@@ -1,23 +1,20 @@
 /**
- * Finds the engine of a store, or starts one in the background as tmux does: its own session and process group, no
- * terminal, its messages in the store's `engine.log`, readiness told by a line on a pipe. Two clients that start one at
- * the same time both succeed: the engine that does not get the store's lock waits until the other answers, says so and
- * ends. It never ends an engine, and never waits longer than it says.
+ * Starts the engine of a store in the background as tmux does: its own session and process group, no terminal, its
+ * messages in the store's `engine.log`, readiness told by a line on a pipe. Two clients that start one at the same time
+ * both succeed: the engine that does not get the store's lock waits until the other answers, says so and ends. Loaded
+ * only by a client that found no engine.
  */
 import { spawn } from "node:child_process"
 import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync } from "node:fs"
-import { createConnection, type Socket } from "node:net"
-import { Data, Effect, Result, Schedule, Schema, type Scope } from "effect"
+import type { Socket } from "node:net"
+import { Effect, Schema } from "effect"
 import type { StorePaths } from "../session/StorePaths.ts"
-import { EngineAbsent, EngineRefused, EngineUnavailable } from "./EngineError.ts"
+import type { EngineStart } from "./EngineConnection.ts"
+import { EngineRefused, EngineUnavailable } from "./EngineError.ts"
 import { engineEntry } from "./EntryPoints.ts"
 
 /** Opening a large store after a crash takes seconds on a slow disk; longer than this something is wrong. */
 const START_TIMEOUT = "60 seconds"
-/** Engines that are killed while we connect to them: more than this many in a row is not bad luck. */
-const CONNECT_ATTEMPTS_MAX = 6
-/** Between two attempts to connect: what a dying engine needs to let go of the store. */
-const CONNECT_RETRY_DELAY = "50 millis"
 /** The log is for people: a new engine starts an empty one when it grew beyond this. */
 const LOG_BYTES_MAX = 1024 * 1024
 /** File descriptor on which the engine tells how its start went. */
@@ -32,57 +29,6 @@ export const StartMessage = Schema.Union([
 ])
 export type StartMessage = typeof StartMessage.Type
 const decodeStartMessage = Schema.decodeUnknownEffect(Schema.fromJsonString(StartMessage))
-
-export interface EngineStart {
-  /** Start an engine when none runs. */
-  readonly start: boolean
-  /** `power`: every batch is fsynced. Only asked of an engine that this call starts. */
-  readonly durability?: "process" | "power" | undefined
-}
-
-class ConnectFailed extends Data.TaggedError("ConnectFailed")<{ readonly code: string; readonly reason: string }> {}
-
-/** A connection to the store's engine, closed with the scope. Starts the engine when there is none and `start` allows it. */
-export const connect = (
-  paths: StorePaths,
-  options: EngineStart
-): Effect.Effect<Socket, EngineAbsent | EngineRefused | EngineUnavailable, Scope.Scope> =>
-  connectOrStart(paths, options).pipe(
-    Effect.retry({
-      while: (error) => error._tag === "ConnectFailed",
-      times: CONNECT_ATTEMPTS_MAX - 1,
-      schedule: Schedule.spaced(CONNECT_RETRY_DELAY)
-    }),
-    Effect.catchTag("ConnectFailed", (failure) =>
-      Effect.fail(new EngineUnavailable({ store: paths.store, reason: `cannot reach the engine: ${failure.reason}` }))
-    )
-  )
-
-const connectOrStart = Effect.fnUntraced(function* (paths: StorePaths, options: EngineStart) {
-  const found = yield* Effect.result(connectOnce(paths.engineSocket))
-  if (Result.isSuccess(found)) return found.success
-  if (!nobodyThere(found.failure)) return yield* found.failure
-  if (!options.start) return yield* new EngineAbsent({ store: paths.store })
-  yield* start(paths, options)
-  return yield* connectOnce(paths.engineSocket)
-})
-
-const nobodyThere = (failure: ConnectFailed): boolean => failure.code === "ENOENT" || failure.code === "ECONNREFUSED"
-
-const connectOnce = (path: string): Effect.Effect<Socket, ConnectFailed, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.callback<Socket, ConnectFailed>((resume) => {
-      const socket = createConnection(path)
-      socket.once("connect", () => resume(Effect.succeed(socket)))
-      // Stays for the life of the socket: an error without a listener would end the process.
-      socket.on("error", (error: NodeJS.ErrnoException) =>
-        resume(Effect.fail(new ConnectFailed({ code: error.code ?? "", reason: error.message })))
-      )
-      return Effect.sync(() => socket.destroy())
-    }),
-    (socket) => Effect.sync(() => socket.destroy()),
-    { interruptible: true }
-  )
 
 /** Starts an engine and returns when it, or another one, serves the store. */
 export const start = Effect.fn("EngineProcess.start")(function* (paths: StorePaths, options: EngineStart) {
