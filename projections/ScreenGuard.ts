@@ -102,6 +102,14 @@ const filter = (state: ScreenGuard, bytes: Uint8Array): Uint8Array => {
       output.length = length
       if (at >= end) break
     }
+    if (state.phase === STRING) {
+      // Dropped bytes: skipped until something ends the string.
+      while (byte !== 0x1b && byte !== 0xc2 && byte !== 0x18 && byte !== 0x1a) {
+        if (++at >= end) break
+        byte = bytes[at]!
+      }
+      if (at >= end) break
+    }
     if (byte === 0xc2 && bytes[at + 1]! < 0xa0) {
       c1(state, bytes[++at]!, output)
       continue

@@ -70,8 +70,9 @@ export const screenAt = Effect.fnUntraced(function* (
   const screens = yield* ScreenService
   const place = yield* sequenceAt(stream, point)
   const until = (yield* Clock.currentTimeMillis) + (options.lookMillis ?? SCREEN_LOOK_MILLIS)
-  let quarantine = yield* quarantineOf(stream)
+  let known = yield* quarantineOf(stream)
   for (let look = 0; look < LOOKS_MAX; look++) {
+    const quarantine = known
     const goal = quarantine === undefined ? place.sequence : Math.min(place.sequence, quarantine.from - 1)
     // The head's screen is kept for the next look at the head; looking back uses one of its own.
     const live = screens.position(stream)
@@ -90,8 +91,8 @@ export const screenAt = Effect.fnUntraced(function* (
         )
       }
       case "Defeated":
-        quarantine = { from: outcome.from, reason: outcome.reason }
-        yield* quarantineFrom(stream, quarantine)
+        known = { from: outcome.from, reason: outcome.reason }
+        yield* quarantineFrom(stream, known)
         continue
       case "Unavailable":
         return result("unavailable", outcome.reason, 0, undefined, outcome.damage)
@@ -158,7 +159,7 @@ const drawTo = (stream: SessionId, key: string, goal: number, until: number) =>
     let damage: JournalDamaged | null = null
     const page = Effect.fnUntraced(function* (entries: ReadonlyArray<JournalEntry>) {
       const { size, steps, bytes, firstDrawn } = stepsOf(entries)
-        const last = entries[entries.length - 1]!.sequence
+      const last = entries[entries.length - 1]!.sequence
       if (size !== undefined) yield* screens.open(key, entries[0]!.sequence, size)
       if (drawn === undefined && size === undefined) {
         return yield* Effect.fail({ _tag: "Unavailable" as const, reason: "the session's first event is missing" })

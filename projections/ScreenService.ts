@@ -31,11 +31,12 @@ const STARVED_WAITS_MAX = 5
 /** The emulators' own memory and what hostile output can add to it; a thread above it is ended by the runtime. */
 const WORKER_HEAP_MEGABYTES = 512
 
-// The folder of this module holds the source; a bundle has every entry in one folder.
-const defaultWorkerUrl = (): URL =>
-  import.meta.url.endsWith(".ts")
-    ? new URL("./ScreenWorker.ts", import.meta.url)
-    : new URL("./screen-worker.js", import.meta.url)
+// From source and as compiled module by module the worker is the file beside this one; in a bundle this code stands in
+// a file of another name, and every entry of the bundle is in one folder.
+const defaultWorkerUrl = (): URL => {
+  const own = /\/ScreenService\.(ts|js)$/.exec(import.meta.url)
+  return new URL(own === null ? "./screen-worker.js" : `./ScreenWorker.${own[1]}`, import.meta.url)
+}
 
 /** Tunables. A program that is not bundled as ours is gives the worker's URL here. */
 export const ScreenOptions = Context.Reference<ScreenOptions>("reprise/projections/ScreenOptions", {

@@ -38,6 +38,10 @@ export interface XtermHeader {
 
 interface BufferHeader {
   readonly lines: number
+  /** Capacity. An alternate screen that was not shown while the terminal shrank keeps its old one, and scrolls by it later. */
+  readonly capacity: number
+  /** [line, cells]: lines of another width than the terminal. The alternate screen's are not cut when it gets narrower. */
+  readonly widths: ReadonlyArray<readonly [number, number]>
   readonly wrapped: ReadonlyArray<number>
   /** [line, column, text]: cells of more than one code point. */
   readonly combined: ReadonlyArray<readonly [number, number, string]>
@@ -77,7 +81,7 @@ interface PrivateLine {
   length: number
 }
 interface PrivateBuffer {
-  lines: { length: number; get(index: number): PrivateLine; push(line: PrivateLine): void }
+  lines: { length: number; maxLength: number; get(index: number): PrivateLine; push(line: PrivateLine): void }
   x: number
   y: number
   ybase: number
@@ -127,6 +131,8 @@ const COMBINED_BIT = 0x200000
 /** Word 2 of a cell: this bit says that it has extended attributes. */
 const EXTENDED_BIT = 0x10000000
 const CELL_WORDS = 3
+/** Lines of a buffer: the tallest terminal and more scrollback than any screen here has. A snapshot cannot ask for more. */
+const CAPACITY_MAX = 10_000
 
 /**
  * Character sets have no name inside the emulator: only the objects that all terminals share. Designating each one in
@@ -154,9 +160,10 @@ export const readXterm = (terminal: Terminal, table: CharsetTable): XtermState =
   const core = coreOf(terminal)
   const { cols, rows, buffers } = core._bufferService
   if (core._inputHandler._parser.currentState !== 0) throw new Error("emulator: inside a sequence")
-  const cells = new Uint32Array((buffers.normal.lines.length + buffers.alt.lines.length) * cols * CELL_WORDS)
+  const normalWords = wordsOf(buffers.normal)
+  const cells = new Uint32Array(normalWords + wordsOf(buffers.alt))
   const normal = readBuffer(buffers.normal, cols, cells, 0, table)
-  const alternate = readBuffer(buffers.alt, cols, cells, normal.lines * cols * CELL_WORDS, table)
+  const alternate = readBuffer(buffers.alt, cols, cells, normalWords, table)
   const modes: Record<string, boolean | string | null> = {}
   for (const [key, value] of Object.entries(core.coreService.decPrivateModes)) modes[key] = value ?? null
   return {
@@ -190,10 +197,12 @@ export const writeXterm = (terminal: Terminal, { header, cells }: XtermState, ta
   const { cols, buffers } = core._bufferService
   const template = core._inputHandler._curAttrData
   if (header.alternate) buffers.activateAltBuffer()
-  const words = (header.buffers[0].lines + header.buffers[1].lines) * cols * CELL_WORDS
-  if (cells.length !== words) throw new Error("snapshot: wrong number of cells")
-  writeBuffer(buffers.normal, header.buffers[0], cols, cells, 0, template, table)
-  writeBuffer(buffers.alt, header.buffers[1], cols, cells, header.buffers[0].lines * cols * CELL_WORDS, template, table)
+  const normalWords = headerWords(header.buffers[0], cols)
+  if (cells.length !== normalWords + headerWords(header.buffers[1], cols)) {
+    throw new Error("snapshot: wrong number of cells")
+  }
+  writeBuffer(buffers.normal, header.buffers[0], cells, 0, template, table)
+  writeBuffer(buffers.alt, header.buffers[1], cells, normalWords, template, table)
   writeAttributes(core._inputHandler._curAttrData, header.attributes)
   writeAttributes(core._inputHandler._eraseAttrDataInternal, header.eraseAttributes)
   core._inputHandler._windowTitle = header.title
@@ -211,6 +220,18 @@ export const writeXterm = (terminal: Terminal, { header, cells }: XtermState, ta
   core.coreMouseService.activeEncoding = header.mouseEncoding
 }
 
+const wordsOf = (buffer: PrivateBuffer): number => {
+  let cells = 0
+  for (let row = 0; row < buffer.lines.length; row++) cells += buffer.lines.get(row).length
+  return cells * CELL_WORDS
+}
+
+const headerWords = (header: BufferHeader, cols: number): number => {
+  let cells = header.lines * cols
+  for (const [, width] of header.widths) cells += width - cols
+  return cells * CELL_WORDS
+}
+
 const readBuffer = (
   buffer: PrivateBuffer,
   cols: number,
@@ -218,17 +239,19 @@ const readBuffer = (
   offset: number,
   table: CharsetTable
 ): BufferHeader => {
+  const widths: Array<readonly [number, number]> = []
   const wrapped: Array<number> = []
   const combined: Array<readonly [number, number, string]> = []
   const extended: Array<readonly [number, number, number]> = []
   const lines = buffer.lines.length
+  let at = offset
   for (let row = 0; row < lines; row++) {
     const line = buffer.lines.get(row)
-    if (line.length !== cols) throw new Error("emulator: a line of another width")
+    const width = line.length
+    if (width !== cols) widths.push([row, width])
     if (line.isWrapped) wrapped.push(row)
-    const at = offset + row * cols * CELL_WORDS
-    cells.set(line._data.subarray(0, cols * CELL_WORDS), at)
-    for (let column = 0; column < cols; column++) {
+    cells.set(line._data.subarray(0, width * CELL_WORDS), at)
+    for (let column = 0; column < width; column++) {
       if ((cells[at + column * CELL_WORDS]! & COMBINED_BIT) !== 0) {
         combined.push([row, column, line._combined[column] ?? ""])
       }
@@ -236,12 +259,15 @@ const readBuffer = (
         extended.push([row, column, line._extendedAttrs[column]?.ext ?? 0])
       }
     }
+    at += width * CELL_WORDS
   }
   const tabs = Object.entries(buffer.tabs)
     .filter(([, set]) => set)
     .map(([column]) => Number(column))
   return {
     lines,
+    capacity: buffer.lines.maxLength,
+    widths,
     wrapped,
     combined,
     extended,
@@ -262,19 +288,27 @@ const readBuffer = (
 const writeBuffer = (
   buffer: PrivateBuffer,
   header: BufferHeader,
-  cols: number,
   cells: Uint32Array,
   offset: number,
   template: PrivateAttributes,
   table: CharsetTable
 ): void => {
+  if (!(header.capacity >= header.lines && header.capacity <= CAPACITY_MAX)) throw new Error("snapshot: bad capacity")
+  buffer.lines.maxLength = header.capacity
   while (buffer.lines.length < header.lines) buffer.lines.push(buffer.getBlankLine(template))
   if (buffer.lines.length !== header.lines) throw new Error("snapshot: wrong number of lines")
-  for (let row = 0; row < header.lines; row++) {
-    const at = offset + row * cols * CELL_WORDS
+  for (const [row, width] of header.widths) {
     const line = buffer.lines.get(row)
-    line._data.set(cells.subarray(at, at + cols * CELL_WORDS))
+    line._data = new Uint32Array(width * CELL_WORDS)
+    line.length = width
+  }
+  let at = offset
+  for (let row = 0; row < header.lines; row++) {
+    const line = buffer.lines.get(row)
+    const words = line.length * CELL_WORDS
+    line._data.set(cells.subarray(at, at + words))
     line.isWrapped = false
+    at += words
   }
   for (const row of header.wrapped) buffer.lines.get(row).isWrapped = true
   for (const [row, column, text] of header.combined) buffer.lines.get(row)._combined[column] = text
