@@ -57,7 +57,14 @@ export const feedPlainText = (text: PlainText, bytes: Uint8Array, emit: (line: s
   const { line } = text
   const end = bytes.length
   for (let at = 0; at < end; at++) {
-    const byte = bytes[at]!
+    let byte = bytes[at]!
+    if (text.phase === STRING && text.needed === 0) {
+      // Inside a string only what can end it matters: BEL, CAN, SUB, ESC, and a C1 control, which is not ASCII.
+      while (byte < 0x80 && byte !== 0x07 && byte !== 0x18 && byte !== 0x1a && byte !== 0x1b) {
+        if (++at >= end) return
+        byte = bytes[at]!
+      }
+    }
     if (text.needed === 0 && byte < 0x80) {
       if (byte >= 0x20 && byte < 0x7f && text.phase === GROUND && text.column <= text.length && !text.alternate) {
         // Plain text, the usual case: a run of it goes straight into the line.

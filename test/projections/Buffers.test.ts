@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Buffers, makeBuffers, rawTail, rawTailText, TAIL_BYTES_MAX, textTail } from "../../projections/Buffers.ts"
 import { LINE_CHARACTERS_MAX } from "../../projections/PlainText.ts"
-import { bytes, chunked, foldAll, HOSTILE, output, randomCuts, randomOutput, seeded } from "./events.ts"
+import { bytes, chunked, cpuMillis, foldAll, HOSTILE, output, randomCuts, randomOutput, seeded } from "./events.ts"
 
 const text = (data: string | Uint8Array) => {
   const { lines, open } = textTail(foldAll(Buffers, [output(data)]))
@@ -80,7 +80,7 @@ describe("Buffers", () => {
   })
 
   it("5.13 a line of 10 MB is cut with a mark, a million empty lines and a pile of marks stay within their caps", () => {
-    const began = performance.now()
+    const began = cpuMillis()
     const [line] = text(`${"x".repeat(10_000_000)}\n`)
     assert.strictEqual(line, `${"x".repeat(LINE_CHARACTERS_MAX)} [… 9990000 more characters]`)
     const empty = foldAll(Buffers, [output("\n".repeat(1_000_000))])
@@ -88,16 +88,16 @@ describe("Buffers", () => {
     assert.strictEqual(textTail(empty, 10).droppedLines, 999_990)
     assert.strictEqual(rawTail(empty).bytes.length, TAIL_BYTES_MAX)
     assert.isBelow(text(`a${"\u0301".repeat(100_000)}\n`)[0]!.length, LINE_CHARACTERS_MAX + 100)
-    assert.isBelow(performance.now() - began, 5000)
+    assert.isBelow(cpuMillis(began), 5000)
   })
 
   it("hostile output costs little", () => {
     for (const [name, make] of Object.entries(HOSTILE)) {
       const data = make()
-      const began = performance.now()
+      const began = cpuMillis()
       const state = foldAll(Buffers, [output(data)])
       Buffers.decode(Buffers.encode(state))
-      assert.isBelow(performance.now() - began, 2000, name)
+      assert.isBelow(cpuMillis(began), 2000, name)
     }
   })
 })

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Screen } from "../../projections/Screen.ts"
-import { bytes, HOSTILE, randomOutput, seeded } from "./events.ts"
+import { bytes, cpuMillis, HOSTILE, randomOutput, seeded } from "./events.ts"
 
 const screen = (text: string | Uint8Array, cols = 80, rows = 24) => {
   const made = new Screen({ cols, rows })
@@ -117,17 +117,17 @@ describe("Screen", () => {
   it("5.1 5.2 5.3 none of the hostile inputs takes 2 s, and the screen lives on", () => {
     for (const [name, make] of Object.entries(HOSTILE)) {
       const data = make()
-      const began = performance.now()
+      const began = cpuMillis()
       const made = new Screen({ cols: 80, rows: 24 })
       for (let at = 0; at < data.length; at += 65536) made.feed(data.subarray(at, at + 65536))
       made.feed(bytes("\x18\x1b[m\x1b[H\x1b[2Jok"))
       const view = made.view()
-      assert.isBelow(performance.now() - began, 2000, name)
+      assert.isBelow(cpuMillis(began), 2000, name)
       assert.strictEqual(view.lines[0], "ok", name)
     }
-    const began = performance.now()
+    const began = cpuMillis()
     screen("a\x1b[2147483647b".repeat(4000))
-    assert.isBelow(performance.now() - began, 2000)
+    assert.isBelow(cpuMillis(began), 2000)
   })
 
   it("5.6 5.7 answers nothing", () => {

@@ -230,3 +230,9 @@ export const HOSTILE: Readonly<Record<string, () => Uint8Array>> = {
   "titles x1e5": () => bytes("\x1b]2;t\x07".repeat(1e5)),
   "title stack x1e5": () => bytes("\x1b[22t".repeat(1e5))
 }
+
+/** Processor time of this process since `began`, in milliseconds: a bound on work that holds on a busy machine too. */
+export const cpuMillis = (began = 0): number => {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1000 - began
+}
