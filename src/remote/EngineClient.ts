@@ -7,7 +7,7 @@
  * stream has a connection of its own: a reader that stops reading holds up nothing but itself.
  */
 import * as NodeSocket from "@effect/platform-node-shared/NodeSocket"
-import { Context, Data, Effect, Exit, Layer, Schedule, Scope, Semaphore, Stream } from "effect"
+import { Cause, Context, Data, Effect, Exit, Layer, Schedule, Scope, Semaphore, Stream } from "effect"
 import { RpcClient, type RpcClientError, RpcSerialization } from "effect/rpc"
 import { Socket } from "effect/socket"
 import type { SessionId } from "../../journal/Event.ts"
@@ -173,7 +173,6 @@ const makeRemote = Effect.fnUntraced(function* (options: EngineClientOptions) {
         })
       : new SessionUnavailable({ session: "", reason: error.message })
 
-  const lost = (error: RpcClientError.RpcClientError) => new ConnectionLost({ reason: error.message })
   // EngineAbsent too: an engine that is being replaced is absent for a moment, also for a client that may not start one.
   const passes = (error: { readonly _tag: string }) => error._tag === "ConnectionLost" || error._tag === "EngineAbsent"
 
@@ -182,7 +181,8 @@ const makeRemote = Effect.fnUntraced(function* (options: EngineClientOptions) {
     call: (f) =>
       Effect.flatMap(shared, (held) =>
         f(held.connection.client, held.connection.pid).pipe(
-          Effect.catchIf(isRpcClientError, (error) => Effect.andThen(discard(held), Effect.fail(lost(error))))
+          Effect.catchCause((cause) => Effect.failCause(asLost(cause))),
+          Effect.tapError((error) => (error instanceof ConnectionLost ? discard(held) : Effect.void))
         )
       ).pipe(
         Effect.retry({ schedule: reconnecting, while: (error) => hasTag(error) && passes(error) }),
@@ -190,13 +190,26 @@ const makeRemote = Effect.fnUntraced(function* (options: EngineClientOptions) {
       ) as never,
     stream: (open) =>
       Stream.unwrap(Effect.map(openConnection(options), ({ client }) => open(client))).pipe(
-        Stream.mapError((error) => (isRpcClientError(error) ? lost(error) : error)),
+        Stream.catchCause((cause) => Stream.failCause(asLost(cause))),
         Stream.retry(reconnecting.pipe(Schedule.while(({ input }) => hasTag(input) && passes(input)))),
         Stream.mapError((error) => (isOurs(error) ? gone(error) : error))
       ) as never
   }
   return remote
 })
+
+/**
+ * An engine that stops interrupts what it was doing and says so: for a caller that is the same as losing it. (A caller
+ * that is itself interrupted never gets here.)
+ */
+const asLost = <E>(cause: Cause.Cause<E | RpcClientError.RpcClientError>) => {
+  if (Cause.hasInterruptsOnly(cause)) return Cause.fail(new ConnectionLost({ reason: "the engine stopped" }))
+  return Cause.map(cause, (error) =>
+    isRpcClientError(error)
+      ? new ConnectionLost({ reason: error.message })
+      : (error as Exclude<E, RpcClientError.RpcClientError>)
+  )
+}
 
 const hasTag = (error: unknown): error is { readonly _tag: string } =>
   typeof error === "object" && error !== null && "_tag" in error

@@ -1,0 +1,114 @@
+/** Sessions and History that answer from memory, and an engine's door in front of them: for tests of what lies between. */
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { Effect, Layer, type Scope, Stream } from "effect"
+import type { JournalEntry, SessionEvent, SessionId } from "../../journal/Event.ts"
+import * as EngineServer from "../../src/remote/EngineServer.ts"
+import { type FollowEvents, History, type HistoryShape } from "../../src/session/History.ts"
+import { SessionNotFound } from "../../src/session/SessionError.ts"
+import { Sessions, type SessionsShape } from "../../src/session/Sessions.ts"
+import type { SessionView } from "../../src/session/SessionView.ts"
+import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
+
+export const SESSION = "01ARZ3NDEKTSV4RRFFQ69G5FAV" as SessionId
+
+export const view: SessionView = {
+  id: SESSION,
+  name: "fake",
+  kind: "terminal",
+  status: "running",
+  exitCode: null,
+  signal: null,
+  terminalOpen: true,
+  argv: ["sh"],
+  cwd: "/",
+  size: { cols: 80, rows: 24 },
+  title: "",
+  term: "xterm-256color",
+  owner: "nobody",
+  pid: 7,
+  keeper: null,
+  createdAt: 1_700_000_000_000_000,
+  startedAt: null,
+  endedAt: null,
+  lastEventAt: 1_700_000_000_000_000,
+  outputBytes: 0,
+  inputBytes: 0,
+  sequence: 1,
+  interruptions: 0,
+  survivors: []
+}
+
+export const entry = (sequence: number, event: SessionEvent): JournalEntry => ({
+  sequence,
+  timeMicros: 1_700_000_000_000_000 + sequence,
+  actor: "program",
+  event
+})
+
+export const output = (sequence: number, offset: number, data: Uint8Array): JournalEntry =>
+  entry(sequence, { _tag: "OutputReceived", channel: "tty", exec: 0, offset, data })
+
+const missing = (session: string) => new SessionNotFound({ session, candidates: [] })
+
+export const fakeHistory = (overrides: Partial<HistoryShape> = {}): HistoryShape => ({
+  list: Effect.succeed([view]),
+  resolve: (reference) => (reference === "fake" ? Effect.succeed(SESSION) : Effect.fail(missing(reference))),
+  get: (session) => (session === SESSION ? Effect.succeed(view) : Effect.fail(missing(session))),
+  stateAt: () =>
+    Effect.succeed({
+      view,
+      screen: {
+        status: "ok",
+        reason: null,
+        sequence: 1,
+        size: view.size,
+        cursor: { x: 0, y: 0 },
+        alternate: false,
+        lines: ["hello"]
+      }
+    }),
+  events: () => Stream.empty,
+  follow: () => Stream.empty as Stream.Stream<FollowEvents>,
+  ...overrides
+})
+
+export const fakeSessions = (overrides: Partial<SessionsShape> = {}): SessionsShape => ({
+  create: (request) => Effect.succeed({ ...view, id: request.id ?? SESSION, argv: [...request.argv] }),
+  write: (_session, data) => Effect.succeed({ sequence: data.byteLength, hidden: false, truncatedTo: null }),
+  closeInput: () => Effect.void,
+  resize: (_session, size) => Effect.succeed(size),
+  signal: () => Effect.void,
+  close: () => Effect.succeed({ survivors: [{ pid: 9, command: "sleep" }] }),
+  status: Effect.succeed({
+    enginePid: process.pid,
+    version: "0",
+    node: process.version,
+    store: "",
+    socket: "",
+    durability: "process",
+    startedAt: 0,
+    keepers: [{ id: SESSION, pid: 8, sessions: [SESSION] }],
+    sessions: { total: 1, live: 1 },
+    suspended: null,
+    damages: []
+  }),
+  ...overrides
+})
+
+/** A store's paths in a folder that goes with the scope. */
+export const temporaryPaths: Effect.Effect<StorePaths, never, Scope.Scope> = Effect.acquireRelease(
+  Effect.sync(() => storePaths(mkdtempSync(join(tmpdir(), "rp-")))),
+  (paths) => Effect.sync(() => rmSync(paths.store, { recursive: true, force: true }))
+)
+
+export const serve = (
+  paths: StorePaths,
+  overrides: { readonly history?: Partial<HistoryShape>; readonly sessions?: Partial<SessionsShape> } = {}
+) =>
+  EngineServer.layer(paths).pipe(
+    Layer.provideMerge(EngineServer.StopRequest.layer),
+    Layer.provide(Layer.succeed(History, fakeHistory(overrides.history))),
+    Layer.provide(Layer.succeed(Sessions, fakeSessions(overrides.sessions)))
+  )
