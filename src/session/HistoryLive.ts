@@ -1,5 +1,5 @@
 /** `History` over a journal: lists, views, states and follows, with the journal's errors told in the session's terms. */
-import { Effect, Layer, Stream } from "effect"
+import { Effect, Layer, Schedule, Stream } from "effect"
 import { type JournalEntry, SESSION_ID_PATTERN, type SessionId } from "../../journal/Event.ts"
 import { Journal } from "../../journal/Journal.ts"
 import type { JournalDamaged, StorageUnavailable } from "../../journal/JournalError.ts"
@@ -13,6 +13,8 @@ import type { HistoryPoint, ScreenView, SessionSnapshot, SessionView } from "./S
 
 /** A look at a screen answers within 2 s, also where it has not drawn everything: it then says `behind`. */
 const SCREEN_LOOK_MILLIS = 1500
+/** A follower waits for a storage that is away, as it does in the middle of its stream; whoever asks is told by `status`. */
+const STORAGE_RETRY = Schedule.spaced("100 millis")
 /** Ids named when a reference fits several sessions. */
 const CANDIDATES_MAX = 20
 /** Sessions summarized at a time. */
@@ -125,7 +127,7 @@ export const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService>
               Stream.map((entries): FollowEvents => ({ _tag: "Page", entries })),
               Stream.concat(Stream.succeed<FollowEvents>({ _tag: "Synced", sequence: Math.max(after, head) }))
             )
-          })
+          }).pipe(Effect.retry({ while: () => journal.suspended() !== undefined, schedule: STORAGE_RETRY }))
         ).pipe(Stream.mapError(readError(session)))
     })
   })

@@ -1,0 +1,44 @@
+/**
+ * The engine of a store inside this process, for programs: one layer that gives `Sessions`, `History` and `Journal`. The
+ * background engine of the CLI is the same layer with a socket in front. It opens the store itself, so a store whose
+ * engine runs elsewhere is refused (`StoreRefused`, reason `locked`).
+ */
+import { Layer } from "effect"
+import type { Durability, Journal } from "../journal/Journal.ts"
+import type { StorageUnavailable, StoreRefused } from "../journal/JournalError.ts"
+import * as JournalLevel from "../journal/JournalLevel.ts"
+import * as JournalMemory from "../journal/JournalMemory.ts"
+import type { History } from "./session/History.ts"
+import * as HistoryLive from "./session/HistoryLive.ts"
+import * as SessionEngine from "./session/SessionEngine.ts"
+import type { Sessions } from "./session/Sessions.ts"
+import { defaultStore, storePaths } from "./session/StorePaths.ts"
+
+export interface RepriseOptions {
+  /** The store's folder; made when missing. Default: REPRISE_HOME, XDG_STATE_HOME/reprise or ~/.local/state/reprise. */
+  readonly store?: string | undefined
+  /** `process` (default): acknowledged events survive the death of this process. `power`: every batch is fsynced. */
+  readonly durability?: Durability | undefined
+  /** true: sessions live in this process and end with it. Default false: in keepers, which outlive it. */
+  readonly inProcess?: boolean | undefined
+  /** Default 64; 1 gives each session a keeper of its own. */
+  readonly sessionsPerKeeper?: number | undefined
+}
+
+/** Sessions whose events are on disk. */
+export const layer = (
+  options: RepriseOptions = {}
+): Layer.Layer<Sessions | History | Journal, StoreRefused | StorageUnavailable> => {
+  const paths = storePaths(options.store ?? defaultStore(process.env))
+  const { durability, inProcess, sessionsPerKeeper } = options
+  return SessionEngine.layer({ paths, inProcess, sessionsPerKeeper }).pipe(
+    Layer.provideMerge(HistoryLive.layer),
+    Layer.provideMerge(JournalLevel.layer({ location: paths.journal, durability }))
+  )
+}
+
+/** Sessions and events in memory, for tests: nothing is left of them. */
+export const layerMemory: Layer.Layer<Sessions | History | Journal, StorageUnavailable> = SessionEngine.layer({
+  paths: storePaths("/nowhere"),
+  inProcess: true
+}).pipe(Layer.provideMerge(HistoryLive.layer), Layer.provideMerge(JournalMemory.layer))

@@ -1,0 +1,27 @@
+/** The public face of reprise: sessions, their history, their errors, and the layers that provide them. */
+export {
+  type JournalEntry,
+  SessionEvent,
+  SessionId,
+  type SignalTarget,
+  TerminalSize
+} from "../journal/Event.ts"
+export { Journal } from "../journal/Journal.ts"
+export { StorageUnavailable, StoreRefused } from "../journal/JournalError.ts"
+export * as Reprise from "./Reprise.ts"
+export { type FollowEvents, History, type HistoryShape } from "./session/History.ts"
+export * as HistoryLive from "./session/HistoryLive.ts"
+export * as SessionEngine from "./session/SessionEngine.ts"
+export * from "./session/SessionError.ts"
+export {
+  type CloseReport,
+  type CommandOptions,
+  type CreateSession,
+  type EngineStatus,
+  type KeeperView,
+  Sessions,
+  type SessionsShape,
+  type WriteAck
+} from "./session/Sessions.ts"
+export * from "./session/SessionView.ts"
+export { defaultStore, type StorePaths, storePaths } from "./session/StorePaths.ts"

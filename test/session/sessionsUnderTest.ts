@@ -1,0 +1,91 @@
+/** What the session tests share: an engine over a store of its own, a reader that waits for what it wants to see. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { Effect, Layer, Stream } from "effect"
+import type { JournalEntry, SessionId } from "../../journal/Event.ts"
+import { History, Reprise, Sessions, type SessionView } from "../../src/index.ts"
+import { listKeepers } from "../../src/keeper/KeeperProcess.ts"
+import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
+
+export interface TestStore {
+  readonly paths: StorePaths
+  readonly layer: (options?: {
+    readonly inProcess?: boolean
+    readonly sessionsPerKeeper?: number
+  }) => ReturnType<typeof Reprise.layer>
+  /** Whether any file of the store holds these bytes, as `grep -a` would find them. */
+  readonly holds: (text: string) => boolean
+}
+
+/** A store in a folder of its own; its keepers are ended and its files removed with the scope. */
+export const testStore = Effect.acquireRelease(
+  Effect.sync((): TestStore => {
+    const folder = mkdtempSync(join(tmpdir(), "reprise-"))
+    const paths = storePaths(folder)
+    const filesOf = (at: string): ReadonlyArray<string> =>
+      readdirSync(at, { withFileTypes: true }).flatMap((entry) =>
+        entry.isDirectory() ? filesOf(join(at, entry.name)) : entry.isFile() ? [join(at, entry.name)] : []
+      )
+    return {
+      paths,
+      layer: (options = {}) => Layer.fresh(Reprise.layer({ store: folder, ...options })),
+      holds: (text) => filesOf(folder).some((file) => readFileSync(file).includes(text))
+    }
+  }),
+  ({ paths }) =>
+    Effect.promise(async () => {
+      for (const { pid } of await listKeepers(paths.keepers)) {
+        // Its sessions get a hang-up with it.
+        try {
+          process.kill(pid, "SIGKILL")
+        } catch {
+          // It ended by itself.
+        }
+      }
+      rmSync(paths.store, { recursive: true, force: true })
+    })
+)
+
+export const idOf = (view: SessionView) => view.id as SessionId
+
+export const textOf = (entries: Iterable<JournalEntry>): string =>
+  Buffer.concat(
+    [...entries].map(({ event }) => (event._tag === "OutputReceived" ? event.data : new Uint8Array(0)))
+  ).toString()
+
+/** Everything from the beginning until the output holds `text` (or the session ends). */
+export const until = (session: SessionId, text: string | RegExp) =>
+  Effect.gen(function* () {
+    const history = yield* History
+    const seen: Array<JournalEntry> = []
+    yield* history.follow(session, 0).pipe(
+      Stream.takeUntil((item) => {
+        if (item._tag === "Page") seen.push(...item.entries)
+        const output = textOf(seen)
+        return typeof text === "string" ? output.includes(text) : text.test(output)
+      }),
+      Stream.runDrain
+    )
+    return seen
+  })
+
+/** Everything until the session is closed or lost. */
+export const untilEnd = (session: SessionId) => until(session, /(?!)/)
+
+export const type = (session: SessionId, text: string) =>
+  Effect.flatMap(Sessions, (sessions) => sessions.write(session, Buffer.from(text)))
+
+export const eventsOf = <Tag extends JournalEntry["event"]["_tag"]>(entries: ReadonlyArray<JournalEntry>, tag: Tag) =>
+  entries
+    .filter(({ event }) => event._tag === tag)
+    .map(({ event }) => event as Extract<JournalEntry["event"], { _tag: Tag }>)
+
+export const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0)
+    return !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, "utf8"))
+  } catch {
+    return false
+  }
+}
