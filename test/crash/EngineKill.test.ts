@@ -1,0 +1,88 @@
+/** The engine is killed again and again while a program runs: nothing is missing, nothing is doubled, the program does not notice. */
+import { setTimeout as sleep } from "node:timers/promises"
+import { assert, describe, it } from "vitest"
+import { seededRandom } from "../fixtures/seededRandom.ts"
+import { withCommandLine } from "./commandLine.ts"
+
+const KILLS = 25
+const isAlive = (pid: number) => {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
+describe("engine kill -9", () => {
+  it(
+    `${KILLS} times during a run: 0 lines missing, 0 doubled, input once and in order, the pid never changes`,
+    { timeout: 120_000 },
+    () =>
+      withCommandLine(async (cli) => {
+        const random = seededRandom(Number(process.env.REPRISE_SEED ?? 5))
+        // A line every millisecond, and each line it is given, until it is given the end.
+        const program = [
+          "stty -echo; trap 'stop=1' USR1",
+          'while read line; do echo "got $line"; done <&3 3<&- & exec 3<&-',
+          'i=0; while [ -z "$stop" ]; do i=$((i+1)); echo "line $i"; sleep 0.001; done',
+          'echo "last $i"; exit 7'
+        ].join("\n")
+        const child = cli.spawn(["run", "--name", "counter", "--", "bash", "-c", `exec 3<&0; ${program}`], {
+          openInput: true
+        })
+        const running = cli.finished(child)
+        let view: { id: string; pid: number } | undefined
+        while (view === undefined) {
+          view = (await cli.json(["list"])).find(
+            ({ name, status }: { name: string; status: string }) => name === "counter" && status === "running"
+          )
+        }
+        const pids = new Set<number>()
+        const inputs = Array.from({ length: 60 }, (_, i) => i)
+        const typing = (async () => {
+          // Nobody tells the writer about the kills.
+          for (const i of inputs) {
+            child.stdin!.write(`input-${i}\n`)
+            await sleep(50)
+          }
+        })()
+        let kills = 0
+        for (; kills < KILLS; ) {
+          await sleep(20 + random.below(150))
+          const engine = await cli.enginePid()
+          if (engine === null) continue
+          pids.add((await cli.json(["inspect", "counter"])).pid)
+          try {
+            process.kill(engine, "SIGKILL")
+            kills++
+          } catch {
+            // It was replaced since.
+          }
+        }
+        await typing
+        assert.isTrue(isAlive(view.pid))
+        await cli.text(["signal", "counter", "USR1", "--target", "leader"])
+        const { code, stderr, stdout } = await running
+        assert.strictEqual(code, 7, stderr)
+        const replayed = (await cli.run(["replay", "counter"])).stdout.toString()
+        for (const text of [stdout.toString(), replayed]) {
+          const lines = [...text.matchAll(/^line (\d+)\r$/gm)].map((match) => Number(match[1]))
+          const last = Number(/^last (\d+)\r$/m.exec(text)![1])
+          assert.isAbove(last, 500)
+          assert.deepStrictEqual(
+            lines,
+            Array.from({ length: last }, (_, i) => i + 1)
+          )
+          assert.deepStrictEqual(
+            [...text.matchAll(/^got input-(\d+)\r$/gm)].map((match) => Number(match[1])),
+            inputs
+          )
+        }
+        assert.deepStrictEqual([...pids], [view.pid])
+        const final = await cli.json(["inspect", "counter"])
+        assert.deepInclude(final, { status: "exited", exitCode: 7, pid: view.pid })
+        assert.isAtLeast(final.interruptions, KILLS - 2)
+      })
+  )
+})

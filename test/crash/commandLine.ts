@@ -1,0 +1,95 @@
+/** The real program on a store of its own: what the crash tests start, kill and read. Nothing of it is left afterwards. */
+import { type ChildProcess, spawn } from "node:child_process"
+import { createHash } from "node:crypto"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { listKeepers } from "../../src/keeper/KeeperProcess.ts"
+import { storePaths } from "../../src/session/StorePaths.ts"
+
+const program = join(dirname(fileURLToPath(import.meta.url)), "../../dist/bin/reprise.js")
+
+export interface Finished {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+  readonly stdout: Buffer
+  readonly stderr: string
+}
+
+export interface RunOptions {
+  readonly input?: string | Buffer
+  readonly env?: Record<string, string>
+  /** Leaves standard input open, for the test to write to. */
+  readonly openInput?: boolean
+}
+
+export class CommandLine {
+  readonly store = mkdtempSync(join(tmpdir(), "reprise-cli-"))
+
+  spawn(args: ReadonlyArray<string>, options: RunOptions = {}): ChildProcess {
+    return spawn(process.execPath, [program, "--store", this.store, ...args], {
+      stdio: [options.input === undefined && !options.openInput ? "ignore" : "pipe", "pipe", "pipe"],
+      env: { ...process.env, ...options.env }
+    })
+  }
+
+  run(args: ReadonlyArray<string>, options: RunOptions = {}): Promise<Finished> {
+    return this.finished(this.spawn(args, options), options)
+  }
+
+  finished(child: ChildProcess, options: RunOptions = {}): Promise<Finished> {
+    if (options.input !== undefined) child.stdin?.end(options.input)
+    const stdout: Array<Buffer> = []
+    const stderr: Array<Buffer> = []
+    child.stdout!.on("data", (chunk) => stdout.push(chunk))
+    child.stderr!.on("data", (chunk) => stderr.push(chunk))
+    return new Promise((resolve) => {
+      child.on("close", (code, signal) =>
+        resolve({ code, signal, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr).toString() })
+      )
+    })
+  }
+
+  async text(args: ReadonlyArray<string>, options?: RunOptions): Promise<string> {
+    const { code, stderr, stdout } = await this.run(args, options)
+    if (code !== 0) throw new Error(`reprise ${args.join(" ")} ended with ${code}: ${stderr}`)
+    return stdout.toString()
+  }
+
+  // biome-ignore lint/suspicious/noExplicitAny: JSON of the program under test; the assertions say what it must be.
+  async json(args: ReadonlyArray<string>): Promise<any> {
+    return JSON.parse(await this.text([...args, "--json"]))
+  }
+
+  async enginePid(): Promise<number | null> {
+    return (await this.json(["status"])).enginePid
+  }
+
+  /** Ends sessions, engine and keepers, and removes the store. */
+  async dispose(): Promise<void> {
+    await this.run(["stop", "--sessions"])
+    for (const { pid } of await listKeepers(storePaths(this.store).keepers)) {
+      try {
+        process.kill(pid, "SIGKILL")
+      } catch {
+        // It ended by itself.
+      }
+    }
+    rmSync(this.store, { recursive: true, force: true })
+  }
+}
+
+export const withCommandLine = async (use: (cli: CommandLine) => Promise<void>): Promise<void> => {
+  const cli = new CommandLine()
+  try {
+    await use(cli)
+  } finally {
+    await cli.dispose()
+  }
+}
+
+export const sha256 = (bytes: Buffer | string): string => createHash("sha256").update(bytes).digest("hex")
+
+/** What `seq FIRST LAST` prints on a terminal. */
+export const sequence = (last: number): string => Array.from({ length: last }, (_, i) => `${i + 1}\r\n`).join("")
