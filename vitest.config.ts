@@ -3,6 +3,7 @@ import { defineConfig } from "vitest/config"
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    reporters: ["default", "./test/reporter.ts"],
     // Real processes start in most tests; a busy machine must not fail them, a hang must.
     testTimeout: 60_000,
     hookTimeout: 60_000,
