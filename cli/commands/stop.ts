@@ -1,4 +1,5 @@
 /** `reprise stop`: ends the engine of a store; the sessions only when asked to. */
+import { existsSync, readFileSync } from "node:fs"
 import { kill } from "node:process"
 import { Effect, Schedule } from "effect"
 import { Command, Flag } from "effect/cli"
@@ -75,10 +76,14 @@ const waitUntilGone = (pid: number) =>
     )
   )
 
+/** A process that ended and was not yet waited for (a zombie, for seconds under some inits) still takes signals. */
 const isAlive = (pid: number): boolean => {
   try {
-    return kill(pid, 0)
+    kill(pid, 0)
+    return !/^\d+ \(.*\) Z /s.test(readFileSync(`/proc/${pid}/stat`, "utf8"))
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM"
+    // Another user's, or a system without /proc: it took the signal.
+    const { code, syscall } = error as NodeJS.ErrnoException
+    return code === "EPERM" || (syscall === "open" && !existsSync("/proc/self/stat"))
   }
 }

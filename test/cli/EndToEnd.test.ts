@@ -1,0 +1,238 @@
+import { existsSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber } from "effect"
+import { spawn as spawnTerminal } from "node-pty"
+import { finish, makeReprise, PROGRAM } from "./reprise.ts"
+
+const terminalLines = (count: number) => Array.from({ length: count }, (_, index) => `${index + 1}\r\n`).join("")
+const json = (bytes: Buffer) => JSON.parse(bytes.toString())
+
+/** Resolves when the stream has shown `text`. */
+const shows = (stream: NodeJS.ReadableStream, text: string): Effect.Effect<string> =>
+  Effect.callback((resume) => {
+    let seen = ""
+    const onData = (chunk: Buffer) => {
+      seen += chunk.toString()
+      if (!seen.includes(text)) return
+      stream.off("data", onData)
+      resume(Effect.succeed(seen))
+    }
+    stream.on("data", onData)
+  })
+
+describe("reprise", () => {
+  it.live("run gives the program's bytes and exit code, and replay the same bytes again", () =>
+    Effect.gen(function* () {
+      const reprise = yield* makeReprise
+      const expected = terminalLines(20_000)
+      const ran = yield* reprise.run(["run", "--", "seq", "1", "20000"])
+      assert.strictEqual(ran.stderr, "")
+      assert.strictEqual(ran.code, 0)
+      assert.isTrue(ran.stdout.toString() === expected)
+      const replayed = yield* reprise.run(["replay", "last"])
+      assert.isTrue(replayed.stdout.toString() === expected)
+
+      assert.strictEqual((yield* reprise.run(["run", "--", "sh", "-c", "exit 3"])).code, 3)
+      assert.strictEqual((yield* reprise.run(["run", "--", "sh", "-c", "kill -TERM $$"])).code, 143)
+      const typed = yield* reprise.run(["run", "--", "sh", "-c", "stty -echo; cat"], "one\ntwo\n")
+      assert.match(typed.stdout.toString(), /one\r\n(.*\r\n)*two\r\n/)
+      assert.strictEqual(typed.code, 0)
+      const all = join(reprise.store, "..", "all")
+      writeFileSync(
+        all,
+        Uint8Array.from({ length: 1024 }, (_, index) => index & 0xff)
+      )
+      const binary = yield* reprise.run(["run", "--", "sh", "-c", `stty raw; cat ${all}`])
+      assert.deepStrictEqual(
+        [...binary.stdout],
+        Array.from({ length: 1024 }, (_, index) => index & 0xff)
+      )
+
+      const missing = yield* reprise.run(["run", "--", "no-such-program"])
+      assert.strictEqual(missing.code, 127)
+      assert.match(missing.stderr, /^reprise: [^\n]+\n$/)
+      const report = yield* reprise.run(["run", "--json", "--", "sh", "-c", "echo hidden; exit 4"])
+      assert.strictEqual(report.code, 4)
+      assert.include(json(report.stdout), { exitCode: 4, status: "exited", code: 4 })
+    })
+  )
+
+  it.live("a session in the background is listed, inspected, resized, signalled and ended", () =>
+    Effect.gen(function* () {
+      const reprise = yield* makeReprise
+      const script = "trap 'echo caught' USR1; echo ready; while :; do sleep 0.05; done"
+      const started = yield* reprise.run(["run", "--detach", "--name", "bg", "--", "sh", "-c", script])
+      const id = started.stdout.toString().trim()
+      assert.match(id, /^[0-9A-Z]{26}$/)
+      const [listed] = json((yield* reprise.run(["list", "--json"])).stdout)
+      assert.include(listed, { id, name: "bg", status: "running" })
+      assert.strictEqual((yield* reprise.run(["resize", "bg", "100x30"])).code, 0)
+
+      const events = yield* reprise.start(["events", "bg", "--follow", "--json"])
+      yield* shows(events.stdout!, "ready")
+      assert.strictEqual((yield* reprise.run(["signal", id.slice(0, 20), "USR1", "--target", "leader"])).code, 0)
+      yield* shows(events.stdout!, "caught")
+
+      const inspected = json((yield* reprise.run(["inspect", "bg", "--json"])).stdout)
+      assert.deepStrictEqual(inspected.size, { cols: 100, rows: 30 })
+      assert.match(inspected.screen.text, /ready\ncaught/)
+      assert.include(json((yield* reprise.run(["inspect", "bg", "--at", "1", "--json"])).stdout).size, { cols: 80 })
+      for (const _ of [1, 2]) assert.strictEqual((yield* reprise.run(["end", "bg"])).code, 0)
+      assert.strictEqual((yield* reprise.run(["resize", "bg", "10x10"])).code, 67)
+      const lines = (yield* reprise.run(["events", "bg"])).stdout.toString().trimEnd().split("\n")
+      assert.deepStrictEqual(
+        lines.map((line) => JSON.parse(line).sequence),
+        lines.map((_, index) => index + 1)
+      )
+    })
+  )
+
+  it.live("attach without a terminal gives the output and the program's exit code", () =>
+    Effect.gen(function* () {
+      const reprise = yield* makeReprise
+      yield* reprise.run([
+        "run",
+        "--detach",
+        "--",
+        "sh",
+        "-c",
+        "stty -echo; echo first; read line; echo got $line; exit 5"
+      ])
+      const attached = yield* reprise.run(["attach", "last"], "second\n")
+      assert.strictEqual(attached.code, 5)
+      assert.match(attached.stdout.toString(), /first\r\n(second\r\n)?got second\r\n$/)
+      const again = yield* reprise.run(["attach", "last"])
+      assert.strictEqual(again.code, 5)
+      assert.strictEqual(again.stdout.toString(), attached.stdout.toString())
+    })
+  )
+
+  it.live("the engine is stopped and started again without the program noticing, and read without", () =>
+    Effect.gen(function* () {
+      const reprise = yield* makeReprise
+      assert.strictEqual((yield* reprise.run(["list"])).stdout.toString(), "")
+      assert.isFalse(existsSync(reprise.store))
+      // Two at once: one engine.
+      const both = yield* Effect.all(
+        [reprise.run(["run", "--detach", "--", "cat"]), reprise.run(["run", "--detach", "--", "cat"])],
+        { concurrency: 2 }
+      )
+      assert.deepStrictEqual(
+        both.map((each) => [each.code, each.stderr]),
+        [
+          [0, ""],
+          [0, ""]
+        ]
+      )
+      const before = json((yield* reprise.run(["status", "--json"])).stdout)
+      assert.isNumber(before.enginePid)
+      assert.strictEqual((yield* reprise.run(["stop"])).code, 0)
+      assert.isNull(json((yield* reprise.run(["status", "--json"])).stdout).enginePid)
+      const views = json((yield* reprise.run(["list", "--json"])).stdout)
+      assert.deepStrictEqual(
+        views.map((view: { status: string }) => view.status),
+        ["running", "running"]
+      )
+      const typed = yield* reprise.start(["attach", "last"])
+      typed.stdin!.write("hello\n")
+      yield* shows(typed.stdout!, "hello\r\nhello")
+      const after = json((yield* reprise.run(["list", "--json"])).stdout)
+      assert.strictEqual(after[0].pid, views[0].pid)
+    })
+  )
+
+  it.live("an engine killed in the middle of a run is replaced: nothing is missing, nothing doubled", () =>
+    Effect.gen(function* () {
+      const reprise = yield* makeReprise
+      const script = "i=0; while [ $i -lt 600 ]; do echo $i; i=$((i+1)); sleep 0.002; done"
+      const child = yield* reprise.start(["run", "--", "sh", "-c", script])
+      child.stdin!.end()
+      const finished = yield* Effect.forkScoped(finish(child))
+      for (const line of ["100", "350"]) {
+        yield* shows(child.stdout!, `\r\n${line}\r\n`)
+        const { enginePid } = json((yield* reprise.run(["status", "--json"])).stdout)
+        process.kill(enginePid, "SIGKILL")
+      }
+      const { code, stdout } = yield* Fiber.join(finished)
+      assert.strictEqual(code, 0)
+      assert.deepStrictEqual(
+        stdout.toString().split("\r\n").slice(0, -1),
+        Array.from({ length: 600 }, (_, index) => String(index))
+      )
+    })
+  )
+
+  it.live("wrong command lines are one line and exit code 2", () =>
+    Effect.gen(function* () {
+      const reprise = yield* makeReprise
+      const wrong = [
+        ["list", "--jsom"],
+        ["nonsense"],
+        ["run"],
+        ["run", "--size", "big", "--", "true"],
+        ["run", "--env", "novalue", "--", "true"],
+        ["replay", "x", "--speed", "0"],
+        ["resize", "x", "80"],
+        ["signal", "x", "INT", "--target", "moon"],
+        ["inspect"]
+      ]
+      const results = yield* Effect.forEach(wrong, (args) => reprise.run(args), { concurrency: 2 })
+      for (const [index, { code, stdout, stderr }] of results.entries()) {
+        assert.strictEqual(code, 2, `${wrong[index]!.join(" ")}: ${stderr}`)
+        assert.strictEqual(stdout.toString(), "")
+        assert.match(stderr, /^reprise: [^\n]+; see `reprise .*--help`\n$/)
+      }
+      const unknown = yield* reprise.run(["inspect", "\u001b[31mnobody"])
+      assert.strictEqual(unknown.code, 66)
+      assert.notInclude(unknown.stderr, "\u001b")
+      assert.isFalse(existsSync(reprise.store))
+      assert.match((yield* reprise.run(["--completions", "bash"])).stdout.toString(), /reprise/)
+      assert.match((yield* reprise.run(["run", "--help"])).stdout.toString(), /--detach-key/)
+    })
+  )
+
+  it.live("in a terminal: typed, resized, left, come back to, and the terminal is as before", () =>
+    Effect.gen(function* () {
+      const reprise = yield* makeReprise
+      const inTerminal = (command: string) =>
+        Effect.acquireRelease(
+          Effect.sync(() => spawnTerminal("sh", ["-c", command], { cols: 91, rows: 31, env: reprise.env as never })),
+          (terminal) => Effect.sync(() => terminal.kill("SIGKILL"))
+        )
+      const waitFor = (terminal: ReturnType<typeof spawnTerminal>, text: string): Effect.Effect<string> =>
+        Effect.callback((resume) => {
+          let seen = ""
+          const listening = terminal.onData((data) => {
+            seen += data
+            if (!seen.includes(text)) return
+            listening.dispose()
+            resume(Effect.succeed(seen))
+          })
+        })
+      const program = `'${process.execPath}' '${PROGRAM}'`
+      const script = "stty size; while read line; do echo got:$line; stty size; done"
+      const first = yield* inTerminal(
+        `stty -a >/dev/null; ${program} run --name tty -- sh -c '${script}'; echo left:$?; stty -a`
+      )
+      yield* waitFor(first, "31 91")
+      first.write("one\r")
+      yield* waitFor(first, "got:one")
+      first.resize(70, 20)
+      yield* Effect.gen(function* () {
+        first.write("two\r")
+        return yield* waitFor(first, "\n")
+      }).pipe(Effect.repeat({ until: (seen) => seen.includes("20 70"), times: 50 }))
+      const left = yield* Effect.forkScoped(waitFor(first, "left:80"))
+      first.write("\r~.")
+      yield* Fiber.join(left)
+      assert.include(yield* waitFor(first, "iexten"), " icanon")
+
+      const second = yield* inTerminal(`${program} attach tty; echo left:$?`)
+      yield* waitFor(second, "got:one")
+      const ended = yield* Effect.forkScoped(waitFor(second, "left:0"))
+      second.write("\x04")
+      yield* Fiber.join(ended)
+    })
+  )
+})
