@@ -33,6 +33,8 @@ export interface SessionState {
   term: string
   owner: string
   size: TerminalSize
+  /** Where the kernel last saw the program, as far as the journal has it; what a shell says of itself is WorkingDirectory's. */
+  kernelCwd: string
   pid: number | null
   /** With the pid it names the process even after the pid is used again. */
   startTime: string | null
@@ -78,6 +80,7 @@ export const SessionState: Projection<SessionState> = {
     term: "",
     owner: "",
     size: { cols: 80, rows: 24 },
+    kernelCwd: "",
     pid: null,
     startTime: null,
     keeper: null,
@@ -138,6 +141,9 @@ const foldRare = (state: SessionState, entry: JournalEntry): SessionState => {
       return created(state, event, entry.timeMicros)
     case "Resized":
       state.size = event.size
+      return state
+    case "CwdChanged":
+      if (event.source === "proc") state.kernelCwd = event.cwd
       return state
     case "ProcessStarted":
       // The first process, or a new one in a session that was lost or had ended: what was known of the old one's end
@@ -217,6 +223,7 @@ const created = (state: SessionState, event: typeof SessionCreated.Type, timeMic
   state.term = event.term
   state.owner = event.owner
   state.size = event.size
+  state.kernelCwd = event.cwd
   state.createdAt = timeMicros
   return state
 }
