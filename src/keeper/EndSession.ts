@@ -13,8 +13,13 @@ const KILL_AFTER = 0.6
 const LOOK_MILLIS_MIN = 4
 const LOOK_MILLIS_MAX = 50
 
+/**
+ * `leaderExited` says whether the kernel reported the leader's end: a session is over when that is so and nobody else
+ * is left, hence whoever waits for this has seen the exit too.
+ */
 export const endSession = async (
   session: SessionIdentity,
+  leaderExited: () => boolean,
   graceMillis = CLOSE_GRACE_MILLIS_MAX
 ): Promise<ReadonlyArray<SurvivingProcess>> => {
   const grace = Math.min(Math.max(graceMillis, 0), CLOSE_GRACE_MILLIS_MAX)
@@ -28,7 +33,7 @@ export const endSession = async (
     const signalled = new Set<string>()
     for (let lookMillis = LOOK_MILLIS_MIN; ; lookMillis = Math.min(lookMillis * 2, LOOK_MILLIS_MAX)) {
       const left = processesOfSession(session)
-      if (left.length === 0) return []
+      if (left.length === 0 && leaderExited()) return []
       for (const entry of left) {
         // Whoever was forked since the last look gets it too; nobody gets TERM twice, which some take for "at once".
         const identity = `${entry.pid}:${entry.startTime}`
@@ -42,5 +47,8 @@ export const endSession = async (
       await new Promise((resolve) => setTimeout(resolve, Math.min(lookMillis, rest)))
     }
   }
-  return processesOfSession(session).map(({ pid }) => ({ pid, command: commandOf(pid) }))
+  const survivors = processesOfSession(session).map(({ pid }) => ({ pid, command: commandOf(pid) }))
+  // Nobody to be seen and no exit reported: the leader's end is not known, which is not the same as its end.
+  if (survivors.length > 0 || leaderExited()) return survivors
+  return [{ pid: session.leader.pid, command: commandOf(session.leader.pid) }]
 }

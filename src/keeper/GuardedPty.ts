@@ -112,6 +112,11 @@ export class GuardedPty implements ProcessIdentity {
     this.#stream.resume()
   }
 
+  /** The kernel reported the leader's end; what it wrote may still be on its way. */
+  get exited(): boolean {
+    return this.#leaderExit !== null
+  }
+
   /** The program stops at its next write once the kernel's buffer is full. */
   pause(): void {
     if (this.#paused) return

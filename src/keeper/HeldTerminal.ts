@@ -61,14 +61,6 @@ export class HeldTerminal {
     )
   }
 
-  get closed(): boolean {
-    return this.#closed
-  }
-
-  get leaderExited(): boolean {
-    return this.#leaderExit !== null
-  }
-
   view(): HeldSession {
     return {
       session: this.#session,

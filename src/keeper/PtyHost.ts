@@ -160,7 +160,8 @@ export interface PtyHost {
   signal(session: SessionId, signal: NodeJS.Signals, target: SignalTarget): Promise<boolean>
   /**
    * Ends every process of the session: HUP, then TERM, then KILL, within `graceMillis` (at most 5 s in all). Answers
-   * with those that live on. leaderExited and terminalClosed come through the listener as ever.
+   * with those that live on, once the leader's own exit is known. leaderExited and terminalClosed come through the
+   * listener as ever.
    */
   close(session: SessionId, graceMillis?: number): Promise<ReadonlyArray<SurvivingProcess>>
   /** The session is closed and journaled: drop what is held of it. */

@@ -109,10 +109,13 @@ export class Terminals implements PtyHost {
   }
 
   async close(session: SessionId, graceMillis?: number): Promise<ReadonlyArray<SurvivingProcess>> {
-    const { pty } = this.#find(session)
+    const terminal = this.#find(session)
     const running = this.#closing.get(session)
     if (running !== undefined) return running
-    const closing = endSession(identityOf(session, pty), graceMillis).finally(() => this.#closing.delete(session))
+    const identity = identityOf(session, terminal.pty)
+    const closing = endSession(identity, () => terminal.pty.exited, graceMillis).finally(() =>
+      this.#closing.delete(session)
+    )
     this.#closing.set(session, closing)
     return closing
   }
@@ -120,7 +123,7 @@ export class Terminals implements PtyHost {
   /** Refused without a word while the leader lives: a running program must not become one that nobody knows of. */
   forget(session: SessionId): void {
     const terminal = this.#terminals.get(session)
-    if (terminal === undefined || !terminal.leaderExited) return
+    if (terminal === undefined || !terminal.pty.exited) return
     terminal.detach()
     this.#terminals.delete(session)
     terminal.pty.destroy()

@@ -36,7 +36,9 @@ const main = async (): Promise<void> => {
   const readyFd = values["ready-fd"] === undefined ? null : Number(values["ready-fd"])
   closeInherited(readyFd)
   const ready = (message: object) => {
-    if (readyFd !== null) writeSync(readyFd, `${JSON.stringify(message)}\n`)
+    if (readyFd === null) return
+    writeSync(readyFd, `${JSON.stringify(message)}\n`)
+    closeSync(readyFd)
   }
   try {
     checkRuntime()

@@ -51,12 +51,9 @@ describe("a keeper", () => {
   }
 
   it("loses and doubles no byte when the engine is killed while output flows", async () => {
-    const last = 60_000
-    const request = spawnRequest([
-      "sh",
-      "-c",
-      `i=1; while [ $i -lt ${last} ]; do seq $i $((i+999)); i=$((i+1000)); sleep 0.01; done`
-    ])
+    // Far more than may be held: it cannot end before engines have journaled most of it.
+    const last = 1_000_000
+    const request = spawnRequest(["seq", "1", String(last)])
     const { host, recorder } = await engine(1)
     // This engine journals nothing, so it acknowledges nothing.
     recorder.acknowledging = false
@@ -83,7 +80,7 @@ describe("a keeper", () => {
         break
       }
     }
-    assert.isAbove(kills, 2)
+    assert.isAbove(kills, 3)
     assert.isTrue(readFileSync(file, "latin1") === seqOutput(last))
   })
 
