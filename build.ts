@@ -4,8 +4,8 @@
  * `npm run build` and, through `prepare`, by `npm ci`. The same sources give the same files. Quiet when all is well.
  */
 import { execFileSync } from "node:child_process"
-import { chmodSync, existsSync, renameSync, rmSync, symlinkSync } from "node:fs"
-import { dirname, join, relative } from "node:path"
+import { chmodSync, existsSync, renameSync, rmSync } from "node:fs"
+import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { type Plugin, rolldown } from "rolldown"
 
@@ -77,19 +77,6 @@ const buildPrograms = async (input: Readonly<Record<string, string>>): Promise<v
   await bundle.close()
 }
 
-/**
- * npm links the programs of what it installs, but not those of the project itself: with this link `npx reprise` works in
- * a checkout as it does elsewhere.
- */
-const linkProgram = (): void => {
-  const program = join(dist, "bin", "reprise.js")
-  chmodSync(program, 0o755)
-  const linked = join(root, "node_modules", ".bin", "reprise")
-  if (!existsSync(dirname(linked))) return
-  rmSync(linked, { force: true })
-  symlinkSync(relative(dirname(linked), program), linked)
-}
-
 const main = async (): Promise<void> => {
   for (const source of PROGRAMS.flatMap(Object.values)) {
     if (!existsSync(join(root, source))) throw new Error(`build: ${source} is missing`)
@@ -99,7 +86,7 @@ const main = async (): Promise<void> => {
   buildLibrary()
   rmSync(dist, { recursive: true, force: true })
   renameSync(next, dist)
-  linkProgram()
+  chmodSync(join(dist, "bin", "reprise.js"), 0o755)
 }
 
 await main()
