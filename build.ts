@@ -11,8 +11,8 @@ import { type Plugin, rolldown } from "rolldown"
 
 const root = dirname(fileURLToPath(import.meta.url))
 const dist = join(root, "dist")
-/** Built here and moved at the end, so that a build that runs or fails takes nothing away from who uses the last one. */
-const next = join(root, "dist.next")
+/** Built here and moved at the end, so that a build that runs or fails takes nothing away from who uses the last one; in a folder that no tool looks at. */
+const next = join(root, "node_modules", ".reprise-build")
 
 /**
  * Programs by the name that `src/remote/EntryPoints.ts` knows them by. The command line is bundled apart from the others:
