@@ -1,0 +1,86 @@
+/**
+ * A store of the bench with an engine process as a user has it: the built `dist/bin/engine.js`, which starts the built
+ * keepers. Used by the measurements. It speaks to the engine only through the built command line.
+ */
+import { once } from "node:events"
+import { readdirSync, rmSync, statSync } from "node:fs"
+import { join, resolve } from "node:path"
+import type { Readable } from "node:stream"
+import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
+import type { Finished, Workspace } from "./Workspace.ts"
+
+const root = resolve(import.meta.dirname, "../..")
+const engineProgram = join(root, "dist/bin/engine.js")
+export const commandLine = join(root, "dist/bin/reprise.js")
+
+/** Where an engine says how its start went: READY_FD of src/remote/EngineStart.ts. */
+const READY_FD = 3
+/** Ending 200 sessions takes one or two seconds; then the bench ends the processes by force. */
+const STOP_MILLIS_MAX = 20_000
+
+export class Store {
+  readonly paths: StorePaths
+  readonly #workspace: Workspace
+  #exited: Promise<unknown> | undefined
+
+  constructor(workspace: Workspace, folder: string) {
+    this.#workspace = workspace
+    this.paths = storePaths(folder)
+    workspace.mark(this.paths.run)
+    workspace.atEnd(async () => {
+      await this.stop()
+      // A long name of the temporary folder puts the sockets elsewhere.
+      rmSync(this.paths.run, { recursive: true, force: true })
+    })
+  }
+
+  /** Starts the engine and gives the time until it said that it can be used. */
+  async start(durability: "process" | "power" = "process", nodeFlags: ReadonlyArray<string> = []): Promise<number> {
+    const begin = performance.now()
+    const args = [...nodeFlags, engineProgram, "--store", this.paths.store, "--durability", durability]
+    const child = this.#workspace.spawn(process.execPath, args, {
+      // Its own process group: Ctrl-C ends the bench, which then ends the engine.
+      detached: true,
+      cwd: "/",
+      stdio: ["ignore", "inherit", "inherit", "pipe"]
+    })
+    this.#exited = once(child, "exit")
+    const [line] = (await once(child.stdio[READY_FD] as Readable, "data")) as [Buffer]
+    const millis = performance.now() - begin
+    if (!line.includes('"Ready"')) throw new Error(`the engine did not start: ${line}`)
+    return millis
+  }
+
+  /** Ends the engine and every session. */
+  async stop(): Promise<void> {
+    if (this.#exited === undefined) return
+    const exited = this.#exited
+    this.#exited = undefined
+    const { code, stderr } = await this.reprise(["stop", "--sessions"], { timeout: STOP_MILLIS_MAX })
+    if (code !== 0) throw new Error(`reprise stop ended with ${code}: ${stderr.trim()}`)
+    await exited
+  }
+
+  reprise(args: ReadonlyArray<string>, options: Parameters<Workspace["run"]>[2] = {}): Promise<Finished> {
+    return this.#workspace.run(process.execPath, [commandLine, ...args], {
+      ...options,
+      env: { ...this.#workspace.environment, REPRISE_HOME: this.paths.store }
+    })
+  }
+
+  async status(): Promise<{
+    readonly enginePid: number
+    readonly keepers: ReadonlyArray<{ readonly pid: number; readonly sessions: ReadonlyArray<string> }>
+  }> {
+    return JSON.parse((await this.reprise(["status", "--json"])).stdout)
+  }
+
+  /** Bytes of the files of the journal. */
+  journalBytes(): number {
+    return readdirSync(this.paths.journal).reduce((sum, name) => {
+      // LevelDB removes tables at any time.
+      const bytes = statSync(join(this.paths.journal, name), { throwIfNoEntry: false })?.size ?? 0
+      return sum + bytes
+    }, 0)
+  }
+}
