@@ -12,6 +12,8 @@ const KILL_AFTER = 0.6
 /** Looking again: quickly at first, because most programs end within some milliseconds of the HUP. */
 const LOOK_MILLIS_MIN = 4
 const LOOK_MILLIS_MAX = 50
+/** A process in the middle of its exec has no environment to be known by: one empty look is no proof. */
+const EMPTY_LOOKS = 2
 
 /**
  * `leaderExited` says whether the kernel reported the leader's end: a session is over when that is so and nobody else
@@ -29,11 +31,13 @@ export const endSession = async (
     ["SIGTERM", start + grace * KILL_AFTER],
     ["SIGKILL", start + grace]
   ]
+  let emptyLooks = 0
   for (const [signal, until] of stages) {
     const signalled = new Set<string>()
     for (let lookMillis = LOOK_MILLIS_MIN; ; lookMillis = Math.min(lookMillis * 2, LOOK_MILLIS_MAX)) {
       const left = processesOfSession(session)
-      if (left.length === 0 && leaderExited()) return []
+      emptyLooks = left.length === 0 ? emptyLooks + 1 : 0
+      if (emptyLooks >= EMPTY_LOOKS && leaderExited()) return []
       for (const entry of left) {
         // Whoever was forked since the last look gets it too; nobody gets TERM twice, which some take for "at once".
         const identity = `${entry.pid}:${entry.startTime}`
