@@ -15,7 +15,7 @@ const dist = join(root, "dist")
 const next = join(root, "node_modules", ".reprise-build")
 
 /**
- * Programs by the name that `src/remote/EntryPoints.ts` knows them by. The command line is bundled apart from the others:
+ * Programs by the name that `src/EntryPoints.ts` knows them by. The command line is bundled apart from the others:
  * a chunk that it shared with the engine would hold what only the engine needs.
  */
 const PROGRAMS = [

@@ -4,7 +4,7 @@
 import { Cause, Effect, Exit, FileSystem, Layer, Option, Path, Stdio, Terminal } from "effect"
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import { ChildProcessSpawner } from "effect/process"
-import { packageVersion } from "../src/remote/EntryPoints.ts"
+import { packageVersion } from "../src/EntryPoints.ts"
 import { Caller } from "./Caller.ts"
 import { attach } from "./commands/attach.ts"
 import { end } from "./commands/end.ts"

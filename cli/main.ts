@@ -7,7 +7,7 @@ import { mkdirSync } from "node:fs"
 import * as nodeModule from "node:module"
 import { homedir } from "node:os"
 import { join } from "node:path"
-import { packageVersion } from "../src/remote/EntryPoints.ts"
+import { packageVersion } from "../src/EntryPoints.ts"
 import { unsupportedPlatform } from "../src/remote/Platform.ts"
 
 const UNSUPPORTED_EXIT_CODE = 78

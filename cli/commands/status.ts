@@ -1,8 +1,8 @@
 /** `reprise status`: whether an engine runs, where, and what it holds. Never starts one. */
 import { Effect } from "effect"
 import { Command, Flag } from "effect/cli"
+import { packageVersion } from "../../src/EntryPoints.ts"
 import { EngineControl } from "../../src/remote/EngineClient.ts"
-import { packageVersion } from "../../src/remote/EntryPoints.ts"
 import { History } from "../../src/session/History.ts"
 import type { EngineStatus } from "../../src/session/Sessions.ts"
 import type { StorePaths } from "../../src/session/StorePaths.ts"

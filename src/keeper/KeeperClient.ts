@@ -176,8 +176,8 @@ class KeeperClient implements PtyHost {
     return this.#ask<ReadonlyArray<HeldSession>>((number) => [jsonFrame(FrameType.List, number, null)])
   }
 
-  async attach(session: SessionId, fromOffset: number): Promise<HeldSession> {
-    return this.#ask<HeldSession>((number) => [requestFrame(FrameType.Attach, number, session, fromOffset)])
+  async attach(session: SessionId, fromOffset: number, attached?: (held: HeldSession) => void): Promise<HeldSession> {
+    return this.#ask<HeldSession>((number) => [requestFrame(FrameType.Attach, number, session, fromOffset)], attached)
   }
 
   ack(session: SessionId, offset: number): void {
@@ -236,8 +236,13 @@ class KeeperClient implements PtyHost {
     })
   }
 
-  #ask<A>(encode: (number: number) => ReadonlyArray<Uint8Array>): Promise<A> {
-    return new Promise<A>((resolve, reject) => {
+  /** `answered` is called with the answer in the turn in which it arrives, before any frame behind it. */
+  #ask<A>(encode: (number: number) => ReadonlyArray<Uint8Array>, answered?: (answer: A) => void): Promise<A> {
+    return new Promise<A>((fulfil, reject) => {
+      const resolve = (answer: unknown) => {
+        answered?.(answer as A)
+        fulfil(answer as A)
+      }
       if (this.#ended !== null) return reject(new HostUnavailable(this.#ended))
       this.#request = (this.#request + 1) % 2 ** 32
       const number = this.#request
@@ -247,7 +252,7 @@ class KeeperClient implements PtyHost {
         this.#refusal = `the keeper did not answer within ${REQUEST_MILLIS_MAX} ms`
         this.#socket.destroy()
       }, REQUEST_MILLIS_MAX)
-      this.#pending.set(number, { resolve: resolve as (value: unknown) => void, reject, timer })
+      this.#pending.set(number, { resolve, reject, timer })
       this.#send(parts)
     })
   }

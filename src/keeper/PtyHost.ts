@@ -143,9 +143,10 @@ export interface PtyHost {
   list(): Promise<ReadonlyArray<HeldSession>>
   /**
    * Starts (or restarts) delivery from `fromOffset`, then repeats leaderExited and terminalClosed if they happened.
-   * Bytes before `heldFrom` are gone: the answer says from where delivery really starts.
+   * Bytes before `heldFrom` are gone: the answer says from where delivery really starts. `attached` is called before
+   * the first delivery of this attach and after the last one of any before it: a promise is too late to tell them apart.
    */
-  attach(session: SessionId, fromOffset: number): Promise<HeldSession>
+  attach(session: SessionId, fromOffset: number, attached?: (held: HeldSession) => void): Promise<HeldSession>
   /** Everything before `offset` is durable: the host forgets it. Fire and forget. */
   ack(session: SessionId, offset: number): void
   /** `sequence` is the journal sequence of the input event. */

@@ -67,10 +67,12 @@ export class Terminals implements PtyHost {
     return [...this.#terminals.values()].map((terminal) => terminal.view())
   }
 
-  async attach(session: SessionId, fromOffset: number): Promise<HeldSession> {
+  async attach(session: SessionId, fromOffset: number, attached?: (held: HeldSession) => void): Promise<HeldSession> {
     const terminal = this.#find(session)
     terminal.attach(fromOffset)
-    return terminal.view()
+    const held = terminal.view()
+    attached?.(held)
+    return held
   }
 
   ack(session: SessionId, offset: number): void {

@@ -8,10 +8,10 @@ import { spawn } from "node:child_process"
 import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync } from "node:fs"
 import type { Socket } from "node:net"
 import { Effect, Schema } from "effect"
+import { engineEntry } from "../EntryPoints.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
 import type { EngineStart } from "./EngineConnection.ts"
 import { EngineRefused, EngineUnavailable } from "./EngineError.ts"
-import { engineEntry } from "./EntryPoints.ts"
 
 /** Opening a large store after a crash takes seconds on a slow disk; longer than this something is wrong. */
 const START_TIMEOUT = "60 seconds"

@@ -9,12 +9,12 @@ import { parseArgs } from "node:util"
 import { Cause, Console, Deferred, Effect, Exit, Layer, Schedule } from "effect"
 import type { Durability } from "../../journal/Journal.ts"
 import * as JournalLevel from "../../journal/JournalLevel.ts"
+import { keeperEntry } from "../EntryPoints.ts"
 import * as HistoryLive from "../session/HistoryLive.ts"
 import * as SessionEngine from "../session/SessionEngine.ts"
 import { type StorePaths, storePaths } from "../session/StorePaths.ts"
 import * as EngineServer from "./EngineServer.ts"
 import { READY_FD, type StartMessage } from "./EngineStart.ts"
-import { keeperEntry } from "./EntryPoints.ts"
 import { unsupportedPlatform } from "./Platform.ts"
 
 /** How often an engine that found the store locked looks whether the holder answers, or has let go. */
@@ -46,18 +46,18 @@ const isLocked = (error: unknown): boolean => {
   return reason === "locked"
 }
 
-const engine = (paths: StorePaths, durability: Durability) =>
+const engine = (paths: StorePaths, durability: Durability, programUmask: number) =>
   EngineServer.layer(paths).pipe(
-    Layer.provide(SessionEngine.layer({ paths, keeperEntry })),
+    Layer.provide(SessionEngine.layer({ paths, keeperEntry, programUmask })),
     Layer.provideMerge(EngineServer.StopRequest.layer),
     Layer.provide(HistoryLive.layer),
     Layer.provide(JournalLevel.layer({ location: paths.journal, durability }))
   )
 
-const program = (paths: StorePaths, durability: Durability) =>
+const program = (paths: StorePaths, durability: Durability, programUmask: number) =>
   Effect.scoped(
     Effect.gen(function* () {
-      const built = yield* Layer.build(engine(paths, durability)).pipe(
+      const built = yield* Layer.build(engine(paths, durability, programUmask)).pipe(
         Effect.tapError((error) =>
           isLocked(error)
             ? Effect.flatMap(EngineServer.answers(paths.engineSocket), (yes) => (yes ? Effect.interrupt : Effect.void))
@@ -71,7 +71,7 @@ const program = (paths: StorePaths, durability: Durability) =>
   )
 
 const main = (): void => {
-  process.umask(0o077)
+  const programUmask = process.umask(0o077)
   const unsupported = unsupportedPlatform()
   if (unsupported !== undefined) {
     say({ _tag: "Refused", reason: "failed", detail: unsupported })
@@ -87,7 +87,7 @@ const main = (): void => {
     return
   }
 
-  const fiber = Effect.runFork(program(storePaths(values.store), values.durability))
+  const fiber = Effect.runFork(program(storePaths(values.store), values.durability, programUmask))
   let stopping = false
   const stop = () => {
     if (stopping) return

@@ -31,6 +31,11 @@ import type { StorePaths } from "./StorePaths.ts"
 
 /** Rows of the sessions that are not closed: what a starting engine looks at, however long the history is. */
 const LIVE_SPACE = "live"
+/**
+ * An engine that dies between a session's creation and its process leaves a client that asks again, with the same id, as
+ * soon as the next engine runs. Who has not come by then will not.
+ */
+const CREATOR_WAIT_MILLIS = 10_000
 /** Sessions taken back at a time: each reads a little of the journal and asks its keeper. */
 const ADOPT_CONCURRENCY = 16
 
@@ -42,10 +47,11 @@ export interface EngineCoreOptions {
   /** The keeper's program; undefined holds the terminals in this process. */
   readonly keeperEntry: string | undefined
   readonly sessionsPerKeeper?: number | undefined
+  readonly programUmask?: number | undefined
   readonly run: <A, E>(effect: Effect.Effect<A, E>) => Promise<A>
   readonly get: (session: SessionId) => Promise<SessionView>
-  /** State and directory at the head of the stream; of a damaged stream, at the end of what is intact. */
-  readonly load: (session: SessionId) => Promise<{ readonly state: SessionState; readonly cwd: string }>
+  /** State at the head of the stream; of a damaged stream, at the end of what is intact. */
+  readonly load: (session: SessionId) => Promise<SessionState>
   readonly creationRows: (session: SessionId, created: JournalEntry) => ReadonlyArray<Row>
   readonly saveState: (state: SessionState) => Promise<void>
   /** The session's last word: its row in the list is final. */
@@ -77,6 +83,7 @@ export class EngineCore {
         ...options.creationRows(session, created)
       ],
       saveState: (state) => this.#save(options.saveState(state)),
+      takeBack: (session, host, reason) => this.#inBackground(this.#takeBack(session.id, host, reason)),
       ended: (session) => this.#ended(session)
     }
   }
@@ -99,6 +106,7 @@ export class EngineCore {
             entry: keeperEntry,
             generation,
             sessionsPerKeeper: options.sessionsPerKeeper,
+            programUmask: options.programUmask,
             events
           })
     await engine.#recover()
@@ -128,8 +136,11 @@ export class EngineCore {
     const session = this.#live.get(id) ?? new LiveSession(id, this.#port)
     this.#live.set(id, session)
     try {
-      if (host === undefined)
-        return await session.abandon("its keeper is gone, and the process with it or out of reach")
+      if (host === undefined) {
+        await session.abandon("its keeper is gone, and the process with it or out of reach")
+        if (session.isUnstarted) this.#awaitCreator(session)
+        return
+      }
       this.#hosts.keep(id, host)
       await session.adopt(host, reason)
     } catch (error) {
@@ -137,6 +148,10 @@ export class EngineCore {
       if (!(error instanceof SessionUnavailable) && !(error instanceof HostUnavailable) && !isStorage(error))
         throw error
     }
+  }
+
+  #awaitCreator(session: LiveSession): void {
+    setTimeout(() => this.#inBackground(session.giveUpStart()), CREATOR_WAIT_MILLIS).unref()
   }
 
   #suspensionChanged(): void {
@@ -189,9 +204,11 @@ export class EngineCore {
         }
       }
     }
-    await run(
-      Stream.runForEachArray(journal.read(session, { after: sequence }), (page) => Effect.sync(() => keepInputs(page)))
+    const pages = Stream.runForEachArray(journal.read(session, { after: sequence }), (page) =>
+      Effect.sync(() => keepInputs(page))
     )
+    // Input behind damage cannot be typed again; whoever reads the history is told of the damage.
+    await run(Effect.catchTag(pages, "JournalDamaged", () => Effect.void))
     return inputs
   }
 
@@ -210,9 +227,10 @@ export class EngineCore {
     const spawn = checkCreate(id, request)
     checkOptions(request)
     const { get, journal, run } = this.#options
-    if (this.#live.has(id) || (await run(journal.head(id))) > 0) return get(id)
+    const known = this.#live.get(id)
+    if (known?.isUnstarted !== true && (known !== undefined || (await run(journal.head(id))) > 0)) return get(id)
     const host = await this.#hosts.acquire(id)
-    const session = new LiveSession(id, this.#port)
+    const session = known ?? new LiveSession(id, this.#port)
     this.#live.set(id, session)
     const created: SessionEvent & { readonly _tag: "SessionCreated" } = {
       _tag: "SessionCreated",
@@ -226,7 +244,8 @@ export class EngineCore {
       kind: "terminal"
     }
     try {
-      await session.start(created, request.actor ?? ACTOR_ENGINE, host, () => host.spawn(spawn))
+      if (known === undefined) await session.create(created, request.actor ?? ACTOR_ENGINE)
+      await session.launch(host, () => host.spawn(spawn))
     } catch (error) {
       if (session.state.sequence === 0) this.#forget(session)
       if (error instanceof HostUnavailable) throw new SessionUnavailable({ session: id, reason: error.message })

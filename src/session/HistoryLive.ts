@@ -1,12 +1,14 @@
 /** `History` over a journal: lists, views, states and follows, with the journal's errors told in the session's terms. */
+import { pathToFileURL } from "node:url"
 import { Effect, Layer, Schedule, Stream } from "effect"
 import { type JournalEntry, SESSION_ID_PATTERN, type SessionId } from "../../journal/Event.ts"
 import { Journal } from "../../journal/Journal.ts"
 import type { JournalDamaged, StorageUnavailable } from "../../journal/JournalError.ts"
 import { SUMMARY_PROJECTIONS, sequenceAt, stateAt, summaryOf } from "../../projections/ProjectionRunner.ts"
 import { screenAt } from "../../projections/ScreenHistory.ts"
-import { ScreenService } from "../../projections/ScreenService.ts"
+import { ScreenOptions, ScreenService } from "../../projections/ScreenService.ts"
 import { INDEX_SPACE, readIndexRow, type SessionSummary, summarize } from "../../projections/SessionIndex.ts"
+import { screenWorkerEntry } from "../EntryPoints.ts"
 import { type FollowEvents, History } from "./History.ts"
 import { HistoryDamaged, InvalidRequest, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
 import type { HistoryPoint, ScreenView, SessionSnapshot, SessionView } from "./SessionView.ts"
@@ -133,7 +135,16 @@ export const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService>
   })
 )
 
-export const layer: Layer.Layer<History, never, Journal> = layerNoScreen.pipe(Layer.provide(ScreenService.layer))
+/** The worker of this package, wherever this module runs from. */
+const workerUrl = Layer.effect(
+  ScreenOptions,
+  Effect.map(ScreenOptions, (options) => ({ ...options, workerUrl: pathToFileURL(screenWorkerEntry) }))
+)
+
+export const layer: Layer.Layer<History, never, Journal> = layerNoScreen.pipe(
+  Layer.provide(ScreenService.layer),
+  Layer.provide(workerUrl)
+)
 
 const newestFirst = (one: SessionSummary, other: SessionSummary): number =>
   other.createdAt - one.createdAt || (other.id < one.id ? -1 : 1)

@@ -69,6 +69,8 @@ export interface KeeperHostsOptions {
   /** Rises with every engine of the store: a keeper refuses an older one. */
   readonly generation: number
   readonly sessionsPerKeeper?: number | undefined
+  /** The umask of the programs: the engine's own is 077. */
+  readonly programUmask?: number | undefined
   readonly events: HostEvents
 }
 
@@ -97,7 +99,14 @@ export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
   }
 
   const start = async (): Promise<Held> => {
-    const { id, socket } = await startKeeper({ entry, folder, id: ulid(), execPath: process.execPath, sessionsMax })
+    const { id, socket } = await startKeeper({
+      entry,
+      folder,
+      id: ulid(),
+      execPath: process.execPath,
+      sessionsMax,
+      programUmask: options.programUmask
+    })
     return table.add(await connect(id, socket))
   }
 

@@ -45,14 +45,16 @@ const TERMINAL_CLOSED_WAIT_MILLIS = 500
 export interface LiveSessionPort {
   readonly journal: HotJournal
   readonly nowMicros: () => number
-  /** The state as the journal has it, and the directory it knows. */
-  readonly load: (session: SessionId) => Promise<{ readonly state: SessionState; readonly cwd: string }>
+  /** The state as the journal has it. */
+  readonly load: (session: SessionId) => Promise<SessionState>
   /** Inputs after `sequence` that nobody has said to be missing. */
   readonly inputsAfter: (session: SessionId, sequence: number) => Promise<ReadonlyArray<UnappliedInput>>
   /** Rows written in one batch with the creation, so that a session is never in the journal and not in the list. */
   readonly creationRows: (session: SessionId, created: JournalEntry) => NonNullable<AppendOptions["rows"]>
   /** Keeps a snapshot of the state. Derived: it may fail, and it may be late. */
   readonly saveState: (state: SessionState) => void
+  /** Adopts the session in the background; what goes wrong with it is the engine's to see. */
+  readonly takeBack: (session: LiveSession, host: PtyHost, reason: string) => void
   /** The session is closed or lost, and journaled so: nothing more will come from it. */
   readonly ended: (session: LiveSession) => void
 }
@@ -101,7 +103,7 @@ export class LiveSession {
   #cwd = ""
   #cwdTimer: NodeJS.Timeout | undefined
   #snapshotSequence = 0
-  #adopting: Promise<void> | undefined
+  #adopting: Promise<void> = Promise.resolve()
 
   constructor(id: SessionId, port: LiveSessionPort) {
     this.id = id
@@ -115,33 +117,47 @@ export class LiveSession {
 
   // --- the beginning -------------------------------------------------------------------------------------------------
 
-  /** Journals the creation, then asks the host for the process. Rejects with the host's SpawnError after journaling it. */
-  async start(
-    created: SessionEvent & { readonly _tag: "SessionCreated" },
-    actor: string,
-    host: PtyHost,
-    spawn: () => Promise<ProcessIdentity>
-  ): Promise<void> {
-    this.host = host
-    this.#early = []
+  /** Journals the creation, then starts the process. */
+  async create(created: SessionEvent & { readonly _tag: "SessionCreated" }, actor: string): Promise<void> {
     this.#cwd = realpathSync(created.cwd)
     const entry: JournalEntry = { sequence: 1, actor, timeMicros: this.#port.nowMicros(), event: created }
     await this.#append([entry], { expected: 0, rows: this.#port.creationRows(this.id, entry) })
+  }
+
+  /** Asks the host for the process of a created session. Rejects with the host's SpawnError after journaling the failure. */
+  async launch(host: PtyHost, spawn: () => Promise<ProcessIdentity>): Promise<void> {
+    this.host = host
+    const early: Array<() => void> = []
+    this.#early = early
     let started: ProcessIdentity
     try {
       started = await spawn()
     } catch (error) {
+      this.#early = undefined
       await this.#close("failed", [])
       throw error
     }
-    const early = this.#early
     this.#early = undefined
     this.#phase = "running"
-    const recorded = this.#append([
-      this.#event({ _tag: "ProcessStarted", pid: started.pid, startTime: started.startTime, keeper: host.id })
-    ])
+    const event: SessionEvent = {
+      _tag: "ProcessStarted",
+      pid: started.pid,
+      startTime: started.startTime,
+      keeper: host.id
+    }
+    const recorded = this.#append([this.#event(event)])
     for (const deliver of early) deliver()
     await recorded
+  }
+
+  /** Created, with no process yet, and none under way: its creator may come back and ask for it again. */
+  get isUnstarted(): boolean {
+    return this.state.sequence > 0 && this.state.pid === null && this.#phase === "waiting" && this.#early === undefined
+  }
+
+  /** Its creator did not come back. */
+  async giveUpStart(): Promise<void> {
+    if (this.isUnstarted) await this.#close("failed", [])
   }
 
   /**
@@ -149,42 +165,57 @@ export class LiveSession {
    * journal has is the truth; the host goes on from there and types again what it has not typed.
    */
   adopt(host: PtyHost, reason: string): Promise<void> {
-    this.#adopting ??= this.#adopt(host, reason).finally(() => {
-      this.#adopting = undefined
-    })
-    return this.#adopting
+    // One after the other: a second one may know a newer connection than the first, which then fails.
+    const adopting = this.#adopting.then(() => this.#adopt(host, reason))
+    this.#adopting = adopting.catch(() => undefined)
+    return adopting
   }
 
   async #adopt(host: PtyHost, reason: string): Promise<void> {
     this.pause()
     await this.whenIdle()
-    const { cwd, state } = await this.#port.load(this.id)
-    this.state = state
+    this.state = await this.#port.load(this.id)
     this.#unfolded.clear()
-    this.#snapshotSequence = state.sequence
-    this.#cwd = cwd
-    if (this.state.closed) return this.#end()
+    this.#snapshotSequence = this.state.sequence
+    this.#cwd = this.state.kernelCwd
     const held = (await host.list()).find((held) => held.session === this.id)
-    if (held === undefined) return this.lose("its keeper does not know it any more")
+    if (this.state.closed) {
+      // Journaled as closed before the host was told: nobody else will tell it.
+      if (held !== undefined && !held.terminalClosed) await host.close(this.id)
+      host.forget(this.id)
+      return this.#end()
+    }
+    if (held === undefined) {
+      return this.state.pid === null ? this.#close("failed", []) : this.lose("its keeper does not know it any more")
+    }
     this.host = host
     this.#leaderExit = undefined
-    this.#nextOffset = this.state.outputBytes
-    this.#durableOffset = this.state.outputBytes
-    const gapBytes = Math.max(0, held.heldFrom - this.#nextOffset)
+    const journaled = this.state.outputBytes
     const taken: Array<SessionEvent> = []
     // The engine before died between the fork and the word of it.
-    if (this.state.pid === null)
+    if (this.state.pid === null) {
       taken.push({ _tag: "ProcessStarted", pid: held.pid, startTime: held.startTime, keeper: host.id })
+    }
+    const gapBytes = Math.max(0, held.heldFrom - journaled)
     taken.push(
       { _tag: "SessionInterrupted", reason },
-      { _tag: "SessionResumed", keeper: host.id, outputOffset: this.#nextOffset, gapBytes }
+      { _tag: "SessionResumed", keeper: host.id, outputOffset: journaled, gapBytes }
     )
+    if (gapBytes > 0) {
+      const why = "acknowledged to the keeper, and not in the journal any more"
+      taken.push({ _tag: "GapDetected", what: "output", from: journaled, to: held.heldFrom, why })
+    }
     await this.#append(taken.map((event) => this.#event(event)))
     await this.#typeAgain(host, held)
-    if (held.size.cols !== this.state.size.cols || held.size.rows !== this.state.size.rows)
+    if (held.size.cols !== this.state.size.cols || held.size.rows !== this.state.size.rows) {
       await host.resize(this.id, this.state.size)
-    this.#phase = "running"
-    await host.attach(this.id, this.#nextOffset)
+    }
+    this.#nextOffset = journaled + gapBytes
+    this.#durableOffset = this.#nextOffset
+    // What an earlier delivery of this host still has on its way is of no use; from the answer on it is the new one.
+    await host.attach(this.id, this.#nextOffset, () => {
+      this.#phase = "running"
+    })
     await this.#sampleCwd()
   }
 
@@ -213,12 +244,11 @@ export class LiveSession {
 
   /** A starting engine found no host that holds this session: loads it and says so in the journal. */
   async abandon(reason: string): Promise<void> {
-    this.state = (await this.#port.load(this.id)).state
+    this.state = await this.#port.load(this.id)
     this.#snapshotSequence = this.state.sequence
     if (this.state.closed || this.state.status === "lost") return this.#end()
-    // Created, but its engine died before a process was made: there is nothing that could have been lost.
-    if (this.state.pid === null) return this.#close("failed", [])
-    await this.lose(reason)
+    // Created, but its engine died before a process was made: nothing was lost, and it can still be started.
+    if (this.state.pid !== null) await this.lose(reason)
   }
 
   /** The host is gone: how the session went on, and how it ended, cannot be known. */
@@ -239,11 +269,9 @@ export class LiveSession {
       return
     }
     if (this.#phase !== "running") return
-    const expected = this.#nextOffset + this.#chunkBytes
-    if (offset !== expected) {
-      if (offset + bytes.byteLength <= expected) return
-      if (offset < expected) bytes = bytes.subarray(expected - offset)
-      else this.#recordGap(expected, offset)
+    if (offset !== this.#nextOffset + this.#chunkBytes) {
+      this.#outOfStep(`output at byte ${offset}`)
+      return
     }
     if (this.#chunkBytes + bytes.byteLength > OUTPUT_CHUNK_BYTES_MAX) this.#journalChunks()
     this.#chunks.push(bytes)
@@ -282,17 +310,10 @@ export class LiveSession {
     })
   }
 
-  #recordGap(from: number, to: number): void {
-    this.#journalChunks()
-    this.#nextOffset = to
-    const gap: SessionEvent = {
-      _tag: "GapDetected",
-      what: "output",
-      from,
-      to,
-      why: "the keeper did not hold these bytes any more"
-    }
-    this.#append([this.#event(gap)]).catch(() => this.pause())
+  /** Host and journal disagree about what was delivered: the journal is the truth, and delivery starts again from there. */
+  #outOfStep(what: string): void {
+    this.pause()
+    if (this.host !== undefined) this.#port.takeBack(this, this.host, `its keeper was out of step (${what})`)
   }
 
   leaderExited(exit: LeaderExit): void {
@@ -316,7 +337,10 @@ export class LiveSession {
     }
     if (this.#phase !== "running") return
     this.#journalChunks()
-    if (outputBytes > this.#nextOffset) this.#recordGap(this.#nextOffset, outputBytes)
+    if (outputBytes !== this.#nextOffset) {
+      this.#outOfStep(`closed at byte ${outputBytes}`)
+      return
+    }
     this.#terminalClosed?.()
     // While the session is being closed, that command writes the end: it knows who survived.
     if (this.#closing === undefined) this.#close("exited", []).catch(() => this.pause())

@@ -6,7 +6,7 @@ import { StorageUnavailable } from "../../journal/JournalError.ts"
 import { SUMMARY_PROJECTIONS, snapshotRowOf, stateAt, summaryOf } from "../../projections/ProjectionRunner.ts"
 import { indexRow, summarize } from "../../projections/SessionIndex.ts"
 import { SessionState } from "../../projections/SessionState.ts"
-import { keeperEntry, packageVersion } from "../remote/EntryPoints.ts"
+import { keeperEntry, packageVersion } from "../EntryPoints.ts"
 import { EngineCore } from "./EngineCore.ts"
 import { History } from "./History.ts"
 import * as SessionError from "./SessionError.ts"
@@ -20,6 +20,8 @@ export interface SessionEngineOptions {
   /** Holds the terminals in this process: for tests and embedding. Its sessions end with it. */
   readonly inProcess?: boolean | undefined
   readonly sessionsPerKeeper?: number | undefined
+  /** The umask of the programs; that of this process if absent. */
+  readonly programUmask?: number | undefined
 }
 
 export const layer = (options: SessionEngineOptions): Layer.Layer<Sessions, StorageUnavailable, Journal | History> =>
@@ -36,7 +38,7 @@ export const layer = (options: SessionEngineOptions): Layer.Layer<Sessions, Stor
         const { damage, states } = await run(stateAt({ state: SessionState }, session))
         // Behind damage the stream goes on: what is appended now must find its number.
         if (damage !== null) states.state.sequence = await run(journal.head(session))
-        return { state: states.state, cwd: "" }
+        return states.state
       }
 
       const engine = yield* Effect.acquireRelease(
@@ -49,6 +51,7 @@ export const layer = (options: SessionEngineOptions): Layer.Layer<Sessions, Stor
               nowMicros: () => Number(clock.currentTimeNanosUnsafe() / 1000n),
               keeperEntry: options.inProcess ? undefined : (options.keeperEntry ?? keeperEntry),
               sessionsPerKeeper: options.sessionsPerKeeper,
+              programUmask: options.programUmask,
               run,
               get: (session) => run(history.get(session)),
               load,

@@ -2,13 +2,12 @@
  * Where a store keeps its things. One place, so that engine, keeper and CLI agree. Computes paths; creates nothing.
  *
  *   STORE/            0700
- *     journal/        LevelDB
+ *     journal/        the journal (StoreGuard.ts)
  *     engine.log      what the background engine has to say
  *   RUN/              0700: STORE/run, or a folder under the user's runtime folder when that path is too long
  *     engine.sock     0600
  *     keepers/ID.sock 0600
  */
-import { createHash } from "node:crypto"
 import { userInfo } from "node:os"
 import { join, resolve } from "node:path"
 
@@ -38,8 +37,7 @@ export const storePaths = (store: string): StorePaths => {
   const inside = join(absolute, "run")
   const fits = Buffer.byteLength(inside) + LONGEST_NAME_BYTES <= SOCKET_PATH_BYTES_MAX
   // The same store must give the same folder for every client, so nothing but its path and the user goes in.
-  const name = createHash("sha256").update(absolute).digest("hex").slice(0, 16)
-  const run = fits ? inside : join("/tmp", `reprise-${userInfo().uid}`, name)
+  const run = fits ? inside : join("/tmp", `reprise-${userInfo().uid}`, digest(absolute))
   return {
     store: absolute,
     journal: join(absolute, "journal"),
@@ -48,4 +46,10 @@ export const storePaths = (store: string): StorePaths => {
     engineSocket: join(run, "engine.sock"),
     keepers: join(run, "keepers")
   }
+}
+
+const digest = (text: string): string => {
+  // Loaded only where it is needed: it costs every other command 10 ms of its start.
+  const { createHash } = process.getBuiltinModule("node:crypto")
+  return createHash("sha256").update(text).digest("hex").slice(0, 16)
 }
