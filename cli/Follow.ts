@@ -11,6 +11,7 @@ import { type DetachKey, makeDetachFilter } from "./DetachKey.ts"
 import { escapeText } from "./Escape.ts"
 import { ExitCode } from "./ExitCode.ts"
 import { type End, Ending, exitCodeOfEnd, signalNumber } from "./Outcome.ts"
+import { storageNotices } from "./StorageNotice.ts"
 import type { TerminalModes } from "./TerminalModes.ts"
 
 /** One write of input: small enough that echo starts at once, large enough that a byte costs little. */
@@ -39,7 +40,7 @@ export interface ShowOptions {
 export const showOutput = (
   session: SessionId,
   options: ShowOptions = {}
-): Effect.Effect<Shown, Ending | Effect.Error<ReturnType<typeof showItems>>, SessionOutput | Caller> =>
+): Effect.Effect<Shown, Ending | Effect.Error<ReturnType<typeof showItems>>, SessionOutput | Sessions | Caller> =>
   showItems(session, options).pipe(
     Effect.flatMap((shown) =>
       Option.isSome(shown)
@@ -94,10 +95,14 @@ const showItems = Effect.fnUntraced(function* (session: SessionId, options: Show
     }
   }
 
-  return yield* output.stream(session, { after: options.after }).pipe(
+  const showing = output.stream(session, { after: options.after }).pipe(
     Stream.mapEffect(show),
     Stream.filter((result) => result !== undefined),
     Stream.runHead
+  )
+  return yield* Effect.raceFirst(
+    showing,
+    storageNotices(() => shown)
   )
 })
 

@@ -25,7 +25,11 @@ export interface RunOptions {
 }
 
 export class CommandLine {
-  readonly store = mkdtempSync(join(tmpdir(), "reprise-cli-"))
+  readonly store: string
+
+  constructor(store = mkdtempSync(join(tmpdir(), "reprise-cli-"))) {
+    this.store = store
+  }
 
   spawn(args: ReadonlyArray<string>, options: RunOptions = {}): ChildProcess {
     return spawn(process.execPath, [program, "--store", this.store, ...args], {

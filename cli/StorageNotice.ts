@@ -1,0 +1,42 @@
+/**
+ * Tells a caller who watches a session that its engine cannot write the journal, and when it can again: output that
+ * stands still would say nothing. Used beside the output of `run` and `attach`; it never ends by itself.
+ */
+import { Effect } from "effect"
+import { Sessions } from "../src/session/Sessions.ts"
+import { Caller } from "./Caller.ts"
+import { escapeText } from "./Escape.ts"
+
+/** Without output for so long, the engine is asked why. */
+const SILENCE_MILLIS_MIN = 2000
+/** A session that is quiet for its own reasons is asked about less and less often. */
+const SILENCE_MILLIS_MAX = 60_000
+
+/** `lastShown` counts what was shown: while it changes there is nothing to ask. */
+export const storageNotices = Effect.fnUntraced(function* (lastShown: () => number) {
+  const sessions = yield* Sessions
+  const caller = yield* Caller
+  let isTold = false
+  let seen = -1
+  let wait = SILENCE_MILLIS_MIN
+  while (true) {
+    yield* Effect.sleep(wait)
+    if (lastShown() !== seen) {
+      seen = lastShown()
+      wait = SILENCE_MILLIS_MIN
+      if (!isTold) continue
+    }
+    const { suspended } = yield* sessions.status
+    if (suspended !== null && !isTold) {
+      yield* caller.writeError(
+        suspended.diskFull
+          ? "reprise: the journal's disk is full: the session is paused; free some space and it goes on\n"
+          : `reprise: the journal cannot be written (${escapeText(suspended.reason)}): the session is paused\n`
+      )
+    } else if (suspended === null && isTold) {
+      yield* caller.writeError("reprise: the journal can be written again: the session goes on\n")
+    }
+    isTold = suspended !== null
+    wait = isTold ? SILENCE_MILLIS_MIN : Math.min(wait * 2, SILENCE_MILLIS_MAX)
+  }
+})
