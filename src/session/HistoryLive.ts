@@ -46,13 +46,19 @@ export const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService>
 
     // The events are the truth of which sessions there are; a row that is gone must not hide one. They are searched
     // once: whoever creates a session later writes its row in the same batch.
-    const found = yield* Effect.cached(
-      Effect.map(Stream.runCollect(journal.streams()), (ids) => new Set<SessionId>(ids))
+    let found: ReadonlyArray<SessionId> | undefined
+    const streams = Effect.suspend(() =>
+      found !== undefined
+        ? Effect.succeed(found)
+        : Effect.map(Stream.runCollect(journal.streams()), (ids) => {
+            found = ids
+            return found
+          })
     )
 
     const summaries = Effect.gen(function* () {
       const rows = new Map<SessionId, SessionSummary | undefined>()
-      for (const id of yield* found) rows.set(id, undefined)
+      for (const id of yield* streams) rows.set(id, undefined)
       for (const row of yield* Stream.runCollect(journal.rows(INDEX_SPACE))) {
         const kept = readIndexRow(row)
         if (kept !== undefined) rows.set(kept.id as SessionId, kept)
