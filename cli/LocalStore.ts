@@ -11,8 +11,10 @@ import * as HistoryLive from "../src/session/HistoryLive.ts"
 import { SessionNotFound } from "../src/session/SessionError.ts"
 import type { StorePaths } from "../src/session/StorePaths.ts"
 
-export const layer = (paths: StorePaths): Layer.Layer<History | SessionOutput, StoreRefused | StorageUnavailable> =>
-  SessionOutput.layer.pipe(
+export const layer = (paths: StorePaths): Layer.Layer<History | SessionOutput, StoreRefused | StorageUnavailable> => {
+  // LevelDB writes files when it is opened, also for reading: they are as private as the engine's.
+  process.umask(0o077)
+  return SessionOutput.layer.pipe(
     Layer.provideMerge(
       HistoryLive.layer.pipe(
         Layer.provide(JournalLevel.layer({ location: paths.journal, create: false })),
@@ -22,6 +24,7 @@ export const layer = (paths: StorePaths): Layer.Layer<History | SessionOutput, S
       )
     )
   )
+}
 
 const emptyHistory: Layer.Layer<History> = Layer.sync(History, () => {
   const missing = (session: string) => new SessionNotFound({ session, candidates: [] })

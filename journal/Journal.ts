@@ -9,7 +9,7 @@ import { Context, type Effect, type Stream } from "effect"
 import type { JournalEntry, NewEvent, OutputChannel, SessionId } from "./Event.ts"
 import type { EventRefused, JournalDamaged, SequenceConflict, StorageUnavailable } from "./JournalError.ts"
 
-/** Survives kill -9 of the engine (`process`), or loss of power too: every batch is fsynced (`power`). Never mixed in one store. */
+/** Survives kill -9 of the engine (`process`), or loss of power too: every batch is fsynced (`power`). One opening of a store has one mode: mixing them leaves holes. */
 export type Durability = "process" | "power"
 
 /** Events of one page of a read: bounds what a reader holds at a time. */

@@ -40,7 +40,7 @@ export interface SessionSummary
     | "survivors"
     | "closed"
   > {
-  readonly id: string
+  readonly id: SessionId
   readonly cwd: string
   readonly title: string
 }
@@ -77,7 +77,7 @@ export const indexKey = (stream: SessionId): Uint8Array => Buffer.from(stream, "
 
 export const indexRow = (summary: SessionSummary): Row => ({
   space: INDEX_SPACE,
-  key: indexKey(summary.id as SessionId),
+  key: indexKey(summary.id),
   value: Buffer.concat([Buffer.from([INDEX_VERSION]), Buffer.from(JSON.stringify(summary))])
 })
 
@@ -94,7 +94,7 @@ export const readIndexRow = (row: Row | undefined): SessionSummary | undefined =
 }
 
 const EMPTY: SessionSummary = {
-  id: "",
+  id: "" as SessionId,
   name: null,
   kind: "terminal",
   status: "starting",

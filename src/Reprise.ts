@@ -3,7 +3,7 @@
  * background engine of the CLI is the same layer with a socket in front. It opens the store itself, so a store whose
  * engine runs elsewhere is refused (`StoreRefused`, reason `locked`).
  */
-import { Layer } from "effect"
+import { Effect, Layer } from "effect"
 import type { Durability, Journal } from "../journal/Journal.ts"
 import type { StorageUnavailable, StoreRefused } from "../journal/JournalError.ts"
 import * as JournalLevel from "../journal/JournalLevel.ts"
@@ -12,6 +12,7 @@ import type { History } from "./session/History.ts"
 import * as HistoryLive from "./session/HistoryLive.ts"
 import * as SessionEngine from "./session/SessionEngine.ts"
 import type { Sessions } from "./session/Sessions.ts"
+import { prepareStoreFolder } from "./session/StoreFolder.ts"
 import { defaultStore, storePaths } from "./session/StorePaths.ts"
 
 export interface RepriseOptions {
@@ -31,9 +32,12 @@ export const layer = (
 ): Layer.Layer<Sessions | History | Journal, StoreRefused | StorageUnavailable> => {
   const paths = storePaths(options.store ?? defaultStore(process.env))
   const { durability, inProcess, sessionsPerKeeper } = options
+  const folder = Layer.effectDiscard(
+    Effect.try({ try: () => prepareStoreFolder(paths), catch: (refused) => refused as StoreRefused })
+  )
   return SessionEngine.layer({ paths, inProcess, sessionsPerKeeper }).pipe(
     Layer.provideMerge(HistoryLive.layer),
-    Layer.provideMerge(JournalLevel.layer({ location: paths.journal, durability }))
+    Layer.provideMerge(JournalLevel.layer({ location: paths.journal, durability }).pipe(Layer.provide(folder)))
   )
 }
 

@@ -77,7 +77,7 @@ const describe = (status: Status): string =>
       (keeper) =>
         [
           "keeper",
-          `${keeper.id}${keeper.pid === null ? "" : `, process ${keeper.pid}`}: ${keeper.sessions.join(" ")}`
+          `${keeper.id}${keeper.pid === null ? "" : `, process ${keeper.pid}`}: ${keeper.sessions.join(" ") || "no sessions"}`
         ] as const
     ),
     ...(status.suspended === null ? [] : [["suspended", status.suspended.reason] as const]),

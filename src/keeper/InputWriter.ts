@@ -16,6 +16,9 @@ const TURN_BYTES_MAX = 128 * 1024
 const RETRY_MILLIS_MIN = 1
 const RETRY_MILLIS_MAX = 50
 
+/** Looking again whether the terminal has an end of file: costs two system calls. */
+const END_OF_FILE_RETRY_MILLIS = 50
+
 const LINE_FEED = 10
 const CARRIAGE_RETURN = 13
 
@@ -109,6 +112,10 @@ export class InputWriter {
         return
       }
       if (item === "end-of-file") {
+        if (!this.#hasEndOfFile()) {
+          this.#later(END_OF_FILE_RETRY_MILLIS)
+          return
+        }
         const bytes = this.#endOfFile()
         this.#queue[0] = { bytes, at: 0 }
         this.#queuedBytes += bytes.length
@@ -144,6 +151,15 @@ export class InputWriter {
     } catch (error) {
       return (error as NodeJS.ErrnoException).code === "EAGAIN" ? 0 : -1
     }
+  }
+
+  /**
+   * In raw mode with echo the character would be data, and shown: a program between two modes, or one that wants every
+   * byte. The end of input waits for a terminal that has one.
+   */
+  #hasEndOfFile(): boolean {
+    const termios = libc().termios(this.#target.fd)
+    return termios === null || termios.canonical || !termios.echo
   }
 
   /** In an unfinished line the first one only hands the line over; the next one, at its start, ends the input. */

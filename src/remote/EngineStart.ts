@@ -5,10 +5,12 @@
  * only by a client that found no engine.
  */
 import { spawn } from "node:child_process"
-import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync } from "node:fs"
+import { closeSync, fstatSync, ftruncateSync, openSync } from "node:fs"
 import type { Socket } from "node:net"
 import { Effect, Schema } from "effect"
+import { StoreRefused } from "../../journal/JournalError.ts"
 import { engineEntry } from "../EntryPoints.ts"
+import { prepareStoreFolder } from "../session/StoreFolder.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
 import type { EngineStart } from "./EngineConnection.ts"
 import { EngineRefused, EngineUnavailable } from "./EngineError.ts"
@@ -31,14 +33,14 @@ export type StartMessage = typeof StartMessage.Type
 const decodeStartMessage = Schema.decodeUnknownEffect(Schema.fromJsonString(StartMessage))
 
 /** Starts an engine and returns when it, or another one, serves the store. */
-export const start = Effect.fn("EngineProcess.start")(function* (paths: StorePaths, options: EngineStart) {
+export const start = Effect.fn("EngineStart.start")(function* (paths: StorePaths, options: EngineStart) {
   const log = yield* Effect.try({
     try: () => openLog(paths),
     catch: (cause) =>
       new EngineRefused({
         store: paths.store,
-        reason: "permissions",
-        detail: `cannot use store ${paths.store}: ${cause instanceof Error ? cause.message : String(cause)}`
+        reason: cause instanceof StoreRefused ? cause.reason : "permissions",
+        detail: cause instanceof Error ? cause.message : String(cause)
       })
   })
   const line = yield* spawnEngine(paths, options, log).pipe(
@@ -65,7 +67,7 @@ export const start = Effect.fn("EngineProcess.start")(function* (paths: StorePat
 })
 
 const openLog = (paths: StorePaths): number => {
-  mkdirSync(paths.store, { recursive: true, mode: 0o700 })
+  prepareStoreFolder(paths)
   const log = openSync(paths.log, "a", 0o600)
   if (fstatSync(log).size > LOG_BYTES_MAX) ftruncateSync(log)
   return log

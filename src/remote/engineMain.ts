@@ -1,5 +1,5 @@
 /**
- * The engine process: one for each store, started in the background by a client (EngineProcess.ts), ended by
+ * The engine process: one for each store, started in the background by a client (EngineStart.ts), ended by
  * `reprise stop` or SIGTERM. It opens the store, takes living sessions back, serves clients, and nothing else. Sessions
  * and their keepers go on when it ends. It says on READY_FD how its start went and keeps quiet afterwards, except in the
  * store's log.
@@ -79,10 +79,17 @@ const main = (): void => {
     return
   }
   const { values } = parseArgs({
-    options: { store: { type: "string" }, durability: { type: "string", default: "process" } }
+    options: {
+      store: { type: "string" },
+      durability: { type: "string", default: process.env.REPRISE_DURABILITY || "process" }
+    }
   })
   if (values.store === undefined || (values.durability !== "process" && values.durability !== "power")) {
-    say({ _tag: "Refused", reason: "failed", detail: "engine: --store DIR [--durability process|power]" })
+    say({
+      _tag: "Refused",
+      reason: "failed",
+      detail: "engine: --store DIR, and --durability or REPRISE_DURABILITY is process or power"
+    })
     process.exitCode = 2
     return
   }

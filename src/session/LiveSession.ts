@@ -221,10 +221,15 @@ export class LiveSession {
 
   async #typeAgain(host: PtyHost, held: HeldSession): Promise<void> {
     if (this.state.lastInputSequence <= held.inputSequence) return
-    for (const input of await this.#port.inputsAfter(this.id, held.inputSequence)) {
-      if (input.kind === "written") await host.write(this.id, input.sequence, input.data)
-      else if (input.kind === "closed") await host.closeInput(this.id, input.sequence)
-      else if (input.commandId !== undefined) this.#untyped.add(input.commandId)
+    for (const { commandId, data, kind, sequence } of await this.#port.inputsAfter(this.id, held.inputSequence)) {
+      if (kind === "hidden") {
+        if (commandId !== undefined) this.#untyped.add(commandId)
+        continue
+      }
+      const result = await (kind === "written"
+        ? host.write(this.id, sequence, data)
+        : host.closeInput(this.id, sequence))
+      await this.#recordUnapplied([result], sequence)
     }
   }
 
@@ -513,16 +518,24 @@ export class LiveSession {
     }
   }
 
-  /** Journaled input that the terminal refused is said to be missing, so that nobody types it later or believes it was typed. */
   async #checkApplied(results: ReadonlyArray<WriteResult>, first: number): Promise<void> {
+    const outcome = await this.#recordUnapplied(results, first)
+    if (outcome === "full") throw this.#refused()
+    if (outcome === "closed") throw new SessionEnded({ session: this.id, status: this.state.status })
+  }
+
+  /** Journaled input that the terminal refused is said to be missing, so that nobody types it later or believes it was typed. */
+  async #recordUnapplied(
+    results: ReadonlyArray<WriteResult>,
+    first: number
+  ): Promise<WriteResult["outcome"] | undefined> {
     const refused = results.findIndex(({ outcome }) => outcome === "full" || outcome === "closed")
-    if (refused < 0) return
-    const outcome = results[refused]!.outcome
+    if (refused < 0) return undefined
+    const { outcome } = results[refused]!
     const why = outcome === "full" ? "the program does not read and its queue is full" : "the terminal was closed"
-    await this.#append([
-      this.#event({ _tag: "GapDetected", what: "input", from: first + refused, to: first + results.length - 1, why })
-    ])
-    throw outcome === "full" ? this.#refused() : new SessionEnded({ session: this.id, status: this.state.status })
+    const to = first + results.length - 1
+    await this.#append([this.#event({ _tag: "GapDetected", what: "input", from: first + refused, to, why })])
+    return outcome
   }
 
   #refused(): InputRefused {

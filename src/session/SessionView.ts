@@ -3,7 +3,7 @@
  * since 1970 (labels; order is the sequence). Nothing here is stored: it is projected from the journal.
  */
 import { Schema } from "effect"
-import { TerminalSize } from "../../journal/Event.ts"
+import { SessionId, TerminalSize } from "../../journal/Event.ts"
 
 /**
  * starting: created, no process yet. running. exited: the program ended (its terminal may be open still, see
@@ -13,7 +13,7 @@ export const SessionStatus = Schema.Literals(["starting", "running", "exited", "
 export type SessionStatus = typeof SessionStatus.Type
 
 export const SessionView = Schema.Struct({
-  id: Schema.String,
+  id: SessionId,
   name: Schema.NullOr(Schema.String),
   kind: Schema.Literals(["terminal", "exec"]),
   status: SessionStatus,

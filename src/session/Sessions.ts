@@ -21,7 +21,7 @@ export interface CreateSession {
   readonly argv: ReadonlyArray<string>
   /** Absolute; the engine's own working directory if absent. */
   readonly cwd?: string | undefined
-  /** The whole environment of the program. The engine adds TERM and REPRISE_SESSION. Absent: PATH, HOME, LANG, USER, SHELL of the engine. */
+  /** The whole environment of the program. The engine adds TERM and REPRISE_SESSION. Absent: PATH, HOME, USER, LOGNAME, SHELL, LANG and TMPDIR of the engine. */
   readonly env?: Readonly<Record<string, string>> | undefined
   /** Default 80x24. 1 to 1000 each. */
   readonly size?: TerminalSize | undefined

@@ -4,7 +4,7 @@
  *   STORE/            0700
  *     journal/        the journal (StoreGuard.ts)
  *     engine.log      what the background engine has to say
- *   RUN/              0700: STORE/run, or a folder under the user's runtime folder when that path is too long
+ *   RUN/              0700: STORE/run, or /tmp/reprise-UID/DIGEST when that path is too long for a socket
  *     engine.sock     0600
  *     keepers/ID.sock 0600
  */

@@ -9,17 +9,22 @@ const terminalLines = (count: number) => Array.from({ length: count }, (_, index
 const json = (bytes: Buffer) => JSON.parse(bytes.toString())
 
 /** Resolves when the stream has shown `text`. */
-const shows = (stream: NodeJS.ReadableStream, text: string): Effect.Effect<string> =>
-  Effect.callback((resume) => {
-    let seen = ""
-    const onData = (chunk: Buffer) => {
-      seen += chunk.toString()
-      if (!seen.includes(text)) return
-      stream.off("data", onData)
-      resume(Effect.succeed(seen))
-    }
-    stream.on("data", onData)
+/** Keeps everything a stream gives, from now on, and waits for a text in it: nothing is missed between two waits. */
+const watch = (stream: NodeJS.ReadableStream) => {
+  let seen = ""
+  let wake = () => {}
+  stream.on("data", (chunk: Buffer) => {
+    seen += chunk.toString()
+    wake()
   })
+  return (text: string): Effect.Effect<void> =>
+    Effect.callback((resume) => {
+      wake = () => {
+        if (seen.includes(text)) resume(Effect.void)
+      }
+      wake()
+    })
+}
 
 describe("reprise", () => {
   it.live("run gives the program's bytes and exit code, and replay the same bytes again", () =>
@@ -70,9 +75,10 @@ describe("reprise", () => {
       assert.strictEqual((yield* reprise.run(["resize", "bg", "100x30"])).code, 0)
 
       const events = yield* reprise.start(["events", "bg", "--follow", "--json"])
-      yield* shows(events.stdout!, "ready")
+      const shows = watch(events.stdout!)
+      yield* shows("ready")
       assert.strictEqual((yield* reprise.run(["signal", id.slice(0, 20), "USR1", "--target", "leader"])).code, 0)
-      yield* shows(events.stdout!, "caught")
+      yield* shows("caught")
 
       const inspected = json((yield* reprise.run(["inspect", "bg", "--json"])).stdout)
       assert.deepStrictEqual(inspected.size, { cols: 100, rows: 30 })
@@ -135,8 +141,9 @@ describe("reprise", () => {
         ["running", "running"]
       )
       const typed = yield* reprise.start(["attach", "last"])
+      const shows = watch(typed.stdout!)
       typed.stdin!.write("hello\n")
-      yield* shows(typed.stdout!, "hello\r\nhello")
+      yield* shows("hello\r\nhello")
       const after = json((yield* reprise.run(["list", "--json"])).stdout)
       assert.strictEqual(after[0].pid, views[0].pid)
     })
@@ -149,8 +156,9 @@ describe("reprise", () => {
       const child = yield* reprise.start(["run", "--", "sh", "-c", script])
       child.stdin!.end()
       const finished = yield* Effect.forkScoped(finish(child))
+      const shows = watch(child.stdout!)
       for (const line of ["100", "350"]) {
-        yield* shows(child.stdout!, `\r\n${line}\r\n`)
+        yield* shows(`\r\n${line}\r\n`)
         const { enginePid } = json((yield* reprise.run(["status", "--json"])).stdout)
         process.kill(enginePid, "SIGKILL")
       }
