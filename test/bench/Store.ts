@@ -3,7 +3,7 @@
  * keepers. Used by the measurements. It speaks to the engine only through the built command line.
  */
 import { once } from "node:events"
-import { readdirSync, rmSync, statSync } from "node:fs"
+import { readdirSync, readFileSync, rmSync, statSync } from "node:fs"
 import { join, resolve } from "node:path"
 import type { Readable } from "node:stream"
 import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
@@ -17,6 +17,9 @@ export const commandLine = join(root, "dist/bin/reprise.js")
 const READY_FD = 3
 /** Ending 200 sessions takes one or two seconds; then the bench ends the processes by force. */
 const STOP_MILLIS_MAX = 20_000
+
+/** Linux counts the time of processes in hundredths of a second, whatever its timer runs at. */
+const MILLIS_PER_TICK = 10
 
 export class Store {
   readonly paths: StorePaths
@@ -75,6 +78,12 @@ export class Store {
     return JSON.parse((await this.reprise(["status", "--json"])).stdout)
   }
 
+  /** The engine and its keepers. */
+  async processes(): Promise<ReadonlyArray<number>> {
+    const { enginePid, keepers } = await this.status()
+    return [enginePid, ...keepers.map(({ pid }) => pid)]
+  }
+
   /** Bytes of the files of the journal. */
   journalBytes(): number {
     return readdirSync(this.paths.journal).reduce((sum, name) => {
@@ -82,5 +91,18 @@ export class Store {
       const bytes = statSync(join(this.paths.journal, name), { throwIfNoEntry: false })?.size ?? 0
       return sum + bytes
     }, 0)
+  }
+}
+
+/** Time that a process and its threads spent on a processor; NaN where the system does not tell. */
+export const cpuMillis = (pid: number): number => {
+  try {
+    // Fields 14 and 15; the name before them may hold spaces.
+    const fields = readFileSync(`/proc/${pid}/stat`, "latin1")
+      .replace(/^.*\) /s, "")
+      .split(" ")
+    return (Number(fields[11]) + Number(fields[12])) * MILLIS_PER_TICK
+  } catch {
+    return Number.NaN
   }
 }

@@ -6,7 +6,7 @@
 import { existsSync, rmSync, statSync } from "node:fs"
 import { writeLogLines } from "./logLines.ts"
 import { figure, median, type Report } from "./Report.ts"
-import { Store } from "./Store.ts"
+import { cpuMillis, Store } from "./Store.ts"
 import { hasProgram, type Workspace } from "./Workspace.ts"
 
 export const LOG_BYTES = 100_000_000
@@ -18,6 +18,8 @@ interface Sample {
   /** undefined where nobody counts them. */
   readonly outputBytes?: number
   readonly intact?: boolean
+  /** Of engine and keeper, with the summary after the end and the reading of what was written. */
+  readonly cpuMillis?: number
 }
 interface Way {
   readonly name: string
@@ -48,6 +50,8 @@ export const throughput = async (workspace: Workspace, rounds: number): Promise<
   const powerStore = await engine("power")
   const summaryMillis: Array<number> = []
   const through = (store: Store) => async () => {
+    const processes = await store.processes()
+    const before = processes.map(cpuMillis)
     const sample = await workspace.program<Flood>("engineClient", [
       "flood",
       store.paths.store,
@@ -56,7 +60,8 @@ export const throughput = async (workspace: Workspace, rounds: number): Promise<
       log.file
     ])
     summaryMillis.push(sample.summaryMillis)
-    return sample
+    const spent = processes.map((pid, index) => cpuMillis(pid) - before[index]!)
+    return { ...sample, cpuMillis: spent.reduce((total, millis) => total + millis, 0) }
   }
   const throughCommandLine =
     (args: ReadonlyArray<string>): Way["run"] =>
@@ -111,13 +116,14 @@ export const throughput = async (workspace: Workspace, rounds: number): Promise<
   notes.push(
     `rounds: ${rounds}; ${log.bytes} bytes of output, ${log.terminalBytes} in the terminal`,
     "the reprise run and replay rows include the start of the command; raw node-pty does not include the start of Node",
+    "CPU: of engine and keeper, with that summary and with reading everything back to verify it",
     `the summary of a session is made once after its end: median ${figure(median(summaryMillis))} ms, not counted above`
   )
   return {
     tables: [
       {
         title: "Throughput of one session that floods",
-        columns: ["way", "MB/s", "of raw", "of script", "bytes"],
+        columns: ["way", "MB/s", "of raw", "of script", "CPU, ms", "bytes"],
         rows: ways.map((way) => [way.name, figure(speed(way)), figure(ratio(way)), figure(toScript(way)), bytesOf(way)])
       }
     ],

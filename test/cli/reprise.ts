@@ -23,7 +23,7 @@ export interface Reprise {
   start(args: ReadonlyArray<string>): Effect.Effect<ChildProcess, never, Scope.Scope>
 }
 
-const finish = (child: ChildProcess): Effect.Effect<Finished> =>
+export const finish = (child: ChildProcess): Effect.Effect<Finished> =>
   Effect.callback((resume) => {
     const stdout: Array<Buffer> = []
     let stderr = ""
@@ -63,5 +63,3 @@ export const makeReprise: Effect.Effect<Reprise, never, Scope.Scope> = Effect.ge
   yield* Effect.addFinalizer(() => reprise.run(["stop", "--sessions"]))
   return reprise
 })
-
-export { finish }

@@ -5,7 +5,10 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { Effect } from "effect"
+import { Sessions } from "../../src/index.ts"
 import { listKeepers } from "../../src/keeper/KeeperProcess.ts"
+import * as EngineClient from "../../src/remote/EngineClient.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
 
 const program = join(dirname(fileURLToPath(import.meta.url)), "../../dist/bin/reprise.js")
@@ -66,8 +69,16 @@ export class CommandLine {
     return JSON.parse(await this.text([...args, "--json"]))
   }
 
-  async enginePid(): Promise<number | null> {
-    return (await this.json(["status"])).enginePid
+  /** Asked over its socket and not through a command, which would take longer than an engine's life in some tests. */
+  enginePid(): Promise<number | null> {
+    const layer = EngineClient.layer({ paths: storePaths(this.store), start: false, actor: "test" })
+    return Effect.runPromise(
+      Sessions.use(({ status }) => status).pipe(
+        Effect.map(({ enginePid }) => enginePid),
+        Effect.provide(layer),
+        Effect.catch(() => Effect.succeed(null))
+      )
+    )
   }
 
   /** Ends sessions, engine and keepers, and removes the store. */
