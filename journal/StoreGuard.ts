@@ -38,6 +38,19 @@ const statOf = (path: string): Stats | undefined => {
   }
 }
 
+/** One folder after the other: Node's own recursive form never returns below /proc. */
+const makeFolder = (path: string): void => {
+  const parent = dirname(path)
+  if (parent !== path && statOf(parent) === undefined) makeFolder(parent)
+  try {
+    mkdirSync(path, { mode: 0o700 })
+  } catch (error) {
+    // Two that start at the same time make the same folders.
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return
+    throw refuse(path, "permissions", `cannot be made: ${(error as Error).message}`)
+  }
+}
+
 /**
  * A folder that is ours alone: made with mode 0700 when missing, tightened when it is empty, refused when it is a link,
  * another user's, or open to others and in use.
@@ -45,7 +58,7 @@ const statOf = (path: string): Stats | undefined => {
 export const ensurePrivateFolder = (path: string): void => {
   const stat = statOf(path)
   if (stat === undefined) {
-    mkdirSync(path, { recursive: true, mode: 0o700 })
+    makeFolder(path)
     // The umask of the caller may have taken bits away or, for the last folder, be irrelevant: say it once more.
     chmodSync(path, 0o700)
     return

@@ -124,7 +124,14 @@ export const throughput = async (workspace: Workspace, rounds: number): Promise<
       {
         title: "Throughput of one session that floods",
         columns: ["way", "MB/s", "of raw", "of script", "CPU, ms", "bytes"],
-        rows: ways.map((way) => [way.name, figure(speed(way)), figure(ratio(way)), figure(toScript(way)), bytesOf(way)])
+        rows: ways.map((way) => [
+          way.name,
+          figure(speed(way)),
+          figure(ratio(way)),
+          figure(toScript(way)),
+          figure(median(way.samples.map((sample) => sample.cpuMillis ?? Number.NaN))),
+          bytesOf(way)
+        ])
       }
     ],
     aims: [

@@ -149,6 +149,15 @@ describe("store guard", () => {
   )
 
   it.live(
+    "a folder that cannot be made is refused at once",
+    inFolder(() =>
+      Effect.gen(function* () {
+        assert.deepInclude({ ...(yield* refusal("/proc/reprise-test/journal")) }, { reason: "permissions" })
+      })
+    )
+  )
+
+  it.live(
     "a reader makes nothing where nothing is",
     inFolder((folder) =>
       Effect.gen(function* () {
