@@ -7,7 +7,7 @@
  * stream has a connection of its own: a reader that stops reading holds up nothing but itself.
  */
 import * as NodeSocket from "@effect/platform-node-shared/NodeSocket"
-import { Cause, Context, Data, Effect, Exit, Layer, Schedule, Scope, Semaphore, Stream } from "effect"
+import { Context, Effect, Exit, Layer, Schedule, Scope, Semaphore, Stream } from "effect"
 import { RpcClient, type RpcClientError, RpcSerialization } from "effect/rpc"
 import { Socket } from "effect/socket"
 import type { SessionId } from "../../journal/Event.ts"
@@ -16,6 +16,7 @@ import { type FollowEvents, History, type HistoryShape } from "../session/Histor
 import { InvalidRequest, SessionUnavailable } from "../session/SessionError.ts"
 import { type CommandOptions, type EngineStatus, Sessions, type SessionsShape } from "../session/Sessions.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
+import { asLost, ConnectionLost } from "./ConnectionLost.ts"
 import { connect, type EngineStart } from "./EngineConnection.ts"
 import { type EngineError, EngineMismatch, EngineUnavailable } from "./EngineError.ts"
 import { type OutputItem, SessionOutput, type SessionOutputShape } from "./SessionOutput.ts"
@@ -57,9 +58,6 @@ interface Connection {
   readonly client: Client
   readonly pid: number
 }
-
-/** Internal: the connection broke; what was in flight may or may not have happened. */
-class ConnectionLost extends Data.TaggedError("ConnectionLost")<{ readonly reason: string }> {}
 
 const reconnecting = Schedule.min([
   Schedule.exponential(RECONNECT_DELAY_MIN, 2),
@@ -198,23 +196,8 @@ const makeRemote = Effect.fnUntraced(function* (options: EngineClientOptions) {
   return remote
 })
 
-/**
- * An engine that stops interrupts what it was doing and says so: for a caller that is the same as losing it. (A caller
- * that is itself interrupted never gets here.)
- */
-const asLost = <E>(cause: Cause.Cause<E | RpcClientError.RpcClientError>) => {
-  if (Cause.hasInterruptsOnly(cause)) return Cause.fail(new ConnectionLost({ reason: "the engine stopped" }))
-  return Cause.map(cause, (error) =>
-    isRpcClientError(error)
-      ? new ConnectionLost({ reason: error.message })
-      : (error as Exclude<E, RpcClientError.RpcClientError>)
-  )
-}
-
 const hasTag = (error: unknown): error is { readonly _tag: string } =>
   typeof error === "object" && error !== null && "_tag" in error
-const isRpcClientError = (error: unknown): error is RpcClientError.RpcClientError =>
-  hasTag(error) && error._tag === "RpcClientError"
 const OUR_TAGS = new Set(["ConnectionLost", "EngineAbsent", "EngineRefused", "EngineUnavailable", "EngineMismatch"])
 const isOurs = (error: unknown): error is EngineError | ConnectionLost => hasTag(error) && OUR_TAGS.has(error._tag)
 
