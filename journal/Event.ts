@@ -50,6 +50,10 @@ export const InputWritten = Schema.TaggedStruct("InputWritten", { data: Schema.U
 /** A secret was typed (terminal in line mode without echo). Neither its bytes nor their number are kept. */
 export const InputHidden = Schema.TaggedStruct("InputHidden", {})
 
+/** What the commands of an exec session are written in. */
+export const Language = Schema.Literals(["bash", "zsh", "python", "node"])
+export type Language = typeof Language.Type
+
 // --- the rare events, stored as JSON ---------------------------------------------------------------------------------
 
 export const SessionCreated = Schema.TaggedStruct("SessionCreated", {
@@ -63,7 +67,9 @@ export const SessionCreated = Schema.TaggedStruct("SessionCreated", {
   /** System user that owns the session. */
   owner: Schema.String,
   name: Schema.optionalKey(Schema.String),
-  kind: Schema.Literals(["terminal", "exec"])
+  kind: Schema.Literals(["terminal", "exec"]),
+  /** Of an exec session: what its commands are written in. */
+  language: Schema.optionalKey(Language)
 })
 export const ProcessStarted = Schema.TaggedStruct("ProcessStarted", {
   pid: Schema.Int,
@@ -122,6 +128,94 @@ export const SessionClosed = Schema.TaggedStruct("SessionClosed", {
   /** Processes of the session that lived on after HUP, TERM and KILL. */
   survivors: Schema.Array(Schema.Struct({ pid: Schema.Int, command: Schema.String }))
 })
+
+// --- exec: commands given to a persistent shell or interpreter -------------------------------------------------------
+
+/**
+ * A command was given to the session's shell. Its output follows as OutputReceived of its `exec` number on the channels
+ * stdout and stderr (each with offsets from 0), and of the terminal on the channel tty.
+ */
+export const CommandStarted = Schema.TaggedStruct("CommandStarted", {
+  /** Its number in the session, from 1. */
+  exec: Schema.Int,
+  /** Chosen by whoever asks: the same id is never run twice (at most 64 printable ASCII characters). */
+  execId: Schema.String,
+  code: Schema.String,
+  stdin: Schema.Literals(["none", "bytes", "stream", "tty"]),
+  tty: Schema.Boolean,
+  /** Directory for this command only; absent: the shell's own. */
+  cwd: Schema.optionalKey(Schema.String),
+  /** Variables for this command only. Values that look like secrets are masked. */
+  env: Schema.Record(Schema.String, Schema.String),
+  /** Variables for this command only of which no value is kept. */
+  secretEnvNames: Schema.Array(Schema.String),
+  /** The hard limit; null without one. */
+  timeoutMillis: Schema.NullOr(Schema.Finite),
+  /** Bytes of the terminal before it. */
+  ttyFrom: Schema.Int
+})
+/** Standard input for a command (`stdin: bytes | stream`). The whole of it for `bytes`; `end` closes a stream. */
+export const CommandInputWritten = Schema.TaggedStruct("CommandInputWritten", {
+  exec: Schema.Int,
+  base64: Schema.String,
+  end: Schema.Boolean
+})
+/**
+ * completed: it ran to its end. exited: it called exit (or errexit did); the shell goes on with its state. interrupted: by
+ * `interrupt`. timeout: the hard limit ended it. died: the shell itself died of it. lost: nobody saw its end.
+ */
+export const CommandStatus = Schema.Literals(["completed", "exited", "interrupted", "timeout", "died", "lost"])
+export type CommandStatus = typeof CommandStatus.Type
+/** Output of processes that it left behind may follow, as OutputReceived of its number. */
+export const CommandFinished = Schema.TaggedStruct("CommandFinished", {
+  exec: Schema.Int,
+  status: CommandStatus,
+  /** What the shell or the kernel reported; null when a signal ended the shell and when it is not known. */
+  exitCode: Schema.NullOr(Schema.Int),
+  signal: Schema.NullOr(Schema.String),
+  /** Directory of the shell afterwards. */
+  cwd: Schema.String,
+  /** python and node: the last expression's value as text (cut at 64 KiB); null when there is none. */
+  value: Schema.NullOr(Schema.String),
+  durationMicros: Schema.Finite,
+  /** Bytes of each stream when it finished. */
+  stdoutBytes: Schema.Int,
+  stderrBytes: Schema.Int,
+  /** Bytes of the terminal when it finished. */
+  ttyTo: Schema.Int
+})
+/** What a command changed in the shell: only the differences. null means: gone. */
+export const ShellStateChanged = Schema.TaggedStruct("ShellStateChanged", {
+  exec: Schema.Int,
+  cwd: Schema.optionalKey(Schema.String),
+  /** Exported variables. A masked value is "***" and its name is in `masked`. */
+  env: Schema.Record(Schema.String, Schema.NullOr(Schema.String)),
+  masked: Schema.Array(Schema.String),
+  /** Name and source text. */
+  functions: Schema.Record(Schema.String, Schema.NullOr(Schema.String)),
+  aliases: Schema.Record(Schema.String, Schema.NullOr(Schema.String)),
+  /** python and node: import statements seen for the first time. */
+  imports: Schema.Array(Schema.String),
+  /** What was not kept, and why (too large for a record). */
+  omitted: Schema.Array(Schema.String)
+})
+/** The session has a new shell process in the place of the old one. */
+export const ShellRestarted = Schema.TaggedStruct("ShellRestarted", {
+  /** died: the old one ended by itself or was killed. lost: its keeper was gone. reset: asked for. */
+  reason: Schema.Literals(["died", "lost", "reset"]),
+  restored: Schema.Struct({
+    cwd: Schema.NullOr(Schema.String),
+    env: Schema.Array(Schema.String),
+    functions: Schema.Array(Schema.String),
+    aliases: Schema.Array(Schema.String),
+    imports: Schema.Array(Schema.String)
+  }),
+  /** What could not be brought back, each in words, such as "variable TOKEN: its value is not stored". */
+  missing: Schema.Array(Schema.String)
+})
+
+// --- the store itself --------------------------------------------------------------------------------------------------
+
 export const EngineStarted = Schema.TaggedStruct("EngineStarted", {
   pid: Schema.Int,
   version: Schema.String,
@@ -152,6 +246,11 @@ export const SessionEvent = Schema.Union([
   SessionResumed,
   SessionLost,
   SessionClosed,
+  CommandStarted,
+  CommandInputWritten,
+  CommandFinished,
+  ShellStateChanged,
+  ShellRestarted,
   EngineStarted,
   EngineStopped,
   Unknown

@@ -59,7 +59,12 @@ const rareKinds = {
   SessionLost: 31,
   SessionClosed: 32,
   EngineStarted: 33,
-  EngineStopped: 34
+  EngineStopped: 34,
+  CommandStarted: 35,
+  CommandInputWritten: 36,
+  CommandFinished: 37,
+  ShellStateChanged: 38,
+  ShellRestarted: 39
 } as const
 type RareTag = keyof typeof rareKinds
 

@@ -72,7 +72,51 @@ export const sampleEvents: ReadonlyArray<SessionEvent> = [
   { _tag: "SessionClosed", exitCode: 3, signal: null, reason: "exited", survivors: [{ pid: 1, command: "init" }] },
   { _tag: "EngineStarted", pid: 1, version: "0", node: "24" },
   { _tag: "EngineStopped", reason: "r" },
-  { _tag: "Unknown", kind: 250, payload: Buffer.from("later") }
+  { _tag: "Unknown", kind: 250, payload: Buffer.from("later") },
+  {
+    _tag: "CommandStarted",
+    exec: 1,
+    execId: "x-1",
+    code: "echo $'\\0' é\n",
+    stdin: "none",
+    tty: false,
+    cwd: "/tmp",
+    env: { A: "1" },
+    secretEnvNames: ["TOKEN"],
+    timeoutMillis: null,
+    ttyFrom: 0
+  },
+  { _tag: "CommandInputWritten", exec: 1, base64: "AP8=", end: true },
+  {
+    _tag: "CommandFinished",
+    exec: 1,
+    status: "died",
+    exitCode: null,
+    signal: "SIGKILL",
+    cwd: "/",
+    value: null,
+    durationMicros: 1500,
+    stdoutBytes: 3,
+    stderrBytes: 0,
+    ttyTo: 7
+  },
+  {
+    _tag: "ShellStateChanged",
+    exec: 1,
+    cwd: "/tmp",
+    env: { A: "1", B: null, TOKEN: "***" },
+    masked: ["TOKEN"],
+    functions: { f: "f () { :; }", g: null },
+    aliases: { ll: "ls -l" },
+    imports: ["import math"],
+    omitted: []
+  },
+  {
+    _tag: "ShellRestarted",
+    reason: "died",
+    restored: { cwd: "/tmp", env: ["A"], functions: ["f"], aliases: [], imports: [] },
+    missing: ["variable TOKEN: its value is not stored"]
+  }
 ]
 
 const plain = (event: SessionEvent) =>

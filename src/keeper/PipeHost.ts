@@ -1,0 +1,92 @@
+/**
+ * The part of a host's contract that serves exec: FIFOs held beside a session's terminal, so that the streams of a command
+ * outlive the engine as the terminal does. A pipe belongs to a session and has a number chosen by the engine. As for a
+ * terminal: output is delivered in order by byte offset, kept until acknowledged, bounded, and delivered again on request;
+ * input is applied once for each sequence. A host gives a pipe's bytes no meaning. One contract suite runs against the
+ * keeper and the in-process host.
+ */
+import type { SessionId } from "../../journal/Event.ts"
+import type { WriteResult } from "./PtyHost.ts"
+
+/** Unacknowledged bytes of one pipe above which it is not read: its writer then waits, as for any full pipe. */
+export const PIPE_HELD_BYTES_HIGH = 1024 * 1024
+/** Below this it is read again. */
+export const PIPE_HELD_BYTES_LOW = 256 * 1024
+/** Bytes that wait for the reader of an input pipe: more is refused with `full`, never cut. */
+export const PIPE_QUEUED_BYTES_MAX = 8 * 1024 * 1024
+/** Pipes open at once in one session: two for each command that left a process behind, and a handful. */
+export const SESSION_PIPES_MAX = 1024
+
+export interface PipeRequest {
+  /** Its number in the session, 1 or more; never used again in it. */
+  readonly pipe: number
+  /** Absolute path at which the host makes the FIFO (0600). Its folder exists and is private. At most 1024 bytes. */
+  readonly path: string
+  /**
+   * output: programs write, the host reads. The pipe ends when the last program has closed it; before the first has opened
+   * it, it waits.
+   * input: the host writes, programs read. The host opens it for reading as well, so that it never gets EPIPE and a program
+   * that opens it never waits; `endPipe` closes both, and the program reads the end of file after what was queued.
+   */
+  readonly direction: "output" | "input"
+}
+
+/** Everything a host knows of one pipe, enough for a new engine to go on. */
+export interface HeldPipe {
+  readonly pipe: number
+  readonly direction: "output" | "input"
+  readonly path: string
+  /** output: first byte still held. */
+  readonly heldFrom: number
+  /** output: bytes read so far. */
+  readonly bytes: number
+  /** output: no program holds it any more and `bytes` is final. input: `endPipe` was applied. */
+  readonly ended: boolean
+  /** input: last sequence applied; 0 before the first. */
+  readonly inputSequence: number
+}
+
+/** The kernel's view of who waits for what: is a process of the session blocked in reading the terminal? */
+export interface InputWait {
+  /**
+   * text: a read of the terminal in line mode with echo. secret: the same without echo. raw: a program with the terminal in
+   * raw mode waits in read, poll, select or epoll.
+   */
+  readonly kind: "text" | "secret" | "raw"
+  readonly pid: number
+  /** kernel: /proc/PID/syscall said so. heuristic: it cannot be read here (hardened container), so wchan and termios did. */
+  readonly confidence: "kernel" | "heuristic"
+}
+
+export interface PipeListener {
+  /** `bytes` is contiguous with the delivery before it, at most OUTPUT_CHUNK_BYTES_MAX. */
+  pipeOutput(session: SessionId, pipe: number, offset: number, bytes: Uint8Array): void
+  /** After the last output: no program holds it any more. */
+  pipeEnded(session: SessionId, pipe: number, bytes: number): void
+}
+
+export interface PipeHost {
+  /** Makes and opens them; output is delivered at once, from offset 0. A pipe that is open already is left as it is. */
+  openPipes(session: SessionId, pipes: ReadonlyArray<PipeRequest>): Promise<void>
+  /** All pipes of the session that were not closed. */
+  listPipes(session: SessionId): Promise<ReadonlyArray<HeldPipe>>
+  /** Delivers again from `fromOffset` (at least heldFrom), then on. `attached` is called in the moment it begins. */
+  attachPipe(
+    session: SessionId,
+    pipe: number,
+    fromOffset: number,
+    attached?: (held: HeldPipe) => void
+  ): Promise<HeldPipe>
+  /** Everything before `offset` is durable: the host forgets it. Fire and forget. */
+  ackPipe(session: SessionId, pipe: number, offset: number): void
+  /** Queues bytes for the readers of an input pipe, once for each sequence, in order. `full`: nothing was queued. */
+  writePipe(session: SessionId, pipe: number, sequence: number, bytes: Uint8Array): Promise<WriteResult>
+  /** End of file after everything queued, once for each sequence. */
+  endPipe(session: SessionId, pipe: number, sequence: number): Promise<WriteResult>
+  /** Closes and unlinks: writers get SIGPIPE, readers the end of file. Unknown numbers are ignored. Fire and forget. */
+  closePipes(session: SessionId, pipes: ReadonlyArray<number>): void
+  /** Which process of the session waits for terminal input, or null. A few hundred microseconds for each process. */
+  inputWait(session: SessionId): Promise<InputWait | null>
+  /** Puts the terminal's modes back to those it started with (a program may have left it raw or without echo). */
+  resetMode(session: SessionId): Promise<void>
+}
