@@ -10,6 +10,17 @@ export {
   type TextTail,
   textTail
 } from "./Buffers.ts"
+export {
+  CODE_BYTES_KEPT_MAX,
+  COMMANDS_KEPT_MAX,
+  type CommandEntry,
+  Commands,
+  type CommandsState,
+  findCommand,
+  historyOf,
+  importNames,
+  type ShellRestart
+} from "./Commands.ts"
 export { makeOscScanner, OSC_PAYLOAD_BYTES_MAX, type OscScanner, scanOsc } from "./OscScanner.ts"
 export { feedPlainText, makePlainText, openLine, type PlainText } from "./PlainText.ts"
 export type { Projection } from "./Projection.ts"

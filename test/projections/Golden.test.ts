@@ -6,12 +6,24 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import type { SessionEvent } from "../../journal/Event.ts"
 import { Buffers, textTail } from "../../projections/Buffers.ts"
+import { Commands } from "../../projections/Commands.ts"
 import { Screen } from "../../projections/Screen.ts"
 import { indexRow, readIndexRow, summarize } from "../../projections/SessionIndex.ts"
 import { SessionState } from "../../projections/SessionState.ts"
 import { Title } from "../../projections/Title.ts"
 import { WorkingDirectory } from "../../projections/WorkingDirectory.ts"
-import { created, entriesOf, foldAll, output, STREAM, started } from "./events.ts"
+import {
+  commandFinished,
+  commandStarted,
+  created,
+  entriesOf,
+  foldAll,
+  output,
+  STREAM,
+  shellRestarted,
+  started,
+  stateChanged
+} from "./events.ts"
 
 const EVENTS: ReadonlyArray<SessionEvent> = [
   created({ name: "golden" }),
@@ -20,6 +32,25 @@ const EVENTS: ReadonlyArray<SessionEvent> = [
   { _tag: "InputWritten", data: new Uint8Array(2) },
   { _tag: "LeaderExited", exitCode: 3, signal: null },
   { _tag: "SessionClosed", exitCode: 3, signal: null, reason: "exited", survivors: [{ pid: 9, command: "sleep" }] }
+]
+
+const COMMAND_EVENTS: ReadonlyArray<SessionEvent> = [
+  created({ kind: "exec", language: "python" }),
+  commandStarted(1, "import math"),
+  { _tag: "OutputReceived", channel: "stderr", exec: 1, offset: 0, data: new Uint8Array(5) },
+  commandFinished(1, { exitCode: 1, cwd: "/tmp" }),
+  stateChanged(1, {
+    env: { A: "1", TOKEN: "***", HOME: null },
+    masked: ["TOKEN"],
+    functions: { "f é": "f() {\n :\n}" },
+    aliases: { ll: "ls -l" },
+    imports: ["import math"],
+    omitted: ["function big: too large"]
+  }),
+  commandStarted(2, "sleep 9"),
+  { _tag: "SessionLost", reason: "keeper gone" },
+  shellRestarted("lost", { cwd: "/tmp", env: ["A"], functions: ["f é"], imports: ["import math"] }, ["alias ll"]),
+  commandStarted(3, "x", { ttyFrom: 7 })
 ]
 
 /** Missing files are written only when asked for (GOLDEN=write), never by an ordinary run. */
@@ -60,6 +91,13 @@ describe("stored forms, version 1", () => {
     const state = Buffers.decode(bytes)
     assert.deepStrictEqual(textTail(state), { lines: ["red"], open: "next", droppedLines: 0 })
     assert.deepStrictEqual(new Uint8Array(Buffers.encode(state)), bytes)
+  })
+
+  it("commands", () => {
+    const state = foldAll(Commands, COMMAND_EVENTS)
+    const bytes = golden("commands.v1.bin", Commands.encode(state))
+    assert.deepStrictEqual(Commands.decode(bytes), state)
+    assert.deepStrictEqual(new Uint8Array(Commands.encode(state)), bytes)
   })
 
   it("index row", () => {

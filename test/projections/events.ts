@@ -27,6 +27,61 @@ export const output = (data: Uint8Array | string, offset = 0): SessionEvent => (
 })
 export const started = (pid = 100): SessionEvent => ({ _tag: "ProcessStarted", pid, startTime: "4711", keeper: "k1" })
 
+type EventOf<Tag extends SessionEvent["_tag"]> = Extract<SessionEvent, { _tag: Tag }>
+
+export const commandStarted = (
+  exec: number,
+  code: string,
+  changes: Partial<EventOf<"CommandStarted">> = {}
+): SessionEvent => ({
+  _tag: "CommandStarted",
+  exec,
+  execId: `e${exec}`,
+  code,
+  stdin: "none",
+  tty: false,
+  env: {},
+  secretEnvNames: [],
+  timeoutMillis: null,
+  ttyFrom: 0,
+  ...changes
+})
+export const commandFinished = (exec: number, changes: Partial<EventOf<"CommandFinished">> = {}): SessionEvent => ({
+  _tag: "CommandFinished",
+  exec,
+  status: "completed",
+  exitCode: 0,
+  signal: null,
+  cwd: "/home/me",
+  value: null,
+  durationMicros: 1500,
+  stdoutBytes: 0,
+  stderrBytes: 0,
+  ttyTo: 0,
+  ...changes
+})
+export const stateChanged = (exec: number, changes: Partial<EventOf<"ShellStateChanged">>): SessionEvent => ({
+  _tag: "ShellStateChanged",
+  exec,
+  env: {},
+  masked: [],
+  functions: {},
+  aliases: {},
+  imports: [],
+  omitted: [],
+  ...changes
+})
+export const shellRestarted = (
+  reason: "died" | "lost" | "reset",
+  restored: Partial<EventOf<"ShellRestarted">["restored"]> = {},
+  missing: ReadonlyArray<string> = []
+): SessionEvent => ({
+  _tag: "ShellRestarted",
+  reason,
+  restored: { cwd: null, env: [], functions: [], aliases: [], imports: [], ...restored },
+  missing
+})
+
 export const entriesOf = (
   events: ReadonlyArray<SessionEvent>,
   commandIds: ReadonlyArray<string | undefined> = []
