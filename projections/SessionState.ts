@@ -3,7 +3,7 @@
  * back after a restart and to refuse a command it has already applied; lists and views are made from it. It holds no
  * terminal bytes and never guesses: an exit code is what an event reported, else null.
  */
-import type { JournalEntry, SessionCreated, SessionId, TerminalSize } from "../journal/Event.ts"
+import type { JournalEntry, Language, SessionCreated, SessionId, TerminalSize } from "../journal/Event.ts"
 import type { Projection } from "./Projection.ts"
 import { assertShape, decodeSnapshot, encodeSnapshot } from "./SnapshotCodec.ts"
 
@@ -27,6 +27,8 @@ export interface SessionState {
   /** A process of the session still holds its terminal. */
   terminalOpen: boolean
   kind: "terminal" | "exec"
+  /** Of an exec session: what its commands are written in. */
+  language: Language | null
   name: string | null
   argv: ReadonlyArray<string>
   envNames: ReadonlyArray<string>
@@ -66,7 +68,7 @@ export interface SessionState {
 
 export const SessionState: Projection<SessionState> = {
   name: "session-state",
-  version: 1,
+  version: 2,
   initial: (id) => ({
     id,
     status: "starting",
@@ -74,6 +76,7 @@ export const SessionState: Projection<SessionState> = {
     signal: null,
     terminalOpen: false,
     kind: "terminal",
+    language: null,
     name: null,
     argv: [],
     envNames: [],
@@ -217,6 +220,7 @@ const foldRare = (state: SessionState, entry: JournalEntry): SessionState => {
 const created = (state: SessionState, event: typeof SessionCreated.Type, timeMicros: number): SessionState => {
   state.status = "starting"
   state.kind = event.kind
+  state.language = event.language ?? null
   state.name = event.name ?? null
   state.argv = event.argv
   state.envNames = event.envNames

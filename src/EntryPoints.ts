@@ -42,3 +42,5 @@ export const engineEntry: string = entry("src/remote/engineMain.ts", "engine.js"
 export const keeperEntry: string = entry("src/keeper/main.ts", "keeper.js")
 /** The worker thread that runs the terminal emulator. */
 export const screenWorkerEntry: string = entry("projections/ScreenWorker.ts", "screen-worker.js")
+/** A program that runs inside an exec session (`driver.bash` …): a file of its own, beside the bundles. */
+export const driverFile = (program: string): string => entry(`src/exec/${program}`, program)

@@ -79,7 +79,7 @@ export const checkSignal = (signal: string, known: Readonly<Record<string, numbe
   return name as NodeJS.Signals
 }
 
-const defaultEnvironment = (): Record<string, string> => {
+export const defaultEnvironment = (): Record<string, string> => {
   const environment: Record<string, string> = {}
   for (const name of ENV_DEFAULT_NAMES) {
     const value = process.env[name]

@@ -9,6 +9,7 @@ import { monotonicFactory } from "ulid"
 import {
   ACTOR_ENGINE,
   type JournalEntry,
+  type Language,
   type NewEvent,
   SESSION_ID_PATTERN,
   type SessionEvent,
@@ -20,11 +21,13 @@ import {
 import type { JournalShape, Row } from "../../journal/Journal.ts"
 import type { JournalDamaged, StorageUnavailable } from "../../journal/JournalError.ts"
 import type { SessionState } from "../../projections/SessionState.ts"
+import type { PipeRequest } from "../keeper/PipeHost.ts"
 import { HostUnavailable, type PtyHost } from "../keeper/PtyHost.ts"
 import { checkCreate, checkOptions, checkSignal, checkSize, ownerName, spawnFailed } from "./CreateRequest.ts"
 import { type HostEvents, type Hosts, inProcessHosts, keeperHosts } from "./Hosts.ts"
 import { LiveSession, type LiveSessionPort, type UnappliedInput } from "./LiveSession.ts"
 import { InvalidRequest, SessionEnded, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
+import type { SessionExtension } from "./SessionExtension.ts"
 import type { CloseReport, CommandOptions, CreateSession, KeeperView, WriteAck } from "./Sessions.ts"
 import type { SessionView } from "./SessionView.ts"
 import type { StorePaths } from "./StorePaths.ts"
@@ -56,6 +59,25 @@ export interface EngineCoreOptions {
   readonly saveState: (state: SessionState) => Promise<void>
   /** The session's last word: its row in the list is final. */
   readonly saveEnd: (session: SessionId) => Promise<void>
+  /** What a session of kind exec has on top of it. */
+  readonly extend: (session: LiveSession) => SessionExtension | undefined
+  /** Called before sessions are taken back, which may already ask the engine for something. */
+  readonly opening?: ((engine: EngineCore) => void) | undefined
+}
+
+/** A session whose program takes commands: as any other, and what the shell needs beside its terminal. */
+export interface CreateExec extends CreateSession {
+  readonly id: SessionId
+  readonly language: Language
+  readonly pipes: ReadonlyArray<PipeRequest>
+  readonly extend: (session: LiveSession) => SessionExtension
+}
+
+/** A new process for a session that has none: what `relaunch` cannot read from the journal. */
+export interface Relaunch {
+  readonly env: Readonly<Record<string, string>>
+  readonly cwd: string
+  readonly pipes: ReadonlyArray<PipeRequest>
 }
 
 export class EngineCore {
@@ -84,13 +106,15 @@ export class EngineCore {
       ],
       saveState: (state) => this.#save(options.saveState(state)),
       takeBack: (session, host, reason) => this.#inBackground(this.#takeBack(session.id, host, reason)),
-      ended: (session) => this.#ended(session)
+      ended: (session) => this.#ended(session),
+      extend: options.extend
     }
   }
 
   /** Folds what is there, finds the keepers and takes their sessions back. When it resolves, sessions can be used. */
   static async open(options: EngineCoreOptions): Promise<EngineCore> {
     const engine = new EngineCore(options)
+    options.opening?.(engine)
     const { journal, keeperEntry, run } = options
     const { last: generation } = await run(
       journal.append(STORE_STREAM, [
@@ -167,7 +191,9 @@ export class EngineCore {
       deliver: () => ({
         output: (session, offset, bytes) => this.#live.get(session)?.output(offset, bytes),
         leaderExited: (session, exit) => this.#live.get(session)?.leaderExited(exit),
-        terminalClosed: (session, outputBytes) => this.#live.get(session)?.terminalClosed(outputBytes)
+        terminalClosed: (session, outputBytes) => this.#live.get(session)?.terminalClosed(outputBytes),
+        pipeOutput: (session, pipe, offset, bytes) => this.#live.get(session)?.pipeOutput(pipe, offset, bytes),
+        pipeEnded: (session, pipe, bytes) => this.#live.get(session)?.pipeEnded(pipe, bytes)
       }),
       returned: (host) => {
         for (const session of this.#sessionsOf(host.id)) {
@@ -214,23 +240,36 @@ export class EngineCore {
 
   // --- commands ------------------------------------------------------------------------------------------------------
 
+  newId(): SessionId {
+    return this.#nextId() as SessionId
+  }
+
   create(request: CreateSession): Promise<SessionView> {
-    const id = request.id ?? (this.#nextId() as SessionId)
+    return this.#createOnce(request.id ?? this.newId(), request)
+  }
+
+  /** The same for a shell that takes commands. */
+  createExec(request: CreateExec): Promise<SessionView> {
+    return this.#createOnce(request.id, request, request)
+  }
+
+  #createOnce(id: SessionId, request: CreateSession, exec?: CreateExec): Promise<SessionView> {
     const running = this.#creating.get(id)
     if (running !== undefined) return running
-    const created = this.#create(id, request).finally(() => this.#creating.delete(id))
+    const created = this.#create(id, request, exec).finally(() => this.#creating.delete(id))
     this.#creating.set(id, created)
     return created
   }
 
-  async #create(id: SessionId, request: CreateSession): Promise<SessionView> {
-    const spawn = checkCreate(id, request)
+  async #create(id: SessionId, request: CreateSession, exec?: CreateExec): Promise<SessionView> {
+    const spawn = { ...checkCreate(id, request), pipes: exec?.pipes }
     checkOptions(request)
     const { get, journal, run } = this.#options
     const known = this.#live.get(id)
     if (known?.isUnstarted !== true && (known !== undefined || (await run(journal.head(id))) > 0)) return get(id)
     const host = await this.#hosts.acquire(id)
     const session = known ?? new LiveSession(id, this.#port)
+    session.extension = exec?.extend(session)
     this.#live.set(id, session)
     const created: SessionEvent & { readonly _tag: "SessionCreated" } = {
       _tag: "SessionCreated",
@@ -241,7 +280,7 @@ export class EngineCore {
       term: spawn.term,
       owner: ownerName(),
       ...(request.name !== undefined && { name: request.name }),
-      kind: "terminal"
+      ...(exec === undefined ? { kind: "terminal" } : { kind: "exec", language: exec.language })
     }
     try {
       if (known === undefined) await session.create(created, request.actor ?? ACTOR_ENGINE)
@@ -252,6 +291,39 @@ export class EngineCore {
       throw spawnFailed(error)
     }
     return get(id)
+  }
+
+  /**
+   * Starts another program in a session that has none any more: one whose program ended, or that was lost. A session that
+   * is not live is read from the journal first.
+   */
+  async relaunch(session: LiveSession, { cwd, env, pipes }: Relaunch): Promise<void> {
+    const { id, state } = session
+    const host = session.host ?? (await this.#hosts.acquire(id))
+    this.#live.set(id, session)
+    const rows = [{ space: LIVE_SPACE, key: Buffer.from(id, "latin1"), value: NO_BYTES }]
+    const { argv, size, term } = state
+    try {
+      await session.relaunch(
+        host,
+        (from) => host.spawn({ session: id, argv, cwd, env, size, term, pipes, replace: true, ...from }),
+        { rows }
+      )
+    } catch (error) {
+      if (error instanceof HostUnavailable) throw new SessionUnavailable({ session: id, reason: error.message })
+      throw spawnFailed(error)
+    }
+  }
+
+  /** The live session; one that was lost is read from the journal, not yet running. Rejects when it has ended. */
+  async openForRelaunch(id: SessionId): Promise<LiveSession> {
+    const live = this.#live.get(id)
+    if (live !== undefined && !live.isEnded) return live
+    const { status } = await this.#viewOf(id)
+    if (status !== "lost") throw new SessionEnded({ session: id, status })
+    const session = new LiveSession(id, this.#port)
+    await session.reopen()
+    return session
   }
 
   async write(id: SessionId, data: Uint8Array, options: CommandOptions = {}): Promise<WriteAck> {
@@ -296,6 +368,17 @@ export class EngineCore {
 
   keepers(): ReadonlyArray<KeeperView> {
     return this.#hosts.list().map(({ host, sessions }) => ({ id: host.id, pid: host.pid, sessions }))
+  }
+
+  /** The session itself, while it is not closed and not lost. */
+  liveSession(id: SessionId): LiveSession | undefined {
+    const live = this.#live.get(id)
+    return live?.isEnded === true ? undefined : live
+  }
+
+  /** Rejects with SessionNotFound. */
+  view(id: SessionId): Promise<SessionView> {
+    return this.#viewOf(id)
   }
 
   get liveCount(): number {

@@ -14,6 +14,7 @@ import {
   ACTOR_PROGRAM,
   type JournalEntry,
   type NewEvent,
+  type OutputChannel,
   type SessionEvent,
   type SessionId,
   type SignalTarget,
@@ -32,6 +33,7 @@ import type {
 } from "../keeper/PtyHost.ts"
 import { HostUnavailable, INPUT_QUEUED_BYTES_MAX, OUTPUT_CHUNK_BYTES_MAX, SessionUnknown } from "../keeper/PtyHost.ts"
 import { InputRefused, SessionEnded, SessionUnavailable } from "./SessionError.ts"
+import type { SessionExtension } from "./SessionExtension.ts"
 import type { CloseReport, CommandOptions, WriteAck } from "./Sessions.ts"
 
 /** After the last activity: a shell has changed its directory by then, and a flood is sampled at most 20 times a second. */
@@ -57,6 +59,8 @@ export interface LiveSessionPort {
   readonly takeBack: (session: LiveSession, host: PtyHost, reason: string) => void
   /** The session is closed or lost, and journaled so: nothing more will come from it. */
   readonly ended: (session: LiveSession) => void
+  /** What a session of kind exec has on top of it. */
+  readonly extend: (session: LiveSession) => SessionExtension | undefined
 }
 
 export interface UnappliedInput {
@@ -76,6 +80,8 @@ export class LiveSession {
   readonly id: SessionId
   state: SessionState
   host: PtyHost | undefined
+  /** Set before the session is created, or when it is taken back. */
+  extension: SessionExtension | undefined
   readonly #port: LiveSessionPort
   #phase: Phase = "waiting"
   /** Offset of the next byte to journal; everything before has its place in the stream. */
@@ -115,6 +121,15 @@ export class LiveSession {
     return this.#phase === "ended"
   }
 
+  get isRunning(): boolean {
+    return this.#phase === "running"
+  }
+
+  /** Bytes of the terminal that have their place in the stream. */
+  get outputBytes(): number {
+    return this.#nextOffset
+  }
+
   // --- the beginning -------------------------------------------------------------------------------------------------
 
   /** Journals the creation, then starts the process. */
@@ -125,7 +140,11 @@ export class LiveSession {
   }
 
   /** Asks the host for the process of a created session. Rejects with the host's SpawnError after journaling the failure. */
-  async launch(host: PtyHost, spawn: () => Promise<ProcessIdentity>): Promise<void> {
+  async launch(
+    host: PtyHost,
+    spawn: () => Promise<ProcessIdentity>,
+    options: Pick<AppendOptions, "rows"> & { readonly isRelaunch?: boolean } = {}
+  ): Promise<void> {
     this.host = host
     const early: Array<() => void> = []
     this.#early = early
@@ -134,7 +153,9 @@ export class LiveSession {
       started = await spawn()
     } catch (error) {
       this.#early = undefined
-      await this.#close("failed", [])
+      // A session that was there before can be tried again.
+      if (options.isRelaunch === true) await this.lose("its program could not be started again")
+      else await this.#close("failed", [])
       throw error
     }
     this.#early = undefined
@@ -145,9 +166,43 @@ export class LiveSession {
       startTime: started.startTime,
       keeper: host.id
     }
-    const recorded = this.#append([this.#event(event)])
+    const recorded = this.#append([this.#event(event)], { rows: options.rows })
     for (const deliver of early) deliver()
     await recorded
+  }
+
+  /**
+   * Another process in the place of one that has ended, or of a lost one: the terminal's byte count and the inputs go on
+   * from where they were. `rows` are written with the start.
+   */
+  async relaunch(
+    host: PtyHost,
+    spawn: (from: { readonly firstOffset: number; readonly inputSequence: number }) => Promise<ProcessIdentity>,
+    options?: Pick<AppendOptions, "rows">
+  ): Promise<void> {
+    this.#journalChunks()
+    this.#phase = "waiting"
+    this.#leaderExit = undefined
+    await this.whenIdle()
+    this.#nextOffset = Math.max(this.#nextOffset, this.state.outputBytes)
+    this.#durableOffset = this.#nextOffset
+    const from = { firstOffset: this.#nextOffset, inputSequence: this.state.lastInputSequence }
+    await this.launch(host, () => spawn(from), { ...options, isRelaunch: true })
+  }
+
+  /** Reads the state of a session that was lost or has ended, so that it can be relaunched. */
+  async reopen(): Promise<void> {
+    await this.#load()
+  }
+
+  async #load(): Promise<void> {
+    this.state = await this.#port.load(this.id)
+    this.#unfolded.clear()
+    this.#snapshotSequence = this.state.sequence
+    this.#cwd = this.state.kernelCwd
+    if (this.state.kind !== "exec") return
+    this.extension ??= this.#port.extend(this)
+    await this.extension?.load()
   }
 
   /** Created, with no process yet, and none under way: its creator may come back and ask for it again. */
@@ -174,10 +229,7 @@ export class LiveSession {
   async #adopt(host: PtyHost, reason: string): Promise<void> {
     this.pause()
     await this.whenIdle()
-    this.state = await this.#port.load(this.id)
-    this.#unfolded.clear()
-    this.#snapshotSequence = this.state.sequence
-    this.#cwd = this.state.kernelCwd
+    await this.#load()
     const held = (await host.list()).find((held) => held.session === this.id)
     if (this.state.closed) {
       // Journaled as closed before the host was told: nobody else will tell it.
@@ -216,7 +268,8 @@ export class LiveSession {
     await host.attach(this.id, this.#nextOffset, () => {
       this.#phase = "running"
     })
-    await this.#sampleCwd()
+    if (this.extension === undefined) await this.#sampleCwd()
+    else await this.extension.adopted()
   }
 
   async #typeAgain(host: PtyHost, held: HeldSession): Promise<void> {
@@ -236,6 +289,7 @@ export class LiveSession {
   /** Takes nothing more from the host; what it holds comes again when the session is adopted. */
   pause(): void {
     if (this.#phase === "running") this.#phase = "waiting"
+    this.extension?.paused()
     this.#chunks = []
     this.#chunkBytes = 0
     clearTimeout(this.#cwdTimer)
@@ -249,8 +303,7 @@ export class LiveSession {
 
   /** A starting engine found no host that holds this session: loads it and says so in the journal. */
   async abandon(reason: string): Promise<void> {
-    this.state = await this.#port.load(this.id)
-    this.#snapshotSequence = this.state.sequence
+    await this.#load()
     if (this.state.closed || this.state.status === "lost") return this.#end()
     // Created, but its engine died before a process was made: nothing was lost, and it can still be started.
     if (this.state.pid !== null) await this.lose(reason)
@@ -261,7 +314,8 @@ export class LiveSession {
     if (this.#phase === "ended") return
     this.pause()
     await this.whenIdle()
-    await this.#append([this.#event({ _tag: "SessionLost", reason })])
+    const last = this.extension?.lastWords({ _tag: "Lost" }) ?? []
+    await this.#append([...last, this.#event({ _tag: "SessionLost", reason })])
     this.#end()
   }
 
@@ -278,6 +332,7 @@ export class LiveSession {
       this.#outOfStep(`output at byte ${offset}`)
       return
     }
+    this.extension?.terminalOutput(bytes)
     if (this.#chunkBytes + bytes.byteLength > OUTPUT_CHUNK_BYTES_MAX) this.#journalChunks()
     this.#chunks.push(bytes)
     this.#chunkBytes += bytes.byteLength
@@ -332,7 +387,12 @@ export class LiveSession {
     if (this.state.status !== "running" && this.state.status !== "starting") return
     this.#journalChunks()
     const event: SessionEvent = { _tag: "LeaderExited", exitCode: exit.exitCode, signal: exit.signal }
-    this.#append([{ event, actor: ACTOR_PROGRAM, timeMicros: exit.timeMicros }]).catch(() => this.pause())
+    this.#append([{ event, actor: ACTOR_PROGRAM, timeMicros: exit.timeMicros }]).then(
+      () => {
+        if (this.#closing === undefined && this.#phase === "running") this.extension?.leaderExited(exit)
+      },
+      () => this.pause()
+    )
   }
 
   terminalClosed(outputBytes: number): void {
@@ -347,13 +407,15 @@ export class LiveSession {
       return
     }
     this.#terminalClosed?.()
-    // While the session is being closed, that command writes the end: it knows who survived.
-    if (this.#closing === undefined) this.#close("exited", []).catch(() => this.pause())
+    // While the session is being closed, that command writes the end: it knows who survived. And an extension starts
+    // another program.
+    if (this.#closing === undefined && this.extension === undefined) this.#close("exited", []).catch(() => this.pause())
   }
 
   async #close(reason: "exited" | "ended" | "failed", survivors: ReadonlyArray<SurvivingProcess>): Promise<void> {
     this.#journalChunks()
     const exit = this.#leaderExit
+    const last = this.extension?.lastWords({ _tag: "Ended", exit }) ?? []
     const events: Array<SessionEvent> = []
     if (this.state.terminalOpen) events.push({ _tag: "TerminalClosed", outputBytes: this.#nextOffset })
     events.push({
@@ -363,7 +425,7 @@ export class LiveSession {
       reason,
       survivors: survivors.map(({ command, pid }) => ({ pid, command }))
     })
-    await this.#append(events.map((event) => this.#event(event)))
+    await this.#append([...last, ...events.map((event) => this.#event(event))])
     this.host?.ack(this.id, this.#durableOffset)
     this.host?.forget(this.id)
     this.#end()
@@ -375,7 +437,65 @@ export class LiveSession {
     this.#cwdTimer = undefined
     this.#terminalClosed?.()
     this.#port.saveState(this.state)
+    this.extension?.ended()
     this.#port.ended(this)
+  }
+
+  // --- for the extension ---------------------------------------------------------------------------------------------
+
+  /** As for the terminal, the bytes are valid during the call. */
+  pipeOutput(pipe: number, offset: number, bytes: Uint8Array): void {
+    if (this.#early !== undefined) {
+      const kept = Uint8Array.from(bytes)
+      this.#early.push(() => this.pipeOutput(pipe, offset, kept))
+      return
+    }
+    if (this.#phase === "running") this.extension?.pipeOutput(pipe, offset, bytes)
+  }
+
+  pipeEnded(pipe: number, bytes: number): void {
+    if (this.#early !== undefined) {
+      this.#early.push(() => this.pipeEnded(pipe, bytes))
+      return
+    }
+    if (this.#phase === "running") this.extension?.pipeEnded(pipe, bytes)
+  }
+
+  /** Output that has come so far stands before what is appended next. */
+  append(events: ReadonlyArray<NewEvent>, options?: AppendOptions): Promise<Appended> {
+    this.#journalChunks()
+    return this.#append(events, options)
+  }
+
+  /** Journals output of a command's own stream; encoded at once. `done` is called when it is durable, not if it fails. */
+  appendOutput(channel: OutputChannel, exec: number, offset: number, bytes: Uint8Array, done: () => void): void {
+    this.#inFlight++
+    const timeMicros = this.#port.nowMicros()
+    const length = bytes.byteLength
+    const sequence = this.#port.journal.appendOutput(this.id, channel, exec, offset, [bytes], timeMicros, (error) => {
+      this.#settled()
+      if (error !== undefined) return this.pause()
+      const event: SessionEvent = {
+        _tag: "OutputReceived",
+        channel,
+        exec,
+        offset,
+        data: ANY_BYTES.subarray(0, length)
+      }
+      this.#fold({ sequence, timeMicros, actor: ACTOR_PROGRAM, event })
+      done()
+      if (this.#inFlight === 0) this.#journalChunks()
+    })
+  }
+
+  /** Host and journal disagree about a pipe: the session is taken back from what the journal has. */
+  outOfStep(what: string): void {
+    this.#outOfStep(what)
+  }
+
+  /** Its shell could not be brought back: the session ends with what the last one reported. */
+  async giveUp(): Promise<void> {
+    if (this.#phase !== "ended") await this.#close("exited", [])
   }
 
   // --- commands ------------------------------------------------------------------------------------------------------
@@ -587,6 +707,7 @@ export class LiveSession {
       if (next === undefined) break
       this.#unfolded.delete(next.sequence)
       this.state = SessionState.fold(this.state, next)
+      this.extension?.fold(next)
     }
     if (this.state.sequence - this.#snapshotSequence < SNAPSHOT_EVENTS) return
     this.#snapshotSequence = this.state.sequence
@@ -596,7 +717,8 @@ export class LiveSession {
   // --- the directory, where the shell does not tell it ---------------------------------------------------------------
 
   #activity(): void {
-    if (this.#cwdTimer !== undefined || this.#phase !== "running") return
+    // An extension is told the directory by the shell.
+    if (this.#cwdTimer !== undefined || this.#phase !== "running" || this.extension !== undefined) return
     this.#cwdTimer = setTimeout(() => {
       this.#cwdTimer = undefined
       this.#sampleCwd()

@@ -1,15 +1,22 @@
-/** `Sessions` as a layer: the engine, opened over a journal, closed with its scope. Keepers and their sessions go on. */
-import { Clock, Effect, Layer } from "effect"
+/**
+ * `Sessions` and `Exec` as a layer: the engine, opened over a journal, closed with its scope. Keepers and their sessions
+ * go on.
+ */
+import { Clock, Context, Effect, Layer } from "effect"
 import type { SessionId } from "../../journal/Event.ts"
 import { Journal } from "../../journal/Journal.ts"
 import { StorageUnavailable } from "../../journal/JournalError.ts"
+import { Commands } from "../../projections/Commands.ts"
 import { SUMMARY_PROJECTIONS, snapshotRowOf, stateAt, summaryOf } from "../../projections/ProjectionRunner.ts"
 import { indexRow, summarize } from "../../projections/SessionIndex.ts"
 import { SessionState } from "../../projections/SessionState.ts"
 import { keeperEntry, packageVersion } from "../EntryPoints.ts"
+import type { Exec } from "../exec/Exec.ts"
+import { ExecEngine } from "../exec/ExecEngine.ts"
+import { execService } from "../exec/ExecService.ts"
+import { engineCall } from "./EngineCall.ts"
 import { EngineCore } from "./EngineCore.ts"
 import { History } from "./History.ts"
-import * as SessionError from "./SessionError.ts"
 import { Sessions } from "./Sessions.ts"
 import type { StorePaths } from "./StorePaths.ts"
 
@@ -24,9 +31,10 @@ export interface SessionEngineOptions {
   readonly programUmask?: number | undefined
 }
 
-export const layer = (options: SessionEngineOptions): Layer.Layer<Sessions, StorageUnavailable, Journal | History> =>
-  Layer.effect(
-    Sessions,
+export const layer = (
+  options: SessionEngineOptions
+): Layer.Layer<Sessions | Exec, StorageUnavailable, Journal | History> =>
+  Layer.effectContext(
     Effect.gen(function* () {
       const journal = yield* Journal
       const history = yield* History
@@ -41,6 +49,15 @@ export const layer = (options: SessionEngineOptions): Layer.Layer<Sessions, Stor
         return states.state
       }
 
+      const nowMicros = () => Number(clock.currentTimeNanosUnsafe() / 1000n)
+      const exec = new ExecEngine({
+        journal,
+        paths: options.paths,
+        nowMicros,
+        run,
+        load: async (session) => (await run(stateAt({ commands: Commands }, session))).states.commands
+      })
+
       const engine = yield* Effect.acquireRelease(
         Effect.tryPromise({
           try: () =>
@@ -48,7 +65,7 @@ export const layer = (options: SessionEngineOptions): Layer.Layer<Sessions, Stor
               journal,
               paths: options.paths,
               version: packageVersion,
-              nowMicros: () => Number(clock.currentTimeNanosUnsafe() / 1000n),
+              nowMicros,
               keeperEntry: options.inProcess ? undefined : (options.keeperEntry ?? keeperEntry),
               sessionsPerKeeper: options.sessionsPerKeeper,
               programUmask: options.programUmask,
@@ -81,6 +98,10 @@ export const layer = (options: SessionEngineOptions): Layer.Layer<Sessions, Stor
                 ),
               saveEnd: async (session) => {
                 await run(summaryOf(session))
+              },
+              extend: (session) => exec.extend(session),
+              opening: (core) => {
+                exec.core = core
               }
             }),
           catch: (error) =>
@@ -95,14 +116,15 @@ export const layer = (options: SessionEngineOptions): Layer.Layer<Sessions, Stor
         (engine) => Effect.promise(() => engine.stop("stopped"))
       )
 
-      return Sessions.of({
-        create: (request) => command("create", () => engine.create(request)),
-        write: (session, data, options) => command("write", () => engine.write(session, data, options)),
-        closeInput: (session, options) => command("closeInput", () => engine.closeInput(session, options)),
-        resize: (session, size, options) => command("resize", () => engine.resize(session, size, options)),
+      const call = engineCall("Sessions")
+      const sessions = Sessions.of({
+        create: (request) => call("create", () => engine.create(request)),
+        write: (session, data, options) => call("write", () => engine.write(session, data, options)),
+        closeInput: (session, options) => call("closeInput", () => engine.closeInput(session, options)),
+        resize: (session, size, options) => call("resize", () => engine.resize(session, size, options)),
         signal: (session, signal, target, options) =>
-          command("signal", () => engine.signal(session, signal, target, options)),
-        close: (session, options) => command("close", () => engine.close(session, options)),
+          call("signal", () => engine.signal(session, signal, target, options)),
+        close: (session, options) => call("close", () => engine.close(session, options)),
         status: Effect.gen(function* () {
           const suspended = journal.suspended()
           const sessions = yield* Effect.orElseSucceed(history.list, () => [])
@@ -124,31 +146,6 @@ export const layer = (options: SessionEngineOptions): Layer.Layer<Sessions, Stor
           }
         })
       })
+      return Context.make(Sessions, sessions).pipe(Context.merge(execService(exec)))
     })
   )
-
-const classes = [
-  SessionError.SessionNotFound,
-  SessionError.SessionEnded,
-  SessionError.InvalidRequest,
-  SessionError.SpawnFailed,
-  SessionError.InputRefused,
-  SessionError.SessionUnavailable
-]
-
-/** What the engine rejects with are the errors of its contract; a storage that is away is one of them, anything else a defect. */
-const command = <A, E extends SessionError.SessionError>(
-  name: string,
-  evaluate: () => Promise<A>
-): Effect.Effect<A, E> =>
-  Effect.callback<A, E>((resume) => {
-    evaluate().then(
-      (value) => resume(Effect.succeed(value)),
-      (error: unknown) => {
-        if (error instanceof StorageUnavailable) {
-          resume(Effect.fail(new SessionError.SessionUnavailable({ session: "", reason: error.message }) as E))
-        } else if (classes.some((class_) => error instanceof class_)) resume(Effect.fail(error as E))
-        else resume(Effect.die(error))
-      }
-    )
-  }).pipe(Effect.withSpan(`Sessions.${name}`))

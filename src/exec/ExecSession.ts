@@ -1,0 +1,1093 @@
+/**
+ * The shell of one session and the commands given to it: one runs, others wait in order. It writes a command into the
+ * journal, then into the shell's command pipe; takes its streams and the shell's word of its end from the keeper; and
+ * writes the outcome. Everything it holds in memory can be thrown away at any moment and read again from journal and
+ * keeper (`load`, `adopted`): that is the recovery after a crash.
+ *
+ * Callbacks and promises; ExecEngine.ts puts the Effect face on it. It starts no process itself (EngineCore does), reads no
+ * output back (CommandOutput.ts does) and never invents an outcome.
+ */
+import { randomBytes } from "node:crypto"
+import { rmSync, writeFileSync } from "node:fs"
+import { rm } from "node:fs/promises"
+import { join } from "node:path"
+import {
+  ACTOR_ENGINE,
+  ACTOR_PROGRAM,
+  type CommandStatus,
+  type JournalEntry,
+  type NewEvent,
+  type SessionEvent
+} from "../../journal/Event.ts"
+import type { Row } from "../../journal/Journal.ts"
+import { type CommandEntry, Commands, type CommandsState, findCommand } from "../../projections/Commands.ts"
+import type { InputWait, PipeRequest } from "../keeper/PipeHost.ts"
+import type { LeaderExit, PtyHost } from "../keeper/PtyHost.ts"
+import type { LiveSession } from "../session/LiveSession.ts"
+import { SessionEnded, SessionUnavailable } from "../session/SessionError.ts"
+import type { LastWord, SessionExtension } from "../session/SessionExtension.ts"
+import { signalCommand, ticksNow } from "./CommandProcesses.ts"
+import { type ControlFrame, ControlReader } from "./ControlFrames.ts"
+import type { Driver, ShellState } from "./Driver.ts"
+import type { ExecRequest, RestoreReport } from "./Exec.ts"
+import { QUEUED_COMMANDS_MAX } from "./Exec.ts"
+import { SessionBusy } from "./ExecError.ts"
+import { maskEnv } from "./Secrets.ts"
+import { shellDiff } from "./ShellDiff.ts"
+
+/** After the shell's word of the end: what its children still hold open after this is late output. */
+const STREAMS_GRACE_MILLIS = 120
+/** The terminal delivers a command's mark a moment after the shell wrote it; without it something ate it. */
+const MARK_WAIT_MILLIS = 1000
+/** Each step of ending a command whose time is over: INT, TERM, KILL, then the shell itself. */
+const TIMEOUT_STEP_MILLIS = [500, 500, 1000] as const
+/** A signal before the shell has opened the command's streams would meet an idle shell, which ignores it. */
+const INTERRUPT_MIN_AGE_MILLIS = 50
+/** A shell that says nothing for so long does not start. */
+const READY_TIMEOUT_MILLIS = 10_000
+/** Shells that end before they take a command, in a row: then the session ends. */
+const RESTARTS_MAX = 3
+/** Kept of the terminal for the prompt and the mark. */
+const TAIL_BYTES = 8 * 1024
+
+/** Rows by which a command is found by its id, for ever: they are written with its first event. */
+export const EXEC_SPACE = "exec"
+export const execRowKey = (session: string, execId: string): Buffer => Buffer.from(`${session}|${execId}`, "latin1")
+
+/** Pipes of a session by number: three for each command, two for each shell process. */
+const OUT = 1
+const ERR = 2
+const IN = 3
+const COMMAND = 5
+const CONTROL = 6
+const PIPE_KINDS = 8
+
+export interface ExecSessionPort {
+  readonly nowMicros: () => number
+  readonly load: (session: string) => Promise<CommandsState>
+  /** Keeps a snapshot of the state after an event. Derived: it may fail. */
+  readonly save: (state: CommandsState, session: string, sequence: number) => void
+  /** A command's start as the journal has it, and the standard input it was started with. */
+  readonly readStart: (
+    session: string,
+    sequence: number
+  ) => Promise<{ readonly started: CommandStarted; readonly input: Uint8Array } | undefined>
+  /** Starts another shell process in this session. */
+  readonly relaunch: (
+    session: LiveSession,
+    how: {
+      readonly env: Readonly<Record<string, string>>
+      readonly cwd: string
+      readonly pipes: ReadonlyArray<PipeRequest>
+    }
+  ) => Promise<void>
+  /** The environment with which a running process was started, or undefined. */
+  readonly environmentOf: (pid: number) => ReadonlyMap<string, string> | undefined
+  readonly defaultEnvironment: () => Readonly<Record<string, string>>
+  readonly isFolder: (path: string) => boolean
+}
+
+export type CommandStarted = SessionEvent & { readonly _tag: "CommandStarted" }
+
+/** The environment of the shell: values are in memory only. */
+export interface ShellEnvironment {
+  /** Everything, secrets included. */
+  readonly env: Readonly<Record<string, string>>
+  readonly secretNames: ReadonlySet<string>
+}
+
+/** A command from when it is asked for until its outcome is journaled. */
+export class Command {
+  readonly request: ExecRequest
+  readonly execId: string
+  /** 0 until it was started. */
+  exec = 0
+  firstSequence = 0
+  startedMillis = 0
+  sinceTicks = 0
+  mark = ""
+  isInterrupted = false
+  isTimedOut = false
+  readonly streams: Map<number, { next: number; ended: boolean }> = new Map()
+  /** The shell's word of its end, until it is journaled. */
+  end: (ControlFrame & { readonly _tag: "end" }) | undefined
+  isMarkSeen = false
+  timer: NodeJS.Timeout | undefined
+  readonly finished: Promise<void>
+  settle!: () => void
+  refuse!: (error: unknown) => void
+  isSettled = false
+
+  constructor(execId: string, request: ExecRequest) {
+    this.execId = execId
+    this.request = request
+    this.finished = new Promise((resolve, reject) => {
+      this.settle = () => {
+        this.isSettled = true
+        resolve()
+      }
+      this.refuse = (error) => {
+        this.isSettled = true
+        reject(error)
+      }
+    })
+    // Whoever asked may have gone.
+    this.finished.catch(() => undefined)
+  }
+}
+
+export class ExecSession implements SessionExtension {
+  readonly live: LiveSession
+  readonly driver: Driver
+  readonly folder: string
+  state: CommandsState
+  readonly #port: ExecSessionPort
+  #environment: ShellEnvironment | undefined
+  /** The shell as its last state frame showed it: what the next one is compared with. */
+  #shell: ShellState | undefined
+  #dump: string | undefined
+  #isReady = false
+  #ready: Array<(how: "ready" | "gone") => void> = []
+  #running: Command | undefined
+  readonly #queue: Array<Command> = []
+  /** Queued and running ones by id. */
+  readonly #commands = new Map<string, Command>()
+  #control = new ControlReader()
+  #controlAt = 0
+  /** 0, then one more for each shell process that this keeper saw. */
+  #incarnation = 0
+  #frames: Promise<void> = Promise.resolve()
+  #restore: ((lines: ReadonlyArray<string>) => void) | undefined
+  #restarting: Promise<RestoreReport> | undefined
+  #restarts = 0
+  #resetting: Promise<RestoreReport> | undefined
+  #shellGone: (() => void) | undefined
+  /** What the session was brought back with, if this engine did it. */
+  lastRestore: RestoreReport | null = null
+  #streamsWaiter: (() => void) | undefined
+  /** Rises when memory is thrown away: what was begun before must not go on. */
+  #epoch = 0
+  #tail: Buffer = Buffer.alloc(0)
+
+  constructor(
+    live: LiveSession,
+    driver: Driver,
+    folder: string,
+    port: ExecSessionPort,
+    environment?: ShellEnvironment
+  ) {
+    this.live = live
+    this.driver = driver
+    this.folder = folder
+    this.#port = port
+    this.#environment = environment
+    this.state = Commands.initial(live.id)
+  }
+
+  // --- the shell's pipes ---------------------------------------------------------------------------------------------
+
+  get #commandPipe(): number {
+    return this.#incarnation * PIPE_KINDS + COMMAND
+  }
+  get #controlPipe(): number {
+    return this.#incarnation * PIPE_KINDS + CONTROL
+  }
+  /** Those of the session's first shell: opened before it is started. */
+  static firstPipes(folder: string): ReadonlyArray<PipeRequest> {
+    return shellPipes(folder, COMMAND, CONTROL)
+  }
+
+  #file(name: string): string {
+    return join(this.folder, name)
+  }
+
+  // --- the session's life --------------------------------------------------------------------------------------------
+
+  /** After the process was started: gives it its first line, waits until it takes commands. Rejects with why it does not. */
+  async begin(): Promise<void> {
+    const greeting = this.driver.greeting(this.folder)
+    if (greeting !== "") this.#writeLine(this.live.state.sequence, greeting)
+    if ((await this.#untilReady(READY_TIMEOUT_MILLIS)) === "ready") return
+    const said = this.#tail.toString("utf8").trim().slice(-300)
+    throw new SessionUnavailable({
+      session: this.live.id,
+      reason: `${this.driver.defaultShell} does not take commands${said === "" ? "" : `: ${said}`}`
+    })
+  }
+
+  #untilReady(millis: number): Promise<"ready" | "gone" | "slow"> {
+    if (this.#isReady) return Promise.resolve("ready")
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve("slow"), millis)
+      this.#ready.push((how) => {
+        clearTimeout(timer)
+        resolve(how)
+      })
+    })
+  }
+
+  async load(): Promise<void> {
+    this.#forget()
+    this.state = await this.#port.load(this.live.id)
+  }
+
+  #forget(): void {
+    this.#epoch++
+    clearTimeout(this.#running?.timer)
+    this.#running = undefined
+    this.#dump = undefined
+    this.#shell = undefined
+    this.#isReady = false
+    this.#streamsWaiter = undefined
+    this.#streams.clear()
+    this.#tail = Buffer.alloc(0)
+    this.#restore = undefined
+  }
+
+  paused(): void {
+    this.#epoch++
+  }
+
+  async adopted(): Promise<void> {
+    const { live, state } = this
+    const host = live.host!
+    const held = await host.listPipes(live.id)
+    const shells = held.filter(({ pipe }) => pipe % PIPE_KINDS === COMMAND).map(({ pipe }) => pipe)
+    this.#incarnation = Math.max(0, ...shells.map((pipe) => Math.floor(pipe / PIPE_KINDS)))
+    this.#environment ??= this.#environmentOfShell()
+    this.#shell = this.#knownShell()
+    this.#isReady = true
+    await this.#resumeRunning(host)
+    // Streams before the shell's word: an end that is delivered again finds their bytes already journaled.
+    for (const { direction, heldFrom, pipe } of held) {
+      const kind = pipe % PIPE_KINDS
+      if (direction !== "output" || kind === CONTROL) continue
+      const kept = keptOf(state, Math.floor(pipe / PIPE_KINDS))
+      const journaled = kept === undefined ? heldFrom : kind === OUT ? kept.stdoutBytes : kept.stderrBytes
+      const from = Math.max(heldFrom, journaled)
+      this.#stream(pipe).next = from
+      await host.attachPipe(live.id, pipe, from)
+    }
+    const control = held.find(({ pipe }) => pipe === this.#controlPipe)
+    if (control !== undefined) {
+      this.#control = new ControlReader(control.heldFrom)
+      this.#controlAt = control.heldFrom
+      await host.attachPipe(live.id, control.pipe, control.heldFrom)
+    }
+    // Those that an engine before had started and finished, or that never got that far.
+    for (const command of [...this.#commands.values()]) this.#recheck(command)
+    if (live.state.status === "exited") void this.#shellDied(exitOf(live)).catch(() => undefined)
+    else this.#next()
+  }
+
+  #recheck(command: Command): void {
+    const kept = findCommand(this.state, command.execId)
+    if (kept === undefined) {
+      if (command.exec === 0) return
+      this.#commands.delete(command.execId)
+      command.refuse(
+        new SessionUnavailable({ session: this.live.id, reason: "the journal could not be written; nothing was run" })
+      )
+    } else if (kept.status !== "running") {
+      this.#commands.delete(command.execId)
+      command.settle()
+    }
+  }
+
+  /** A command that runs, according to the journal: goes on with it, or gives it to the shell if that never happened. */
+  async #resumeRunning(host: PtyHost): Promise<void> {
+    const kept = this.state.running === null ? undefined : keptOf(this.state, this.state.running)
+    if (kept === undefined) return this.#greetAgain()
+    const start = await this.#port.readStart(this.live.id, kept.firstSequence)
+    if (start === undefined) return
+    const { started } = start
+    const known = this.#commands.get(kept.execId)
+    const command = known ?? new Command(kept.execId, requestOf(started, start.input))
+    command.exec = kept.exec
+    command.firstSequence = kept.firstSequence
+    command.startedMillis = kept.startedAt / 1000
+    command.sinceTicks = ticksNow() - Math.ceil((this.#port.nowMicros() - kept.startedAt) / 10_000)
+    command.streams.clear()
+    command.end = undefined
+    // The mark of a dead engine is not known: the terminal's output is waited for instead.
+    if (known === undefined) command.mark = ""
+    this.#running = command
+    this.#commands.set(kept.execId, command)
+    this.#expectStreams(command)
+    this.#armTimeout(command)
+    const pipes = await host.listPipes(this.live.id)
+    const applied = pipes.find(({ pipe }) => pipe === this.#commandPipe)?.inputSequence ?? 0
+    if (applied >= kept.firstSequence) return
+    if (started.secretEnvNames.length > 0 && known === undefined) {
+      // Its secrets died with the engine; it was never given to the shell.
+      await this.#finish(command, { status: "lost", exitCode: null, signal: null, cwd: kept.cwdBefore, value: null })
+      return
+    }
+    this.#give(command, started)
+  }
+
+  /** A shell that re-executed itself may wait for its first line, if the engine died in between. */
+  #greetAgain(): void {
+    const last = this.state.commands.get(this.state.nextExec - 1)
+    if (last !== undefined && (last.status === "exited" || last.status === "interrupted"))
+      this.#greet(last.finishedSequence ?? last.lastSequence)
+  }
+
+  #greet(sequence: number): void {
+    const greeting = this.driver.greeting(this.folder)
+    if (greeting !== "") this.#writeLine(sequence, greeting)
+  }
+
+  fold(entry: JournalEntry): void {
+    this.state = Commands.fold(this.state, entry)
+  }
+
+  leaderExited(exit: LeaderExit): void {
+    void this.#shellDied(exit).catch(() => undefined)
+  }
+
+  lastWords(why: LastWord): ReadonlyArray<NewEvent> {
+    const kept = this.state.running === null ? undefined : keptOf(this.state, this.state.running)
+    if (kept === undefined) return []
+    const end = this.#running?.end
+    // The shell's word of the end was there, its streams were still waited for.
+    if (end !== undefined && end.exec === kept.exec)
+      return [this.#event(this.#finishedEvent(kept, this.#outcomeOf(end)))]
+    const exit = why._tag === "Ended" ? why.exit : undefined
+    const status: CommandStatus = why._tag === "Lost" ? "lost" : "died"
+    return [
+      this.#event(
+        this.#finishedEvent(kept, {
+          status,
+          exitCode: exit?.exitCode ?? null,
+          signal: exit?.signal ?? null,
+          cwd: kept.cwdBefore,
+          value: null
+        })
+      )
+    ]
+  }
+
+  ended(): void {
+    this.#epoch++
+    clearTimeout(this.#running?.timer)
+    for (const ready of this.#ready.splice(0)) ready("gone")
+    const error = new SessionEnded({ session: this.live.id, status: this.live.state.status })
+    for (const command of this.#commands.values()) {
+      // A command that was started has its outcome in the journal by now.
+      if (command.exec > 0) command.settle()
+      else command.refuse(error)
+    }
+    this.#commands.clear()
+    this.#queue.length = 0
+    this.#streamsWaiter?.()
+    this.#port.save(this.state, this.live.id, this.live.state.sequence)
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+
+  // --- commands ------------------------------------------------------------------------------------------------------
+
+  /** The queued or running command with this id. */
+  find(execId: string): Command | undefined {
+    return this.#commands.get(execId)
+  }
+
+  get running(): Command | undefined {
+    return this.#running
+  }
+
+  /** Runs it when its turn comes. Throws SessionBusy. */
+  submit(execId: string, request: ExecRequest): Command {
+    const isBusy = this.#running !== undefined || this.#queue.length > 0 || this.#restarting !== undefined
+    if (isBusy && (request.onBusy === "reject" || this.#queue.length >= QUEUED_COMMANDS_MAX)) {
+      throw new SessionBusy({
+        session: this.live.id,
+        runningExecId: this.#running?.execId ?? this.#queue[0]?.execId ?? "a restart of its shell",
+        queued: this.#queue.length
+      })
+    }
+    const command = new Command(execId, request)
+    this.#commands.set(execId, command)
+    this.#queue.push(command)
+    this.#next()
+    return command
+  }
+
+  #next(): void {
+    if (this.#running !== undefined || this.#restarting !== undefined || !this.live.isRunning || !this.#isReady) return
+    const command = this.#queue.shift()
+    if (command === undefined) return
+    this.#running = command
+    const epoch = this.#epoch
+    this.#start(command).catch((error) => {
+      if (this.#epoch !== epoch) return
+      this.#commands.delete(command.execId)
+      if (this.#running === command) this.#running = undefined
+      command.refuse(error)
+      this.#next()
+    })
+  }
+
+  async #start(command: Command): Promise<void> {
+    const { live, state } = this
+    const { request } = command
+    const exec = state.nextExec
+    command.exec = exec
+    command.mark = request.tty === true ? randomBytes(8).toString("hex") : ""
+    const stdin = request.tty === true ? "tty" : stdinKind(request)
+    const { env } = maskEnv(request.env ?? {}, [])
+    const started: CommandStarted = {
+      _tag: "CommandStarted",
+      exec,
+      execId: command.execId,
+      code: request.code,
+      stdin,
+      tty: request.tty === true,
+      ...(request.cwd !== undefined && { cwd: request.cwd }),
+      env,
+      secretEnvNames: Object.keys(request.secretEnv ?? {}),
+      timeoutMillis: request.timeoutMillis ?? null,
+      ttyFrom: live.outputBytes
+    }
+    const actor = request.actor ?? ACTOR_ENGINE
+    const events: Array<SessionEvent> = [started]
+    if (request.stdin?._tag === "Bytes" && stdin === "bytes") {
+      for (const piece of pieces(request.stdin.data)) {
+        events.push({ _tag: "CommandInputWritten", exec, base64: piece.base64, end: piece.isLast })
+      }
+    }
+    const row: Row = {
+      space: EXEC_SPACE,
+      key: execRowKey(live.id, command.execId),
+      value: Buffer.from(JSON.stringify({ exec, after: live.state.sequence }))
+    }
+    this.#tail = Buffer.alloc(0)
+    this.#expectStreams(command)
+    command.sinceTicks = ticksNow()
+    const epoch = this.#epoch
+    const { first } = await live.append(
+      events.map((event) => this.#event(event, actor)),
+      { rows: [row] }
+    )
+    command.firstSequence = first
+    command.startedMillis = this.#port.nowMicros() / 1000
+    // Adopted meanwhile: whoever adopted it has given it to the shell.
+    if (this.#epoch !== epoch) return
+    this.#give(command, started)
+    this.#armTimeout(command)
+  }
+
+  /** The command's files and streams, then its line: in this order on one connection. */
+  #give(command: Command, started: CommandStarted): void {
+    const { driver, live } = this
+    const { request } = command
+    const host = live.host
+    if (host === undefined) return
+    const { exec } = command
+    const source = this.#file(`${exec}.src`)
+    writeFileSync(source, request.code, { mode: 0o600 })
+    let stdin = "/dev/null"
+    let stdout = "/dev/tty"
+    let stderr = "/dev/tty"
+    const pipes: Array<PipeRequest> = []
+    if (started.stdin === "tty") stdin = "/dev/tty"
+    if (started.stdin === "bytes" || started.stdin === "stream") stdin = this.#file(`${exec}.in`)
+    if (started.stdin === "bytes" && request.stdin?._tag === "Bytes") {
+      // A file and not a pipe: it is there whenever the command opens it, however often, and needs nobody to feed it.
+      writeFileSync(stdin, request.stdin.data, { mode: 0o600 })
+    }
+    if (started.stdin === "stream") pipes.push({ pipe: exec * PIPE_KINDS + IN, path: stdin, direction: "feed" })
+    if (!started.tty) {
+      stdout = this.#file(`${exec}.out`)
+      stderr = this.#file(`${exec}.err`)
+      pipes.push(
+        { pipe: exec * PIPE_KINDS + OUT, path: stdout, direction: "output" },
+        { pipe: exec * PIPE_KINDS + ERR, path: stderr, direction: "output" }
+      )
+    }
+    const line = driver.line({
+      exec,
+      source,
+      stdin,
+      stdout,
+      stderr,
+      mark: command.mark,
+      cwd: request.cwd,
+      env: { ...request.env, ...request.secretEnv }
+    })
+    // What fails here fails with the connection: then the session is adopted again, and this is done again.
+    if (started.tty) host.resetMode(live.id).catch(() => undefined)
+    if (pipes.length > 0) host.openPipes(live.id, pipes).catch(() => undefined)
+    this.#writeLine(command.firstSequence, line)
+  }
+
+  #writeLine(sequence: number, line: string): void {
+    this.live.host?.writePipe(this.live.id, this.#commandPipe, sequence, Buffer.from(line)).catch(() => undefined)
+  }
+
+  #expectStreams(command: Command): void {
+    if (command.request.tty === true) return
+    for (const kind of [OUT, ERR]) this.#stream(command.exec * PIPE_KINDS + kind, command)
+  }
+
+  readonly #streams = new Map<number, { next: number; ended: boolean }>()
+  #stream(pipe: number, command?: Command): { next: number; ended: boolean } {
+    let stream = this.#streams.get(pipe)
+    if (stream === undefined) {
+      stream = { next: 0, ended: false }
+      this.#streams.set(pipe, stream)
+    }
+    if (command !== undefined) command.streams.set(pipe, stream)
+    return stream
+  }
+
+  // --- what the keeper delivers --------------------------------------------------------------------------------------
+
+  pipeOutput(pipe: number, offset: number, bytes: Uint8Array): void {
+    const kind = pipe % PIPE_KINDS
+    if (kind === CONTROL) {
+      if (pipe === this.#controlPipe) this.#controlOutput(offset, bytes)
+      return
+    }
+    if (kind !== OUT && kind !== ERR) return
+    const stream = this.#stream(pipe)
+    if (offset !== stream.next) {
+      this.live.outOfStep(`byte ${offset} of pipe ${pipe}`)
+      return
+    }
+    const end = offset + bytes.byteLength
+    stream.next = end
+    const exec = Math.floor(pipe / PIPE_KINDS)
+    this.live.appendOutput(kind === OUT ? "stdout" : "stderr", exec, offset, bytes, () =>
+      this.live.host?.ackPipe(this.live.id, pipe, end)
+    )
+  }
+
+  pipeEnded(pipe: number, _bytes: number): void {
+    const stream = this.#streams.get(pipe)
+    if (stream === undefined) return
+    stream.ended = true
+    const exec = Math.floor(pipe / PIPE_KINDS)
+    // Of a command that has ended, this was the last of its late output.
+    if (exec !== this.#running?.exec) this.#dropPipe(pipe)
+    else this.#streamsWaiter?.()
+  }
+
+  #dropPipe(pipe: number): void {
+    this.#streams.delete(pipe)
+    this.live.host?.closePipes(this.live.id, [pipe])
+  }
+
+  #controlOutput(offset: number, bytes: Uint8Array): void {
+    if (offset !== this.#controlAt) {
+      this.live.outOfStep(`byte ${offset} of the control pipe`)
+      return
+    }
+    this.#controlAt += bytes.byteLength
+    const epoch = this.#epoch
+    for (const [frame, end] of this.#control.push(bytes)) {
+      this.#frames = this.#frames
+        .then(() => (this.#epoch === epoch ? this.#frame(frame, end) : undefined))
+        // A journal that is away: the frame comes again when the session is adopted.
+        .catch(() => undefined)
+    }
+  }
+
+  async #frame(frame: ControlFrame, end: number): Promise<void> {
+    switch (frame._tag) {
+      case "state":
+        this.#dump = frame.dump
+        return
+      case "ready":
+        this.#isReady = true
+        for (const ready of this.#ready.splice(0)) ready("ready")
+        this.#ackControl(end)
+        this.#next()
+        return
+      case "end": {
+        if (frame.exec === 0) this.#restore?.((frame.value ?? "").split("\n").filter((line) => line !== ""))
+        const command = this.#running
+        if (command !== undefined && command.exec === frame.exec) await this.#ended(command, frame)
+        return this.#ackControl(end)
+      }
+    }
+  }
+
+  #ackControl(offset: number): void {
+    this.live.host?.ackPipe(this.live.id, this.#controlPipe, offset)
+  }
+
+  terminalOutput(bytes: Uint8Array): void {
+    const kept = Buffer.concat([this.#tail, bytes])
+    this.#tail = kept.length > TAIL_BYTES ? Buffer.from(kept.subarray(-TAIL_BYTES)) : kept
+    const command = this.#running
+    if (command !== undefined && command.mark !== "" && !command.isMarkSeen && this.#tail.includes(command.mark)) {
+      command.isMarkSeen = true
+      this.#streamsWaiter?.()
+    }
+  }
+
+  /** The terminal's last bytes since the running command began, for its prompt. */
+  get terminalTail(): Buffer {
+    return this.#tail
+  }
+
+  // --- the end of a command ------------------------------------------------------------------------------------------
+
+  async #ended(command: Command, end: ControlFrame & { readonly _tag: "end" }): Promise<void> {
+    command.end = end
+    await this.#untilStreams(command)
+    await this.#finish(command, this.#outcomeOf(end))
+    if (end.how !== "completed")
+      this.#greet(keptOf(this.state, command.exec)?.finishedSequence ?? this.live.state.sequence)
+  }
+
+  #outcomeOf(end: ControlFrame & { readonly _tag: "end" }): Outcome {
+    const command = this.#running
+    const isInterrupted = end.how === "interrupted" || (command?.isInterrupted === true && end.exitCode === 130)
+    return {
+      status: command?.isTimedOut === true ? "timeout" : isInterrupted ? "interrupted" : end.how,
+      exitCode: end.exitCode,
+      signal: null,
+      cwd: end.cwd,
+      value: end.value
+    }
+  }
+
+  /** Its streams ended, or what still holds them is a child that it left behind. */
+  async #untilStreams(command: Command): Promise<void> {
+    const isTerminal = command.request.tty === true
+    const isDone = () =>
+      isTerminal ? command.isMarkSeen : [...command.streams.values()].every((stream) => stream.ended)
+    if (isDone()) return
+    const millis = isTerminal && command.mark !== "" ? MARK_WAIT_MILLIS : STREAMS_GRACE_MILLIS
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(done, millis)
+      function done() {
+        clearTimeout(timer)
+        resolve()
+      }
+      this.#streamsWaiter = () => {
+        if (isDone() || this.live.isEnded) done()
+      }
+    })
+    this.#streamsWaiter = undefined
+  }
+
+  async #finish(command: Command, outcome: Outcome): Promise<void> {
+    clearTimeout(command.timer)
+    const kept = keptOf(this.state, command.exec)
+    if (kept === undefined || this.live.isEnded) return
+    const { changed, shell } = this.#stateChange(command.exec)
+    const events: Array<SessionEvent> = [this.#finishedEvent(kept, outcome)]
+    if (changed !== undefined) events.push(changed)
+    if (outcome.cwd !== this.state.shellCwd) {
+      events.push({ _tag: "CwdChanged", cwd: outcome.cwd, source: "exec" })
+    }
+    await this.live.append(events.map((event) => this.#event(event)))
+    if (shell !== undefined) this.#shell = shell
+    this.#dump = undefined
+    this.#settled(command)
+  }
+
+  #settled(command: Command): void {
+    const { exec } = command
+    const files = [`${exec}.src`, `${exec}.in`].map((name) => rm(this.#file(name), { force: true }))
+    Promise.all(files).catch(() => undefined)
+    if (command.request.stdin?._tag === "Stream") {
+      this.live.host?.closePipes(this.live.id, [exec * PIPE_KINDS + IN])
+    }
+    for (const [pipe, stream] of command.streams) if (stream.ended) this.#dropPipe(pipe)
+    if (this.#running === command) this.#running = undefined
+    this.#commands.delete(command.execId)
+    command.settle()
+    this.#next()
+  }
+
+  #finishedEvent(kept: CommandEntry, outcome: Outcome): SessionEvent {
+    return {
+      _tag: "CommandFinished",
+      exec: kept.exec,
+      status: outcome.status,
+      exitCode: outcome.exitCode,
+      signal: outcome.signal,
+      cwd: outcome.cwd,
+      value: outcome.value,
+      durationMicros: Math.max(0, this.#port.nowMicros() - kept.startedAt),
+      stdoutBytes: this.#bytesOf(kept, OUT),
+      stderrBytes: this.#bytesOf(kept, ERR),
+      ttyTo: this.live.outputBytes
+    }
+  }
+
+  #bytesOf(kept: CommandEntry, kind: number): number {
+    const stream = this.#streams.get(kept.exec * PIPE_KINDS + kind)
+    return stream?.next ?? (kind === OUT ? kept.stdoutBytes : kept.stderrBytes)
+  }
+
+  /** What the last state frame changed, and the shell as it is now. */
+  #stateChange(exec: number) {
+    if (this.#dump === undefined) return { changed: undefined, shell: undefined }
+    const shell = this.driver.parseState(this.#dump)
+    const before = this.#shell ?? this.#knownShell()
+    const secrets = this.#environment?.secretNames ?? NO_NAMES
+    const changed = shellDiff(exec, before, shell, {
+      mask: (name, value) => {
+        const { env, masked } = maskEnv({ [name]: value }, [...secrets])
+        return { value: env[name] ?? value, masked: masked.includes(name) }
+      }
+    })
+    return { changed, shell }
+  }
+
+  /** The shell as journal and environment have it: what a first state frame is compared with. */
+  #knownShell(): ShellState {
+    const { state } = this
+    const env = new Map(Object.entries(this.#environment?.env ?? {}))
+    for (const [name, value] of state.env) if (!state.masked.has(name)) env.set(name, value)
+    return { cwd: state.shellCwd, env, functions: state.functions, aliases: state.aliases, imports: state.imports }
+  }
+
+  #environmentOfShell(): ShellEnvironment | undefined {
+    const { pid } = this.live.state
+    const env = pid === null ? undefined : this.#port.environmentOf(pid)
+    return env === undefined ? undefined : { env: Object.fromEntries(env), secretNames: NO_NAMES }
+  }
+
+  // --- interrupt, kill, time limit -----------------------------------------------------------------------------------
+
+  async interrupt(command: Command, actor: string | undefined): Promise<void> {
+    const age = this.#port.nowMicros() / 1000 - command.startedMillis
+    if (age < INTERRUPT_MIN_AGE_MILLIS) {
+      await Promise.race([command.finished.catch(() => undefined), sleep(INTERRUPT_MIN_AGE_MILLIS - age)])
+    }
+    if (command.isSettled) return
+    command.isInterrupted = true
+    await this.live.signal("SIGINT", "foreground", { actor })
+  }
+
+  async kill(command: Command, signal: NodeJS.Signals, actor: string | undefined): Promise<void> {
+    await this.live.append([this.#event({ _tag: "SignalSent", signal, target: "foreground" }, actor)])
+    this.#signal(command, signal)
+  }
+
+  #signal(command: Command, signal: NodeJS.Signals): void {
+    const { pid, startTime } = this.live.state
+    if (pid === null || startTime === null) return
+    signalCommand({ session: this.live.id, shell: { pid, startTime }, since: command.sinceTicks }, signal)
+  }
+
+  #armTimeout(command: Command): void {
+    const { timeoutMillis } = command.request
+    if (timeoutMillis === undefined) return
+    clearTimeout(command.timer)
+    const left = command.startedMillis + timeoutMillis - this.#port.nowMicros() / 1000
+    command.timer = setTimeout(() => void this.#endByTime(command).catch(() => undefined), Math.max(0, left))
+  }
+
+  /** INT, TERM and KILL to its processes; then the shell itself, which is brought back with its state. */
+  async #endByTime(command: Command): Promise<void> {
+    command.isTimedOut = true
+    const steps = [
+      () => this.live.signal("SIGINT", "foreground", {}),
+      () => this.#signal(command, "SIGTERM"),
+      () => this.#signal(command, "SIGKILL")
+    ]
+    for (const [index, step] of steps.entries()) {
+      if (command.isSettled || command.end !== undefined || this.#running !== command) return
+      await step()
+      await Promise.race([command.finished.catch(() => undefined), sleep(TIMEOUT_STEP_MILLIS[index]!)])
+    }
+    if (command.isSettled || command.end !== undefined || this.#running !== command) return
+    await this.live.signal("SIGKILL", "leader", {})
+  }
+
+  // --- a new shell in the place of the old one -----------------------------------------------------------------------
+
+  async #shellDied(exit: LeaderExit): Promise<void> {
+    const command = this.#running
+    if (command !== undefined) {
+      const epoch = this.#epoch
+      // Its word may still be on its way: it died after it, or of it.
+      await this.#frames
+      if (this.#epoch !== epoch) return
+      if (command.end === undefined && !command.isSettled) {
+        await this.#untilStreams(command)
+        await this.#finish(command, {
+          status: command.isTimedOut ? "timeout" : "died",
+          exitCode: exit.exitCode,
+          signal: exit.signal,
+          cwd: this.state.shellCwd,
+          value: null
+        })
+      }
+    }
+    if (this.#shellGone !== undefined) return this.#shellGone()
+    if (this.live.isEnded || this.#restarting !== undefined) return
+    if (++this.#restarts > RESTARTS_MAX) return this.live.giveUp()
+    await this.restart("died")
+  }
+
+  /** Ends everything in the session and starts again as it was created. */
+  reset(): Promise<RestoreReport> {
+    this.#resetting ??= this.#reset().finally(() => {
+      this.#resetting = undefined
+    })
+    return this.#resetting
+  }
+
+  async #reset(): Promise<RestoreReport> {
+    await this.#restarting?.catch(() => undefined)
+    if (this.live.isRunning && this.live.state.status === "running") {
+      const gone = new Promise<void>((resolve) => {
+        this.#shellGone = resolve
+      })
+      try {
+        await this.live.signal("SIGKILL", "session", {})
+        await Promise.race([gone, sleep(READY_TIMEOUT_MILLIS)])
+      } finally {
+        this.#shellGone = undefined
+      }
+    }
+    return this.restart("reset")
+  }
+
+  /** A lost session, read from the journal: gets a shell again. */
+  async bringBack(): Promise<void> {
+    this.lastRestore = await this.restart("lost")
+  }
+
+  /** Another shell with what is known of the old one (not for `reset`: as at the start). One at a time. */
+  restart(reason: RestoreReport["reason"]): Promise<RestoreReport> {
+    this.#restarting ??= this.#restart(reason).finally(() => {
+      this.#restarting = undefined
+      this.#next()
+    })
+    return this.#restarting
+  }
+
+  async #restart(reason: RestoreReport["reason"]): Promise<RestoreReport> {
+    const { live, state } = this
+    this.#isReady = false
+    this.#dump = undefined
+    if (live.host === undefined) this.#incarnation = 0
+    else {
+      // New pipes for each shell: nobody who held the old ones can take a command that is not his.
+      live.host.closePipes(live.id, [this.#commandPipe, this.#controlPipe])
+      this.#incarnation++
+    }
+    this.#control = new ControlReader()
+    this.#controlAt = 0
+    const missing: Array<string> = []
+    const wanted = reason === "reset" ? emptyState(state.creationCwd) : this.#restorable(missing)
+    const isThere = this.#port.isFolder(wanted.cwd)
+    if (!isThere) missing.push(`directory ${wanted.cwd}: it is gone`)
+    const cwd = isThere ? wanted.cwd : this.#port.isFolder(state.creationCwd) ? state.creationCwd : "/"
+    const environment = this.#environment ?? this.#rebuiltEnvironment(missing)
+    this.#environment = environment
+    await this.#port.relaunch(live, {
+      env: environment.env,
+      cwd,
+      pipes: shellPipes(this.folder, this.#commandPipe, this.#controlPipe)
+    })
+    const greeting = this.driver.greeting(this.folder)
+    if (greeting !== "") this.#writeLine(live.state.sequence, greeting)
+    const started = await this.#untilReady(READY_TIMEOUT_MILLIS)
+    if (started !== "ready") {
+      throw new SessionUnavailable({ session: live.id, reason: `its shell could not be started again (${started})` })
+    }
+    this.#restarts = 0
+    const failed = reason === "reset" ? [] : await this.#runRestore({ ...wanted, cwd })
+    const report: RestoreReport = {
+      reason,
+      restored: {
+        cwd: isThere ? cwd : null,
+        env: [...wanted.env.keys()],
+        functions: [...wanted.functions.keys()],
+        aliases: [...wanted.aliases.keys()],
+        imports: [...wanted.imports]
+      },
+      missing: [...missing, ...failed]
+    }
+    this.#shell = undefined
+    await live.append([
+      this.#event({ _tag: "ShellRestarted", ...report }),
+      this.#event({ _tag: "CwdChanged", cwd, source: "exec" })
+    ])
+    return report
+  }
+
+  /** The state as far as the journal has it. */
+  #restorable(missing: Array<string>): ShellState {
+    const { state } = this
+    const env = new Map<string, string>()
+    const live = this.#shell?.env
+    for (const [name, value] of state.env) {
+      if (!state.masked.has(name)) env.set(name, value)
+      else if (live?.has(name)) env.set(name, live.get(name)!)
+      else missing.push(`variable ${name}: its value is not stored`)
+    }
+    return { cwd: state.shellCwd, env, functions: state.functions, aliases: state.aliases, imports: state.imports }
+  }
+
+  /** The engine that knew the environment is gone: what any program gets, and a word about what is missing. */
+  #rebuiltEnvironment(missing: Array<string>): ShellEnvironment {
+    const env = { ...this.#port.defaultEnvironment(), ...this.driver.env(this.folder) }
+    for (const name of this.live.state.envNames) {
+      if (env[name] === undefined && !this.state.env.has(name))
+        missing.push(`variable ${name}: its value is not stored`)
+    }
+    return { env, secretNames: NO_NAMES }
+  }
+
+  async #runRestore(wanted: ShellState): Promise<ReadonlyArray<string>> {
+    const source = this.#file("restore.src")
+    writeFileSync(source, this.driver.restore(wanted), { mode: 0o600 })
+    const restored = new Promise<ReadonlyArray<string>>((resolve) => {
+      const timer = setTimeout(() => resolve(["the shell did not finish restoring its state"]), READY_TIMEOUT_MILLIS)
+      this.#restore = (lines) => {
+        clearTimeout(timer)
+        resolve(lines)
+      }
+    })
+    const nowhere = "/dev/null"
+    const line = this.driver.line({
+      exec: 0,
+      source,
+      stdin: nowhere,
+      stdout: nowhere,
+      stderr: nowhere,
+      mark: "",
+      cwd: undefined,
+      env: {}
+    })
+    this.#writeLine(this.live.state.sequence + 1, line)
+    const lines = await restored
+    this.#restore = undefined
+    rmSync(source, { force: true })
+    return lines
+  }
+
+  // --- input ---------------------------------------------------------------------------------------------------------
+
+  /** Bytes for the standard input stream of a running command; `end` closes it. */
+  async feed(
+    command: Command,
+    data: Uint8Array,
+    end: boolean,
+    actor: string | undefined
+  ): Promise<"applied" | "full" | "closed"> {
+    const { exec } = command
+    const texts = data.byteLength === 0 ? [] : pieces(data).map(({ base64 }) => base64)
+    const events: Array<SessionEvent> = texts.map((base64) => ({
+      _tag: "CommandInputWritten",
+      exec,
+      base64,
+      end: false
+    }))
+    if (end) events.push({ _tag: "CommandInputWritten", exec, base64: "", end: true })
+    if (events.length === 0) return "applied"
+    const { first, last } = await this.live.append(events.map((event) => this.#event(event, actor)))
+    const host = this.live.host
+    if (host === undefined) return "closed"
+    const pipe = exec * PIPE_KINDS + IN
+    const written = texts.map((base64, index) =>
+      host.writePipe(this.live.id, pipe, first + index, Buffer.from(base64, "base64"))
+    )
+    if (end) written.push(host.endPipe(this.live.id, pipe, last))
+    const outcomes = (await Promise.all(written)).map(({ outcome }) => outcome)
+    return (
+      (outcomes.find((outcome) => outcome === "full" || outcome === "closed") as "full" | "closed" | undefined) ??
+      "applied"
+    )
+  }
+
+  inputWait(): Promise<InputWait | null> {
+    return this.live.host?.inputWait(this.live.id) ?? Promise.resolve(null)
+  }
+
+  #event(event: SessionEvent, actor: string = ACTOR_ENGINE): NewEvent {
+    const isProgram =
+      event._tag === "CommandFinished" || event._tag === "ShellStateChanged" || event._tag === "CwdChanged"
+    return { event, actor: isProgram ? ACTOR_PROGRAM : actor, timeMicros: this.#port.nowMicros() }
+  }
+}
+
+const shellPipes = (folder: string, command: number, control: number): ReadonlyArray<PipeRequest> => [
+  { pipe: command, path: join(folder, "command"), direction: "input" },
+  { pipe: control, path: join(folder, "control"), direction: "output" }
+]
+
+interface Outcome {
+  readonly status: CommandStatus
+  readonly exitCode: number | null
+  readonly signal: string | null
+  readonly cwd: string
+  readonly value: string | null
+}
+
+const NO_NAMES: ReadonlySet<string> = new Set()
+
+const keptOf = (state: CommandsState, exec: number): CommandEntry | undefined => state.commands.get(exec)
+
+const exitOf = ({ state }: LiveSession): LeaderExit => ({
+  exitCode: state.exitCode,
+  signal: state.signal,
+  timeMicros: state.endedAt ?? 0
+})
+
+const stdinKind = ({ stdin }: ExecRequest): CommandStarted["stdin"] => {
+  switch (stdin?._tag) {
+    case "Bytes":
+      return "bytes"
+    case "Stream":
+      return "stream"
+    case "Tty":
+      return "tty"
+    default:
+      return "none"
+  }
+}
+
+const requestOf = (started: CommandStarted, input: Uint8Array): ExecRequest => ({
+  code: started.code,
+  tty: started.tty,
+  stdin: stdinOf(started.stdin, input),
+  cwd: started.cwd,
+  env: started.env,
+  timeoutMillis: started.timeoutMillis ?? undefined
+})
+
+const stdinOf = (kind: CommandStarted["stdin"], data: Uint8Array): NonNullable<ExecRequest["stdin"]> => {
+  switch (kind) {
+    case "bytes":
+      return { _tag: "Bytes", data }
+    case "stream":
+      return { _tag: "Stream" }
+    case "tty":
+      return { _tag: "Tty" }
+    default:
+      return { _tag: "None" }
+  }
+}
+
+const emptyState = (cwd: string): ShellState => ({
+  cwd,
+  env: new Map(),
+  functions: new Map(),
+  aliases: new Map(),
+  imports: []
+})
+
+/** Standard input in records of a size that costs a reader little. */
+const INPUT_PIECE_BYTES = 48 * 1024
+const pieces = (data: Uint8Array): ReadonlyArray<{ readonly base64: string; readonly isLast: boolean }> => {
+  const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
+  const count = Math.max(1, Math.ceil(bytes.length / INPUT_PIECE_BYTES))
+  return Array.from({ length: count }, (_, index) => ({
+    base64: bytes.toString("base64", index * INPUT_PIECE_BYTES, (index + 1) * INPUT_PIECE_BYTES),
+    isLast: index === count - 1
+  }))
+}
+
+const sleep = (millis: number) => new Promise<void>((resolve) => setTimeout(resolve, millis))
