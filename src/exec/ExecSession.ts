@@ -496,7 +496,7 @@ export class ExecSession implements SessionExtension {
       // A file and not a pipe: it is there whenever the command opens it, however often, and needs nobody to feed it.
       writeFileSync(stdin, request.stdin.data, { mode: 0o600 })
     }
-    if (started.stdin === "stream") pipes.push({ pipe: exec * PIPE_KINDS + IN, path: stdin, direction: "feed" })
+    if (started.stdin === "stream") pipes.push({ pipe: exec * PIPE_KINDS + IN, path: stdin, direction: "input" })
     if (!started.tty) {
       stdout = this.#file(`${exec}.out`)
       stderr = this.#file(`${exec}.err`)

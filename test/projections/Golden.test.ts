@@ -60,13 +60,13 @@ const golden = (name: string, bytes: Uint8Array): Uint8Array => {
   return new Uint8Array(readFileSync(url))
 }
 
-describe("stored forms, version 1", () => {
+describe("stored forms", () => {
   it("session state", () => {
     const state = entriesOf(EVENTS, [undefined, "c1", undefined, "c2"]).reduce(
       (before, entry) => SessionState.fold(before, entry),
       SessionState.initial(STREAM)
     )
-    const bytes = golden("session-state.v1.bin", SessionState.encode(state))
+    const bytes = golden("session-state.v2.bin", SessionState.encode(state))
     assert.deepStrictEqual(SessionState.decode(bytes), state)
     assert.deepStrictEqual(new Uint8Array(SessionState.encode(state)), bytes)
   })
