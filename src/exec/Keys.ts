@@ -216,7 +216,7 @@ const withModifiers = (key: string): Modified => {
   let ctrl = false
   let alt = false
   let shift = false
-  // Each at most once, so a long name costs no more than three looks.
+  // There are three, so a name is looked at no oftener.
   for (let round = 0; round < 3; round++) {
     const match = MODIFIER.exec(base)
     if (match === null) break
@@ -225,8 +225,8 @@ const withModifiers = (key: string): Modified => {
     else shift = true
     base = base.slice(match[0].length)
   }
-  if (!ctrl && base.startsWith("^") && isCharacter(base.slice(1)))
-    return { ctrl: true, alt, shift, base: base.slice(1) }
+  const caret = base.slice(1)
+  if (!ctrl && base.startsWith("^") && isCharacter(caret)) return { ctrl: true, alt, shift, base: caret }
   return { ctrl, alt, shift, base }
 }
 
