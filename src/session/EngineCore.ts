@@ -167,7 +167,9 @@ export class EngineCore {
       deliver: () => ({
         output: (session, offset, bytes) => this.#live.get(session)?.output(offset, bytes),
         leaderExited: (session, exit) => this.#live.get(session)?.leaderExited(exit),
-        terminalClosed: (session, outputBytes) => this.#live.get(session)?.terminalClosed(outputBytes)
+        terminalClosed: (session, outputBytes) => this.#live.get(session)?.terminalClosed(outputBytes),
+        pipeOutput: (session, pipe, offset, bytes) => this.#live.get(session)?.pipeOutput(pipe, offset, bytes),
+        pipeEnded: (session, pipe, bytes) => this.#live.get(session)?.pipeEnded(pipe, bytes)
       }),
       returned: (host) => {
         for (const session of this.#sessionsOf(host.id)) {
