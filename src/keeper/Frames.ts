@@ -8,7 +8,7 @@ import type { SpawnRequest, WriteResult } from "./PtyHost.ts"
 
 type SessionId = SpawnRequest["session"]
 
-export const PROTOCOL_VERSION = 1
+export const PROTOCOL_VERSION = 2
 
 /** Engine to keeper below 64, keeper to engine from 64. */
 export const FrameType = {
@@ -26,6 +26,15 @@ export const FrameType = {
   Close: 12,
   Forget: 13,
   Shutdown: 14,
+  OpenPipes: 15,
+  ListPipes: 16,
+  AttachPipe: 17,
+  AckPipe: 18,
+  WritePipe: 19,
+  EndPipe: 20,
+  ClosePipes: 21,
+  InputWait: 22,
+  ResetMode: 23,
   Welcome: 64,
   Refused: 65,
   Result: 66,
@@ -33,7 +42,9 @@ export const FrameType = {
   WriteResult: 68,
   Output: 69,
   LeaderExited: 70,
-  TerminalClosed: 71
+  TerminalClosed: 71,
+  PipeOutput: 72,
+  PipeEnded: 73
 } as const
 
 /** Outcomes of a write on the wire, by index. */
@@ -46,6 +57,8 @@ export const HANDSHAKE_FRAME_BYTES_MAX = 4 * 1024
 const LENGTH_BYTES = 4
 const HEADER_BYTES = LENGTH_BYTES + 1
 export const SESSION_BYTES = 16
+/** A session and the number of its pipe. */
+export const PIPE_BYTES = SESSION_BYTES + 4
 
 export class FrameError extends Error {
   override readonly name = "FrameError"
@@ -109,12 +122,53 @@ export const requestFrame = (
   return bytes
 }
 
+/** As `sessionFrame`, for one pipe of the session: its number stands between the two. */
+export const pipeFrame = (type: number, session: SessionId, pipe: number, number64: number, dataBytes = 0): Buffer => {
+  const bytes = Buffer.allocUnsafe(HEADER_BYTES + PIPE_BYTES + 8)
+  bytes.writeUInt32BE(1 + PIPE_BYTES + 8 + dataBytes, 0)
+  bytes[LENGTH_BYTES] = type
+  writePipe(bytes, BODY_AT, session, pipe)
+  writeU64(bytes, BODY_AT + PIPE_BYTES, number64)
+  return bytes
+}
+
+/** As `requestFrame`, for one pipe of the session. */
+export const pipeRequestFrame = (
+  type: number,
+  request: number,
+  session: SessionId,
+  pipe: number,
+  number64 = 0,
+  dataBytes = 0
+): Buffer => {
+  const bytes = Buffer.allocUnsafe(HEADER_BYTES + 4 + PIPE_BYTES + 8)
+  bytes.writeUInt32BE(1 + 4 + PIPE_BYTES + 8 + dataBytes, 0)
+  bytes[LENGTH_BYTES] = type
+  bytes.writeUInt32BE(request, BODY_AT)
+  writePipe(bytes, BODY_AT + 4, session, pipe)
+  writeU64(bytes, BODY_AT + 4 + PIPE_BYTES, number64)
+  return bytes
+}
+
+const writePipe = (bytes: Buffer, at: number, session: SessionId, pipe: number): void => {
+  if (!(Number.isInteger(pipe) && pipe >= 0 && pipe < 2 ** 32)) throw new FrameError("a pipe has a number of 32 bits")
+  writeSession(bytes, at, session)
+  bytes.writeUInt32BE(pipe, at + SESSION_BYTES)
+}
+
+/** Number of the pipe whose session begins at `at`. */
+export const readPipe = (bytes: Buffer, at: number): number => {
+  if (at + PIPE_BYTES > bytes.length) throw new FrameError("the frame ends within a pipe's number")
+  return bytes.readUInt32BE(at + SESSION_BYTES)
+}
+
 /** Offsets stay below 2^53: at 1 GB/s that is 104 days of output, and JavaScript counts no further. */
 export const writeU64 = (bytes: Buffer, at: number, value: number): void => {
   bytes.writeUInt32BE(Math.floor(value / 2 ** 32), at)
   bytes.writeUInt32BE(value % 2 ** 32, at + 4)
 }
 export const readU64 = (bytes: Buffer, at: number): number => {
+  if (at + 8 > bytes.length) throw new FrameError("the frame ends within a number")
   const value = bytes.readUInt32BE(at) * 2 ** 32 + bytes.readUInt32BE(at + 4)
   if (!Number.isSafeInteger(value)) throw new FrameError("a number is larger than 2^53")
   return value

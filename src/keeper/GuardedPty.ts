@@ -10,6 +10,7 @@ import { constants } from "node:os"
 import { ReadStream } from "node:tty"
 import { fileURLToPath } from "node:url"
 import * as nodePty from "node-pty"
+import { forked } from "./ForkedCopies.ts"
 import { InputWriter } from "./InputWriter.ts"
 import { libc, READ_EMPTY } from "./Libc.ts"
 import { PROMPT_TAIL_BYTES, passwordPromptIn } from "./PasswordPrompt.ts"
@@ -84,6 +85,8 @@ export class GuardedPty implements ProcessIdentity {
   readonly #tail = Buffer.alloc(PROMPT_TAIL_BYTES)
   #tailBytes = 0
   #outputBytes = 0
+  /** As they were before the program could change them. */
+  readonly #startModes: Uint8Array | null
   /** A prompt at this offset was waited for and stayed as it was: not waited for again. */
   #promptWaitedAt = -1
 
@@ -93,7 +96,9 @@ export class GuardedPty implements ProcessIdentity {
     const terminal = fork(request, programUmask, (exitCode, signal) => this.#onExit(exitCode, signal))
     this.pid = terminal.pid
     this.startTime = readProcess(terminal.pid)?.startTime ?? ""
+    forked({ pid: this.pid, startTime: this.startTime, marker: request.session })
     this.#fd = terminal.fd
+    this.#startModes = startModesOf(terminal.fd)
     this.#slave = holdSlave(terminal.pty)
     this.#stream = new ReadStream(terminal.fd, {
       onread: {
@@ -189,6 +194,11 @@ export class GuardedPty implements ProcessIdentity {
       }
       await new Promise((resolve) => setTimeout(resolve, PROMPT_POLL_MILLIS))
     }
+  }
+
+  /** Puts back the modes it started with; without effect once the terminal is closed. */
+  resetMode(): void {
+    if (this.#isOpen() && this.#startModes !== null) libc().setTerminalModes(this.#fd, this.#startModes)
   }
 
   /** Hangs up: the terminal is closed whoever still holds it. Output that was not read is lost. */
@@ -331,6 +341,19 @@ const fork = (
   } finally {
     if (umask !== undefined) process.umask(umask)
   }
+}
+
+let startModes: Uint8Array | null = null
+/**
+ * node-pty starts every terminal with the same modes, in line mode and with echo. They are read once and not from each:
+ * on a busy machine a program may have changed its own before we come to read them.
+ */
+const startModesOf = (fd: number): Uint8Array | null => {
+  if (startModes !== null) return startModes
+  const modes = libc().terminalModes(fd)
+  const termios = libc().termios(fd)
+  if (termios?.canonical === true && termios.echo) startModes = modes
+  return modes
 }
 
 /** macOS starts programs through a helper that lies beside node-pty's native module; Linux needs none. */

@@ -46,6 +46,16 @@ export const missingHeadRoom = (roots: HeadRoomRoots = ROOTS, uid = process.getu
   return fullGroup(roots)
 }
 
+let descriptorLimit: number | undefined
+/**
+ * Whether a descriptor that was just opened leaves the margin free. The kernel gives the lowest free number, so the
+ * number alone tells, and the limit of a process does not change by itself: no file is read after the first time.
+ */
+export const hasDescriptorsLeft = (fd: number): boolean => {
+  descriptorLimit ??= softLimit(read("/proc/self/limits") ?? "", "Max open files")
+  return fd + DESCRIPTOR_MARGIN < descriptorLimit
+}
+
 /** A control group (container, systemd unit) may allow less than the machine; every level above it counts too. */
 const fullGroup = (roots: HeadRoomRoots): string | null => {
   const own = read(`${roots.proc}/self/cgroup`)?.match(/^0::(\/.*)$/m)?.[1]

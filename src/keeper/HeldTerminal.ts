@@ -5,13 +5,9 @@
  * byte that was not acknowledged, and pauses the program instead.
  */
 import { GuardedPty } from "./GuardedPty.ts"
+import { HeldBytes } from "./HeldBytes.ts"
 import type { HeldSession, LeaderExit, PtyHostListener, SpawnRequest, WriteResult } from "./PtyHost.ts"
-import {
-  INPUT_WRITE_BYTES_MAX,
-  OUTPUT_CHUNK_BYTES_MAX,
-  OUTPUT_HELD_BYTES_HIGH,
-  OUTPUT_HELD_BYTES_LOW
-} from "./PtyHost.ts"
+import { INPUT_WRITE_BYTES_MAX, OUTPUT_HELD_BYTES_HIGH, OUTPUT_HELD_BYTES_LOW } from "./PtyHost.ts"
 
 /** Whether deliveries may go out now: a connection that takes no more closes the gate. */
 export interface Gate {
@@ -23,19 +19,16 @@ export class HeldTerminal {
   readonly #session: SpawnRequest["session"]
   readonly #listener: PtyHostListener
   readonly #gate: Gate
-  /** Contiguous, from #heldFrom to #outputBytes. Pieces that lie side by side in memory are one: few, whatever comes. */
-  readonly #held: Array<Uint8Array<ArrayBuffer>> = []
-  #heldFrom = 0
-  #outputBytes = 0
+  readonly #held: HeldBytes
   #delivering = true
-  #deliveredTo = 0
+  #deliveredTo: number
   #leaderExit: LeaderExit | null = null
   /** The leader's output ends here at the latest: its exit is delivered from this offset on. */
   #leaderExitAt = 0
   #leaderExitDelivered = false
   #closed = false
   #closedDelivered = false
-  #inputSequence = 0
+  #inputSequence: number
   #size: SpawnRequest["size"]
 
   constructor(request: SpawnRequest, listener: PtyHostListener, gate: Gate, programUmask?: number) {
@@ -43,13 +36,16 @@ export class HeldTerminal {
     this.#listener = listener
     this.#gate = gate
     this.#size = request.size
+    this.#held = new HeldBytes(request.firstOffset)
+    this.#deliveredTo = this.#held.from
+    this.#inputSequence = request.inputSequence ?? 0
     this.pty = new GuardedPty(
       request,
       {
         output: (bytes) => this.#onOutput(bytes),
         leaderExited: (exit) => {
           this.#leaderExit = exit
-          this.#leaderExitAt = this.#outputBytes
+          this.#leaderExitAt = this.#held.to
           this.#deliverEnds()
         },
         closed: () => {
@@ -66,8 +62,8 @@ export class HeldTerminal {
       session: this.#session,
       pid: this.pty.pid,
       startTime: this.pty.startTime,
-      heldFrom: this.#heldFrom,
-      outputBytes: this.#outputBytes,
+      heldFrom: this.#held.from,
+      outputBytes: this.#held.to,
       inputSequence: this.#inputSequence,
       size: this.#size,
       leaderExit: this.#leaderExit,
@@ -77,7 +73,7 @@ export class HeldTerminal {
 
   attach(fromOffset: number): void {
     this.#delivering = true
-    this.#deliveredTo = Math.min(Math.max(fromOffset, this.#heldFrom), this.#outputBytes)
+    this.#deliveredTo = Math.min(Math.max(fromOffset, this.#held.from), this.#held.to)
     this.#leaderExitDelivered = false
     this.#closedDelivered = false
     // After the answer to the attach, so that its receiver knows from where.
@@ -90,16 +86,10 @@ export class HeldTerminal {
 
   /** What was held back by the gate or is delivered again. */
   deliver(): void {
-    while (this.#delivering && this.#gate.open && this.#deliveredTo < this.#outputBytes) {
+    while (this.#delivering && this.#gate.open && this.#deliveredTo < this.#held.to) {
       const offset = this.#deliveredTo
-      let pieceStart = this.#heldFrom
-      let piece: Uint8Array | undefined
-      for (piece of this.#held) {
-        if (pieceStart + piece.length > offset) break
-        pieceStart += piece.length
-      }
-      if (piece === undefined) return
-      const bytes = piece.subarray(offset - pieceStart)
+      const bytes = this.#held.pieceAt(offset)
+      if (bytes === undefined) return
       this.#deliveredTo = offset + bytes.length
       this.#listener.output(this.#session, offset, bytes)
     }
@@ -107,20 +97,8 @@ export class HeldTerminal {
   }
 
   ack(offset: number): void {
-    const to = Math.min(offset, this.#outputBytes)
-    let whole = 0
-    for (const piece of this.#held) {
-      if (this.#heldFrom + piece.length > to) break
-      this.#heldFrom += piece.length
-      whole += 1
-    }
-    if (whole > 0) this.#held.splice(0, whole)
-    const first = this.#held[0]
-    if (first !== undefined && to > this.#heldFrom) {
-      this.#held[0] = first.subarray(to - this.#heldFrom)
-      this.#heldFrom = to
-    }
-    if (this.#outputBytes - this.#heldFrom < OUTPUT_HELD_BYTES_LOW) this.pty.resume()
+    this.#held.forget(offset)
+    if (this.#held.size < OUTPUT_HELD_BYTES_LOW) this.pty.resume()
   }
 
   write(sequence: number, bytes: Uint8Array): WriteResult {
@@ -144,30 +122,14 @@ export class HeldTerminal {
   }
 
   #onOutput(bytes: Uint8Array<ArrayBuffer>): void {
-    const offset = this.#outputBytes
-    this.#outputBytes += bytes.length
-    this.#hold(bytes)
+    const offset = this.#held.to
+    this.#held.push(bytes)
     if (this.#delivering && this.#gate.open && this.#deliveredTo === offset) {
-      this.#deliveredTo = this.#outputBytes
+      this.#deliveredTo = this.#held.to
       this.#listener.output(this.#session, offset, bytes)
     }
     // Asked last: a receiver may have acknowledged within the call.
-    if (this.#outputBytes - this.#heldFrom > OUTPUT_HELD_BYTES_HIGH) this.pty.pause()
-  }
-
-  /** A program that writes byte by byte must not cost an object for each byte that is held. */
-  #hold(bytes: Uint8Array<ArrayBuffer>): void {
-    const last = this.#held.at(-1)
-    if (
-      last !== undefined &&
-      last.buffer === bytes.buffer &&
-      last.byteOffset + last.length === bytes.byteOffset &&
-      last.length + bytes.length <= OUTPUT_CHUNK_BYTES_MAX
-    ) {
-      this.#held[this.#held.length - 1] = new Uint8Array(last.buffer, last.byteOffset, last.length + bytes.length)
-    } else {
-      this.#held.push(bytes)
-    }
+    if (this.#held.size > OUTPUT_HELD_BYTES_HIGH) this.pty.pause()
   }
 
   #deliverEnds(): void {
@@ -176,9 +138,9 @@ export class HeldTerminal {
       this.#leaderExitDelivered = true
       this.#listener.leaderExited(this.#session, this.#leaderExit)
     }
-    if (this.#closed && !this.#closedDelivered && this.#deliveredTo === this.#outputBytes) {
+    if (this.#closed && !this.#closedDelivered && this.#deliveredTo === this.#held.to) {
       this.#closedDelivered = true
-      this.#listener.terminalClosed(this.#session, this.#outputBytes)
+      this.#listener.terminalClosed(this.#session, this.#held.to)
     }
   }
 }

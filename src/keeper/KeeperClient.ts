@@ -13,7 +13,11 @@ import {
   frame,
   jsonFrame,
   jsonIn,
+  PIPE_BYTES,
   PROTOCOL_VERSION,
+  pipeFrame,
+  pipeRequestFrame,
+  readPipe,
   readSession,
   readU64,
   requestFrame,
@@ -21,6 +25,7 @@ import {
   sessionFrame,
   WRITE_OUTCOMES
 } from "./Frames.ts"
+import { type HeldPipe, type InputWait, PipeError, type PipeFailure, type PipeRequest } from "./PipeHost.ts"
 import type { HeldSession, ProcessIdentity, PtyHost, PtyHostListener, SpawnFailure, SpawnRequest } from "./PtyHost.ts"
 import {
   CLOSE_GRACE_MILLIS_MAX,
@@ -224,6 +229,56 @@ class KeeperClient implements PtyHost {
     this.#send([sessionFrame(FrameType.Forget, session, 0)])
   }
 
+  async openPipes(session: SessionId, pipes: ReadonlyArray<PipeRequest>): Promise<void> {
+    const data = Buffer.from(JSON.stringify(pipes))
+    await this.#ask((number) => [requestFrame(FrameType.OpenPipes, number, session, 0, data.length), data])
+  }
+
+  async listPipes(session: SessionId): Promise<ReadonlyArray<HeldPipe>> {
+    return this.#ask<ReadonlyArray<HeldPipe>>((number) => [requestFrame(FrameType.ListPipes, number, session)])
+  }
+
+  async attachPipe(
+    session: SessionId,
+    pipe: number,
+    fromOffset: number,
+    attached?: (held: HeldPipe) => void
+  ): Promise<HeldPipe> {
+    return this.#ask<HeldPipe>(
+      (number) => [pipeRequestFrame(FrameType.AttachPipe, number, session, pipe, fromOffset)],
+      attached
+    )
+  }
+
+  ackPipe(session: SessionId, pipe: number, offset: number): void {
+    this.#send([pipeFrame(FrameType.AckPipe, session, pipe, offset)])
+  }
+
+  async writePipe(session: SessionId, pipe: number, sequence: number, bytes: Uint8Array): Promise<WriteResult> {
+    if (bytes.length > INPUT_WRITE_BYTES_MAX) return { outcome: "full" }
+    return this.#ask<WriteResult>((number) => [
+      pipeRequestFrame(FrameType.WritePipe, number, session, pipe, sequence, bytes.length),
+      Buffer.from(bytes)
+    ])
+  }
+
+  async endPipe(session: SessionId, pipe: number, sequence: number): Promise<WriteResult> {
+    return this.#ask<WriteResult>((number) => [pipeRequestFrame(FrameType.EndPipe, number, session, pipe, sequence)])
+  }
+
+  closePipes(session: SessionId, pipes: ReadonlyArray<number>): void {
+    const data = Buffer.from(JSON.stringify(pipes))
+    this.#send([sessionFrame(FrameType.ClosePipes, session, 0, data.length), data])
+  }
+
+  async inputWait(session: SessionId): Promise<InputWait | null> {
+    return (await this.#ask<InputWait | undefined>((n) => [requestFrame(FrameType.InputWait, n, session)])) ?? null
+  }
+
+  async resetMode(session: SessionId): Promise<void> {
+    await this.#ask((number) => [requestFrame(FrameType.ResetMode, number, session)])
+  }
+
   async dispose(): Promise<void> {
     if (this.#ended !== null) return
     this.#disposing = true
@@ -269,6 +324,17 @@ class KeeperClient implements PtyHost {
     switch (type) {
       case FrameType.Output:
         this.#listener.output(readSession(body, 0), readU64(body, SESSION_BYTES), body.subarray(SESSION_BYTES + 8))
+        return
+      case FrameType.PipeOutput:
+        this.#listener.pipeOutput(
+          readSession(body, 0),
+          readPipe(body, 0),
+          readU64(body, PIPE_BYTES),
+          body.subarray(PIPE_BYTES + 8)
+        )
+        return
+      case FrameType.PipeEnded:
+        this.#listener.pipeEnded(readSession(body, 0), readPipe(body, 0), readU64(body, PIPE_BYTES))
         return
       case FrameType.LeaderExited: {
         const { exitCode, signal } = jsonIn(body, SESSION_BYTES + 8) as {
@@ -328,10 +394,12 @@ const writeResultIn = (body: Buffer): WriteResult => {
 }
 
 const errorIn = (value: unknown): Error => {
-  const { name, message, failure } = value as { name: string; message: string; failure?: SpawnFailure }
+  const { name, message, failure } = value as { name: string; message: string; failure?: string }
   switch (name) {
     case "SpawnError":
-      return new SpawnError(failure ?? "failed", message)
+      return new SpawnError((failure as SpawnFailure | undefined) ?? "failed", message)
+    case "PipeError":
+      return new PipeError((failure as PipeFailure | undefined) ?? "failed", message)
     case "SessionUnknown":
       return new SessionUnknown(message)
     default:

@@ -17,13 +17,17 @@ import {
   HANDSHAKE_FRAME_BYTES_MAX,
   jsonFrame,
   jsonIn,
+  PIPE_BYTES,
   PROTOCOL_VERSION,
+  pipeFrame,
+  readPipe,
   readSession,
   readU64,
   SESSION_BYTES,
   sessionFrame,
   WRITE_OUTCOMES
 } from "./Frames.ts"
+import { PipeError, type PipeRequest } from "./PipeHost.ts"
 import type { PtyHostListener, SpawnRequest, WriteResult } from "./PtyHost.ts"
 import { SpawnError } from "./PtyHost.ts"
 import { Terminals } from "./Terminals.ts"
@@ -180,6 +184,12 @@ export class KeeperServer {
       case FrameType.Ack:
         this.#terminals.ack(readSession(body, 0), number64(body, SESSION_BYTES))
         break
+      case FrameType.AckPipe:
+        this.#terminals.ackPipe(readSession(body, 0), readPipe(body, 0), number64(body, PIPE_BYTES))
+        break
+      case FrameType.ClosePipes:
+        this.#terminals.closePipes(readSession(body, 0), pipeNumbersIn(body, SESSION_BYTES + 8))
+        break
       case FrameType.Forget:
         this.#terminals.forget(readSession(body, 0))
         break
@@ -199,8 +209,7 @@ export class KeeperServer {
     }
     this.#run(type, body).then(
       (value) => {
-        if (type === FrameType.Write || type === FrameType.CloseInput)
-          reply(writeResultFrame(request, value as WriteResult))
+        if (WRITES.has(type)) reply(writeResultFrame(request, value as WriteResult))
         else reply(jsonFrame(FrameType.Result, request, value))
       },
       (error: unknown) => {
@@ -209,7 +218,7 @@ export class KeeperServer {
           return
         }
         const { name, message } = error instanceof Error ? error : new Error(String(error))
-        const failure = error instanceof SpawnError ? error.failure : undefined
+        const failure = error instanceof SpawnError || error instanceof PipeError ? error.failure : undefined
         reply(jsonFrame(FrameType.Failure, request, { name, message, failure }))
       }
     )
@@ -220,11 +229,20 @@ export class KeeperServer {
     const terminals = this.#terminals
     if (type === FrameType.Spawn) return terminals.spawn(spawnRequestIn(body))
     if (type === FrameType.List) return terminals.list()
-    // All others: request, session, one number, data.
     const session = readSession(body, 4)
+    if (PIPE_CALLS.has(type)) return this.#runPipe(type, session, body)
+    // All others: request, session, one number, data.
     const number = number64(body, 4 + SESSION_BYTES)
     const data = body.subarray(4 + SESSION_BYTES + 8)
     switch (type) {
+      case FrameType.OpenPipes:
+        return terminals.openPipes(session, jsonIn(data, 0) as ReadonlyArray<PipeRequest>)
+      case FrameType.ListPipes:
+        return terminals.listPipes(session)
+      case FrameType.InputWait:
+        return terminals.inputWait(session)
+      case FrameType.ResetMode:
+        return terminals.resetMode(session)
       case FrameType.Attach:
         return terminals.attach(session, number)
       case FrameType.Write:
@@ -243,6 +261,19 @@ export class KeeperServer {
         return terminals.close(session, number)
       default:
         throw new FrameError(`a frame of type ${type} is not known`)
+    }
+  }
+
+  async #runPipe(type: number, session: SpawnRequest["session"], body: Buffer): Promise<unknown> {
+    const pipe = readPipe(body, 4)
+    const number = number64(body, 4 + PIPE_BYTES)
+    switch (type) {
+      case FrameType.AttachPipe:
+        return this.#terminals.attachPipe(session, pipe, number)
+      case FrameType.WritePipe:
+        return this.#terminals.writePipe(session, pipe, number, body.subarray(4 + PIPE_BYTES + 8))
+      default:
+        return this.#terminals.endPipe(session, pipe, number)
     }
   }
 
@@ -265,9 +296,24 @@ export class KeeperServer {
       },
       terminalClosed: (session, outputBytes) =>
         send(sessionFrame(FrameType.TerminalClosed, session, outputBytes), new Uint8Array(0)),
+      pipeOutput: (session, pipe, offset, bytes) =>
+        send(pipeFrame(FrameType.PipeOutput, session, pipe, offset, bytes.length), bytes),
+      pipeEnded: (session, pipe, bytes) =>
+        send(pipeFrame(FrameType.PipeEnded, session, pipe, bytes), new Uint8Array(0)),
       disconnected: () => {}
     }
   }
+}
+
+/** Answered with a WriteResult. */
+const WRITES = new Set<number>([FrameType.Write, FrameType.CloseInput, FrameType.WritePipe, FrameType.EndPipe])
+/** request, session, number of the pipe, one number, data. */
+const PIPE_CALLS = new Set<number>([FrameType.AttachPipe, FrameType.WritePipe, FrameType.EndPipe])
+
+const pipeNumbersIn = (body: Buffer, at: number): ReadonlyArray<number> => {
+  const numbers = jsonIn(body, at)
+  if (!Array.isArray(numbers)) throw new FrameError("a list of pipes that is none")
+  return numbers
 }
 
 const number64 = (body: Buffer, at: number): number => {

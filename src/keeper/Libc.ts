@@ -1,6 +1,7 @@
 /**
  * The few calls into the C library that Node has no function for: reading a terminal without an exception for "nothing
- * there", its mode, its foreground group, and signalling a process by a handle. Used by GuardedPty and ProcessTable.
+ * there", its modes, its foreground group, FIFOs, and signalling a process by a handle. Used by GuardedPty, the pipes and
+ * ProcessTable.
  * It keeps no state and opens no terminal; every number in it is a fixed part of the platform's ABI.
  */
 import { constants } from "node:os"
@@ -19,8 +20,16 @@ export interface Libc {
   read(fd: number, buffer: Uint8Array): number
   /** Mode of the terminal behind the master `fd`; null when there is none any more. */
   termios(fd: number): Termios | null
+  /** All modes of the terminal behind the master `fd`, to be set again as they are; null when there is none any more. */
+  terminalModes(fd: number): Uint8Array | null
+  /** At once, without waiting for output; false when there is no terminal any more. */
+  setTerminalModes(fd: number, modes: Uint8Array): boolean
   /** Foreground process group of the terminal behind the master `fd`; 0 when there is none. */
   foregroundGroup(fd: number): number
+  /** 0, or the error number. */
+  mkfifo(path: string, mode: number): number
+  /** Whether any process has the FIFO open for reading whose writing end is `fd`. */
+  hasReader(fd: number): boolean
   /**
    * No program started from now on inherits a descriptor above 2 that is open now. Databases open theirs without the
    * mark, and node-pty's own guard stops at the first gap above 15.
@@ -42,6 +51,13 @@ const TERMIOS = isLinux
   ? { bytes: 60, localFlags: 12, controlChars: 17, canonical: 0x2, echo: 0x8, endOfFileIndex: 4 }
   : { bytes: 72, localFlags: 24, controlChars: 32, canonical: 0x100, echo: 0x8, endOfFileIndex: 0 }
 
+const TCSANOW = 0
+/** struct pollfd: the descriptor, what is asked, what is answered. */
+const POLLFD_BYTES = 8
+const POLLFD_ANSWER_AT = 6
+/** On a writing end: nobody reads. Linux says the first, macOS the second. */
+const POLLERR = 0x8
+const POLLHUP = 0x10
 const CLOSE_RANGE_CLOEXEC = 4
 const DESCRIPTOR_MAX = 0xffffffff
 /** Numbers of the unified system call table: the same on every architecture since Linux 5.1. */
@@ -61,10 +77,14 @@ const bind = (): Libc => {
   const library = koffi.load(null)
   const read = library.func("intptr_t read(int fd, void *buffer, size_t bytes)")
   const tcgetattr = library.func("int tcgetattr(int fd, void *termios)")
+  const tcsetattr = library.func("int tcsetattr(int fd, int actions, void *termios)")
+  const mkfifo = library.func("int mkfifo(const char *path, uint32_t mode)")
+  const poll = library.func("int poll(void *fds, unsigned long count, int timeout)")
   const tcgetpgrp = library.func("int tcgetpgrp(int fd)")
   // Declared with fixed arguments: on Linux x64 and arm64 a variadic call passes integers in the same registers.
   const syscall = isLinux ? library.func("long syscall(long number, long a, long b, long c, long d)") : null
   const termiosBytes = Buffer.alloc(TERMIOS.bytes)
+  const pollBytes = Buffer.alloc(POLLFD_BYTES)
   return {
     read(fd, buffer) {
       for (;;) {
@@ -82,6 +102,21 @@ const bind = (): Libc => {
         canonical: (flags & TERMIOS.canonical) !== 0,
         endOfFile: termiosBytes[TERMIOS.controlChars + TERMIOS.endOfFileIndex] ?? 4
       }
+    },
+    terminalModes(fd) {
+      return tcgetattr(fd, termiosBytes) === 0 ? new Uint8Array(termiosBytes) : null
+    },
+    setTerminalModes(fd, modes) {
+      return tcsetattr(fd, TCSANOW, modes) === 0
+    },
+    mkfifo(path, mode) {
+      return mkfifo(path, mode) === 0 ? 0 : koffi.errno()
+    },
+    hasReader(fd) {
+      pollBytes.fill(0)
+      pollBytes.writeInt32LE(fd, 0)
+      poll(pollBytes, 1, 0)
+      return (pollBytes.readUInt16LE(POLLFD_ANSWER_AT) & (POLLERR | POLLHUP)) === 0
     },
     foregroundGroup(fd) {
       const group: number = tcgetpgrp(fd)

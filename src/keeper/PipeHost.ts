@@ -17,6 +17,27 @@ export const PIPE_QUEUED_BYTES_MAX = 8 * 1024 * 1024
 /** Pipes open at once in one session: two for each command that left a process behind, and a handful. */
 export const SESSION_PIPES_MAX = 1024
 
+/** The longest path of a pipe. */
+export const PIPE_PATH_BYTES_MAX = 1024
+
+export type PipeFailure =
+  /** A number, path or direction that cannot be. */
+  | "invalid-argument"
+  /** SESSION_PIPES_MAX, or the descriptors of the host. */
+  | "limit"
+  /** The session holds no pipe of this number: it was never opened, or closed. */
+  | "pipe-unknown"
+  /** The system refused: the folder is not there, the path is taken. */
+  | "failed"
+export class PipeError extends Error {
+  readonly failure: PipeFailure
+  constructor(failure: PipeFailure, message: string) {
+    super(message)
+    this.name = "PipeError"
+    this.failure = failure
+  }
+}
+
 export interface PipeRequest {
   /** Its number in the session, 1 or more; never used again in it. */
   readonly pipe: number
@@ -66,11 +87,18 @@ export interface PipeListener {
 }
 
 export interface PipeHost {
-  /** Makes and opens them; output is delivered at once, from offset 0. A pipe that is open already is left as it is. */
+  /**
+   * Makes and opens them; output is delivered at once, from offset 0. A pipe that is open already is left as it is. All
+   * or none: rejects with PipeError and leaves nothing behind. Applied in the order of the calls, as are the others: a
+   * `writePipe` right behind it needs no answer to this one.
+   */
   openPipes(session: SessionId, pipes: ReadonlyArray<PipeRequest>): Promise<void>
   /** All pipes of the session that were not closed. */
   listPipes(session: SessionId): Promise<ReadonlyArray<HeldPipe>>
-  /** Delivers again from `fromOffset` (at least heldFrom), then on. `attached` is called in the moment it begins. */
+  /**
+   * Delivers again from `fromOffset` (at least heldFrom), then on, and tells the end again. `attached` is called in the
+   * moment it begins. An input pipe only answers. Rejects with PipeError `pipe-unknown`.
+   */
   attachPipe(
     session: SessionId,
     pipe: number,
@@ -79,9 +107,15 @@ export interface PipeHost {
   ): Promise<HeldPipe>
   /** Everything before `offset` is durable: the host forgets it. Fire and forget. */
   ackPipe(session: SessionId, pipe: number, offset: number): void
-  /** Queues bytes for the readers of an input pipe, once for each sequence, in order. `full`: nothing was queued. */
+  /**
+   * Queues bytes for the readers of an input pipe, once for each sequence, in order. `full`: nothing was queued (a write
+   * of more than INPUT_WRITE_BYTES_MAX never is). `closed`: no such pipe, none for input, or ended.
+   */
   writePipe(session: SessionId, pipe: number, sequence: number, bytes: Uint8Array): Promise<WriteResult>
-  /** End of file after everything queued, once for each sequence. */
+  /**
+   * End of file after everything queued, once for each sequence. The pipe waits for a program that has not opened it
+   * yet: it reads all that was queued, then the end. One that opens it after that waits for ever, as on any FIFO.
+   */
   endPipe(session: SessionId, pipe: number, sequence: number): Promise<WriteResult>
   /** Closes and unlinks: writers get SIGPIPE, readers the end of file. Unknown numbers are ignored. Fire and forget. */
   closePipes(session: SessionId, pipes: ReadonlyArray<number>): void

@@ -29,13 +29,16 @@ export const checkSpawn = (request: SpawnRequest): void => {
   if (missing !== null) throw new SpawnError("limit", missing)
 }
 
-const checkStrings = ({ argv, cwd, env, size, term }: SpawnRequest): void => {
+const checkStrings = ({ argv, cwd, env, firstOffset = 0, inputSequence = 0, size, term }: SpawnRequest): void => {
   const invalid = (message: string) => new SpawnError("invalid-argument", message)
   if (argv.length === 0 || argv[0] === "") throw invalid("no program given: name one as the first argument")
   for (const cells of [size.cols, size.rows]) {
     if (!Number.isInteger(cells) || cells < 1 || cells > 0xffff) {
       throw invalid(`a terminal of ${size.cols}x${size.rows} cells is not possible: give whole numbers above 0`)
     }
+  }
+  for (const number of [firstOffset, inputSequence]) {
+    if (!Number.isSafeInteger(number) || number < 0) throw invalid(`${number} is no offset or sequence to go on from`)
   }
   let bytes = 0
   const add = (text: string, what: string) => {

@@ -13,6 +13,7 @@
  *  - `exitCode` and `signal` are what the kernel reported.
  */
 import type { SessionId, SignalTarget, TerminalSize } from "../../journal/Event.ts"
+import type { PipeHost, PipeListener, PipeRequest } from "./PipeHost.ts"
 
 /** Unacknowledged output of one session above which its terminal is paused: bounds memory whatever program and engine do. */
 export const OUTPUT_HELD_BYTES_HIGH = 1024 * 1024
@@ -39,6 +40,12 @@ export interface SpawnRequest {
   readonly size: TerminalSize
   /** TERM */
   readonly term: string
+  /** Made and opened before the fork, so that the program can open them at once. A failure of theirs is a SpawnError. */
+  readonly pipes?: ReadonlyArray<PipeRequest> | undefined
+  /** Offset of the first byte of output: a program that takes another's place goes on in its count. Default 0. */
+  readonly firstOffset?: number | undefined
+  /** Inputs up to this sequence are regarded as applied. Default 0. */
+  readonly inputSequence?: number | undefined
 }
 
 /** Why a spawn did not happen. Found before the fork wherever the kernel allows it. */
@@ -122,7 +129,7 @@ export interface SurvivingProcess {
   readonly command: string
 }
 
-export interface PtyHostListener {
+export interface PtyHostListener extends PipeListener {
   /** `bytes` belongs to the receiver; at most OUTPUT_CHUNK_BYTES_MAX, contiguous with the delivery before it. */
   output(session: SessionId, offset: number, bytes: Uint8Array): void
   /** The program ended; output may still follow (a child of it holds the terminal). */
@@ -133,11 +140,11 @@ export interface PtyHostListener {
   disconnected(reason: string): void
 }
 
-export interface PtyHost {
+export interface PtyHost extends PipeHost {
   /** Names this host among its engine's: a ULID for a keeper, "" in process. */
   readonly id: string
   readonly pid: number
-  /** Rejects with SpawnError or HostUnavailable. Delivery starts at once, from offset 0. */
+  /** Rejects with SpawnError or HostUnavailable. Delivery starts at once, from `firstOffset`. */
   spawn(request: SpawnRequest): Promise<ProcessIdentity>
   /** All sessions held, live or ended and not yet forgotten. */
   list(): Promise<ReadonlyArray<HeldSession>>
@@ -165,7 +172,7 @@ export interface PtyHost {
    * listener as ever.
    */
   close(session: SessionId, graceMillis?: number): Promise<ReadonlyArray<SurvivingProcess>>
-  /** The session is closed and journaled: drop what is held of it. */
+  /** The session is closed and journaled: drop what is held of it, its pipes too. */
   forget(session: SessionId): void
   /** Ends the connection (KeeperClient: the keeper and its sessions go on) or, in process, every session. */
   dispose(): Promise<void>

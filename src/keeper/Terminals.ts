@@ -5,6 +5,8 @@
  */
 import { endSession } from "./EndSession.ts"
 import { type Gate, HeldTerminal } from "./HeldTerminal.ts"
+import { type HeldPipe, type InputWait, PipeError, type PipeRequest } from "./PipeHost.ts"
+import { Pipes } from "./Pipes.ts"
 import { checkSpawn } from "./Preflight.ts"
 import { processesOfSession, type SessionIdentity, signalGroup, signalProcess } from "./ProcessTable.ts"
 import type {
@@ -34,6 +36,8 @@ export class Terminals implements PtyHost {
   readonly pid = process.pid
   readonly #options: TerminalsOptions
   readonly #terminals = new Map<SessionId, HeldTerminal>()
+  /** Of every session held; they go when it is forgotten. */
+  readonly #pipes = new Map<SessionId, Pipes>()
   readonly #closing = new Map<SessionId, Promise<ReadonlyArray<SurvivingProcess>>>()
   readonly #gate: { -readonly [K in keyof Gate]: Gate[K] } = { open: true }
   #disposed = false
@@ -58,9 +62,18 @@ export class Terminals implements PtyHost {
     }
     checkSpawn(request)
     const { listener, programUmask } = this.#options
-    const terminal = new HeldTerminal(request, listener, this.#gate, programUmask)
-    this.#terminals.set(request.session, terminal)
-    return { pid: terminal.pty.pid, startTime: terminal.pty.startTime }
+    const pipes = new Pipes(request.session, listener, this.#gate)
+    try {
+      pipes.open(request.pipes ?? [])
+      const terminal = new HeldTerminal(request, listener, this.#gate, programUmask)
+      this.#terminals.set(request.session, terminal)
+      this.#pipes.set(request.session, pipes)
+      return { pid: terminal.pty.pid, startTime: terminal.pty.startTime }
+    } catch (error) {
+      pipes.closeAll()
+      if (!(error instanceof PipeError)) throw error
+      throw new SpawnError(error.failure === "pipe-unknown" ? "failed" : error.failure, error.message)
+    }
   }
 
   async list(): Promise<ReadonlyArray<HeldSession>> {
@@ -129,6 +142,52 @@ export class Terminals implements PtyHost {
     terminal.detach()
     this.#terminals.delete(session)
     terminal.pty.destroy()
+    this.#pipes.get(session)?.closeAll()
+    this.#pipes.delete(session)
+  }
+
+  async openPipes(session: SessionId, pipes: ReadonlyArray<PipeRequest>): Promise<void> {
+    this.#findPipes(session).open(pipes)
+  }
+
+  async listPipes(session: SessionId): Promise<ReadonlyArray<HeldPipe>> {
+    return this.#findPipes(session).list()
+  }
+
+  async attachPipe(
+    session: SessionId,
+    pipe: number,
+    fromOffset: number,
+    attached?: (held: HeldPipe) => void
+  ): Promise<HeldPipe> {
+    const held = this.#findPipes(session).attach(pipe, fromOffset)
+    attached?.(held)
+    return held
+  }
+
+  ackPipe(session: SessionId, pipe: number, offset: number): void {
+    this.#pipes.get(session)?.ack(pipe, offset)
+  }
+
+  async writePipe(session: SessionId, pipe: number, sequence: number, bytes: Uint8Array): Promise<WriteResult> {
+    return this.#findPipes(session).write(pipe, sequence, bytes)
+  }
+
+  async endPipe(session: SessionId, pipe: number, sequence: number): Promise<WriteResult> {
+    return this.#findPipes(session).end(pipe, sequence)
+  }
+
+  closePipes(session: SessionId, pipes: ReadonlyArray<number>): void {
+    this.#pipes.get(session)?.close(pipes)
+  }
+
+  async inputWait(session: SessionId): Promise<InputWait | null> {
+    this.#find(session)
+    return null
+  }
+
+  async resetMode(session: SessionId): Promise<void> {
+    this.#find(session).pty.resetMode()
   }
 
   async dispose(): Promise<void> {
@@ -137,12 +196,15 @@ export class Terminals implements PtyHost {
     const sessions = [...this.#terminals.keys()]
     await Promise.all(sessions.map((session) => this.close(session)))
     for (const terminal of this.#terminals.values()) terminal.pty.destroy()
+    for (const pipes of this.#pipes.values()) pipes.closeAll()
     this.#terminals.clear()
+    this.#pipes.clear()
   }
 
   /** Nobody listens any more: everything is held until someone attaches. */
   detachAll(): void {
     for (const terminal of this.#terminals.values()) terminal.detach()
+    for (const pipes of this.#pipes.values()) pipes.detach()
   }
 
   /** The listener takes no more now: deliveries wait in the bounded held output. */
@@ -156,12 +218,22 @@ export class Terminals implements PtyHost {
       if (!this.#gate.open) return
       terminal.deliver()
     }
+    for (const pipes of this.#pipes.values()) {
+      if (!this.#gate.open) return
+      pipes.deliver()
+    }
   }
 
   #find(session: SessionId): HeldTerminal {
     const terminal = this.#terminals.get(session)
     if (terminal === undefined) throw new SessionUnknown(`session ${session} is not held here`)
     return terminal
+  }
+
+  #findPipes(session: SessionId): Pipes {
+    const pipes = this.#pipes.get(session)
+    if (pipes === undefined) throw new SessionUnknown(`session ${session} is not held here`)
+    return pipes
   }
 }
 

@@ -59,12 +59,28 @@ export class SessionRecord {
   }
 }
 
+export class PipeRecord {
+  readonly chunks: Array<Uint8Array> = []
+  /** Where the next delivery has to start; set it before an `attachPipe`. */
+  nextOffset = 0
+  endedAt: number | null = null
+
+  get bytes(): Buffer {
+    return Buffer.concat(this.chunks)
+  }
+
+  get text(): string {
+    return this.bytes.toString("latin1")
+  }
+}
+
 /** Collects what a host delivers. Acknowledges at once unless told otherwise. */
 export class SessionRecorder implements PtyHostListener {
   host: PtyHost | undefined
   acknowledging = true
   disconnectedFor: string | null = null
   readonly #records = new Map<SessionId, SessionRecord>()
+  readonly #pipes = new Map<string, PipeRecord>()
   #waiting: Array<() => void> = []
 
   of(session: SessionId): SessionRecord {
@@ -103,6 +119,43 @@ export class SessionRecorder implements PtyHostListener {
     record.outputBytes = outputBytes
     record.events.push("terminalClosed")
     this.#changed()
+  }
+
+  /** What came through a pipe of the session. Acknowledged as output is. */
+  pipe(session: SessionId, pipe: number): PipeRecord {
+    const key = `${session} ${pipe}`
+    let record = this.#pipes.get(key)
+    if (record === undefined) {
+      record = new PipeRecord()
+      this.#pipes.set(key, record)
+    }
+    return record
+  }
+
+  pipeOutput(session: SessionId, pipe: number, offset: number, bytes: Uint8Array): void {
+    const record = this.pipe(session, pipe)
+    assert.strictEqual(offset, record.nextOffset, "deliveries are contiguous")
+    assert.isAtMost(bytes.length, OUTPUT_CHUNK_BYTES_MAX)
+    assert.isAbove(bytes.length, 0)
+    assert.isNull(record.endedAt, "no output after the end")
+    record.chunks.push(new Uint8Array(bytes))
+    record.nextOffset += bytes.length
+    if (this.acknowledging) this.host?.ackPipe(session, pipe, record.nextOffset)
+    this.#changed()
+  }
+
+  pipeEnded(session: SessionId, pipe: number, bytes: number): void {
+    const record = this.pipe(session, pipe)
+    assert.strictEqual(bytes, record.nextOffset, "all bytes came before the end")
+    assert.isNull(record.endedAt, "the end is told once")
+    record.endedAt = bytes
+    this.#changed()
+  }
+
+  async pipeEnd(session: SessionId, pipe: number): Promise<PipeRecord> {
+    const record = this.pipe(session, pipe)
+    await this.until(() => record.endedAt !== null)
+    return record
   }
 
   disconnected(reason: string): void {

@@ -8,6 +8,10 @@ import {
   frame,
   jsonFrame,
   jsonIn,
+  PIPE_BYTES,
+  pipeFrame,
+  pipeRequestFrame,
+  readPipe,
   readSession,
   readU64,
   requestFrame,
@@ -97,5 +101,37 @@ describe("Frames", () => {
     assert.throws(() => readU64(Buffer.alloc(8, 0xff), 0), FrameError)
     assert.throws(() => readSession(Buffer.alloc(15), 0), FrameError)
     assert.throws(() => jsonIn(Buffer.from("0000{")), FrameError)
+  })
+
+  it("carry the number of a pipe, and nothing that is none", () => {
+    for (const pipe of [0, 1, 77, 2 ** 31, 2 ** 32 - 1]) {
+      const stream = Buffer.concat([
+        pipeFrame(FrameType.PipeOutput, session, pipe, 2 ** 40 + 3, 4),
+        Buffer.from("data"),
+        pipeRequestFrame(FrameType.WritePipe, 9, session, pipe, 12, 2),
+        Buffer.from("in")
+      ])
+      const [[outputType, output], [writeType, write]] = decode([stream]) as [[number, Buffer], [number, Buffer]]
+      assert.deepStrictEqual([outputType, writeType], [FrameType.PipeOutput, FrameType.WritePipe])
+      assert.deepStrictEqual([readSession(output, 0), readPipe(output, 0)], [session, pipe])
+      assert.strictEqual(readU64(output, PIPE_BYTES), 2 ** 40 + 3)
+      assert.strictEqual(output.toString("latin1", PIPE_BYTES + 8), "data")
+      assert.strictEqual(write.readUInt32BE(0), 9)
+      assert.deepStrictEqual([readSession(write, 4), readPipe(write, 4)], [session, pipe])
+      assert.strictEqual(readU64(write, 4 + PIPE_BYTES), 12)
+      assert.strictEqual(write.toString("latin1", 4 + PIPE_BYTES + 8), "in")
+    }
+    for (const pipe of [-1, 1.5, 2 ** 32, Number.NaN, Number.POSITIVE_INFINITY]) {
+      assert.throws(() => pipeFrame(FrameType.AckPipe, session, pipe, 0), FrameError)
+      assert.throws(() => pipeRequestFrame(FrameType.EndPipe, 1, session, pipe), FrameError)
+    }
+  })
+
+  it("are refused when they end within a pipe's number or the number behind it", () => {
+    const [[, body]] = decode([pipeFrame(FrameType.AckPipe, session, 1, 1)]) as [[number, Buffer]]
+    for (let bytes = 0; bytes < body.length; bytes++) {
+      const cut = body.subarray(0, bytes)
+      assert.throws(() => [readSession(cut, 0), readPipe(cut, 0), readU64(cut, PIPE_BYTES)], FrameError)
+    }
   })
 })

@@ -1,6 +1,7 @@
 /** The contract, for a keeper process of its own at the other end of a socket. */
 import { afterAll, beforeAll } from "vitest"
 import { connectKeeper } from "../../src/keeper/KeeperClient.ts"
+import { pipeHostContract } from "../contracts/PipeHostContract.ts"
 import { ptyHostContract } from "../contracts/PtyHostContract.ts"
 import { endSessions, type KeeperUnderTest, silent, startTestKeeper } from "./keeperUnderTest.ts"
 
@@ -12,7 +13,7 @@ beforeAll(async () => {
 })
 afterAll(() => keeper.dispose())
 
-ptyHostContract({
+const options: Parameters<typeof ptyHostContract>[0] = {
   name: "KeeperClient",
   make: async (listener) => ({
     host: await connectKeeper({ socket: keeper.socket, generation: ++generation, listener }),
@@ -21,4 +22,6 @@ ptyHostContract({
       await endSessions(await connectKeeper({ socket: keeper.socket, generation: ++generation, listener: silent }))
     }
   })
-})
+}
+ptyHostContract(options)
+pipeHostContract(options)

@@ -16,10 +16,18 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterEach, assert, beforeEach, describe, it } from "vitest"
-import { FrameType, jsonFrame } from "../../src/keeper/Frames.ts"
+import {
+  FrameType,
+  jsonFrame,
+  PROTOCOL_VERSION,
+  pipeFrame,
+  requestFrame,
+  sessionFrame
+} from "../../src/keeper/Frames.ts"
 import { connectKeeper, probeKeeper } from "../../src/keeper/KeeperClient.ts"
 import { keeperSocket, listKeepers, startKeeper } from "../../src/keeper/KeeperProcess.ts"
-import { HostUnavailable, type PtyHost, SpawnError } from "../../src/keeper/PtyHost.ts"
+import { PIPE_HELD_BYTES_HIGH } from "../../src/keeper/PipeHost.ts"
+import { HostUnavailable, OUTPUT_CHUNK_BYTES_MAX, type PtyHost, SpawnError } from "../../src/keeper/PtyHost.ts"
 import { newSession, SessionRecorder, seqOutput, spawnRequest } from "../contracts/PtyHostContract.ts"
 import { ended, isRunning, KEEPER_ENTRY, type KeeperUnderTest, startTestKeeper } from "./keeperUnderTest.ts"
 
@@ -110,6 +118,49 @@ describe("a keeper", () => {
     assert.isTrue(Buffer.concat(chunks).toString("latin1") === seqOutput(200_000))
   })
 
+  it("loses and doubles no byte of a pipe when engines come and go, and reads on while there is none", async () => {
+    const pipe = { pipe: 1, path: join(keeper.folder, "pipe"), direction: "output" } as const
+    const input = { pipe: 2, path: join(keeper.folder, "input"), direction: "input" } as const
+    const request = spawnRequest(["sh", "-c", "seq 1 400000 >pipe; cat <input"], {
+      cwd: keeper.folder,
+      pipes: [pipe, input]
+    })
+    let { host, recorder } = await engine(1)
+    await host.spawn(request)
+    const chunks: Array<Uint8Array> = []
+    let written = 0
+    for (let generation = 2; ; generation++) {
+      const record = recorder.pipe(request.session, 1)
+      const limit = written + Math.random() * 400_000
+      await recorder.until(() => record.endedAt !== null || record.nextOffset > limit)
+      const isLast = record.endedAt !== null
+      // Nobody is there for a while: it must not read without bound, nor end.
+      if (!isLast) await host.dispose()
+      chunks.push(...record.chunks.splice(0))
+      written = record.nextOffset
+      if (isLast) break
+      if (generation % 3 === 0) await new Promise((resolve) => setTimeout(resolve, 20))
+      ;({ host, recorder } = await engine(generation))
+      const [held] = await host.listPipes(request.session)
+      assert.isAtMost(held!.bytes - held!.heldFrom, PIPE_HELD_BYTES_HIGH + OUTPUT_CHUNK_BYTES_MAX)
+      recorder.pipe(request.session, 1).nextOffset = written
+      recorder.of(request.session).nextOffset = (await host.list())[0]!.outputBytes
+      await host.attach(request.session, recorder.of(request.session).nextOffset)
+      await host.attachPipe(request.session, 1, written)
+    }
+    assert.isTrue(Buffer.concat(chunks).toString("latin1") === seqOutput(400_000).replaceAll("\r", ""))
+    // Input that a dead engine sent is not applied again by the next.
+    recorder.acknowledging = false
+    await host.writePipe(request.session, 2, 1, Buffer.from("once\n"))
+    await host.dispose()
+    ;({ host, recorder } = await engine(1000))
+    assert.strictEqual((await host.listPipes(request.session))[1]?.inputSequence, 1)
+    await host.attach(request.session, 0)
+    assert.strictEqual((await host.writePipe(request.session, 2, 1, Buffer.from("once\n"))).outcome, "repeated")
+    await host.endPipe(request.session, 2, 2)
+    assert.strictEqual((await recorder.closed(request.session)).text, "once\r\n")
+  })
+
   it("refuses an engine that is older than the newest, and rejects what is pending when it is replaced", async () => {
     const newest = await engine(5)
     assert.instanceOf(await failureOf(engine(4)), HostUnavailable)
@@ -129,7 +180,7 @@ describe("a keeper", () => {
     const request = spawnRequest(["cat"])
     const { host, recorder } = await engine(1)
     await host.spawn(request)
-    const hello = jsonFrame(FrameType.Hello, 0, { protocol: 1, generation: 2 })
+    const hello = jsonFrame(FrameType.Hello, 0, { protocol: PROTOCOL_VERSION, generation: 2 })
     const garbage: ReadonlyArray<Buffer> = [
       Buffer.from("GET / HTTP/1.1\r\n\r\n"),
       Buffer.from([0x40, 0, 0, 0, 1]),
@@ -137,7 +188,7 @@ describe("a keeper", () => {
       Buffer.from([0, 0, 0, 0, 0]),
       Buffer.from([0, 0, 0, 1, 99]),
       Buffer.from([0, 0, 0, 3, FrameType.Hello, 1, 2]),
-      jsonFrame(FrameType.Hello, 0, { protocol: 1, generation: "1" }),
+      jsonFrame(FrameType.Hello, 0, { protocol: PROTOCOL_VERSION, generation: "1" }),
       jsonFrame(FrameType.Hello, 0, "x".repeat(8000)),
       jsonFrame(FrameType.List, 1, null)
     ]
@@ -145,6 +196,21 @@ describe("a keeper", () => {
       const socket = connect(keeper.socket)
       socket.on("error", () => {}).resume()
       socket.write(bytes)
+      await closeOf(socket)
+    }
+    // What an engine may send once it was let in: pipes without a number, without a list, cut in the middle.
+    const ack = pipeFrame(FrameType.AckPipe, request.session, 1, 1)
+    const close = Buffer.from("7")
+    const nonsense: ReadonlyArray<Buffer> = [
+      Buffer.concat([Buffer.from([0, 0, 0, 20]), ack.subarray(4, 24)]),
+      Buffer.concat([sessionFrame(FrameType.ClosePipes, request.session, 0, close.length), close]),
+      requestFrame(FrameType.OpenPipes, 1, request.session),
+      requestFrame(FrameType.WritePipe, 1, request.session)
+    ]
+    for (const bytes of nonsense) {
+      const socket = connect(keeper.socket)
+      socket.on("error", () => {}).resume()
+      socket.write(Buffer.concat([hello, bytes]))
       await closeOf(socket)
     }
     for (let i = 0; i < 50; i++) {
@@ -174,7 +240,7 @@ describe("a keeper", () => {
       answer += chunk.toString("latin1")
     })
     await closeOf(socket)
-    assert.include(answer, "speaks protocol 1, the engine speaks 99")
+    assert.include(answer, `speaks protocol ${PROTOCOL_VERSION}, the engine speaks 99`)
   })
 
   it("listens on a socket that is its owner's alone, and tells who it is without disturbing the engine", async () => {
@@ -217,7 +283,7 @@ describe("a keeper", () => {
 
   it("holds back deliveries for an engine that does not read, within bounds", async () => {
     const socket = connect(keeper.socket)
-    socket.write(jsonFrame(FrameType.Hello, 0, { protocol: 1, generation: 1 }))
+    socket.write(jsonFrame(FrameType.Hello, 0, { protocol: PROTOCOL_VERSION, generation: 1 }))
     socket.pause()
     const request = spawnRequest(["sh", "-c", "yes | head -c 5000000"])
     socket.write(jsonFrame(FrameType.Spawn, 1, request))

@@ -23,6 +23,8 @@ host = await connectKeeper({
     },
     leaderExited: () => {},
     terminalClosed: (_, outputBytes) => process.exit(outputBytes === written ? 0 : 3),
+    pipeOutput: () => {},
+    pipeEnded: () => {},
     disconnected: () => process.exit(4)
   }
 })

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url"
 import { assert } from "vitest"
 import { connectKeeper } from "../../src/keeper/KeeperClient.ts"
 import { type StartedKeeper, startKeeper } from "../../src/keeper/KeeperProcess.ts"
-import type { PtyHost } from "../../src/keeper/PtyHost.ts"
+import type { PtyHost, PtyHostListener } from "../../src/keeper/PtyHost.ts"
 import { newSession } from "../contracts/PtyHostContract.ts"
 
 export const KEEPER_ENTRY = fileURLToPath(new URL("../../src/keeper/main.ts", import.meta.url))
@@ -69,4 +69,11 @@ export const ended = async (pid: number): Promise<void> => {
   while (isRunning(pid)) await new Promise((resolve) => setTimeout(resolve, 5))
 }
 
-export const silent = { output: () => {}, leaderExited: () => {}, terminalClosed: () => {}, disconnected: () => {} }
+export const silent: PtyHostListener = {
+  output: () => {},
+  leaderExited: () => {},
+  terminalClosed: () => {},
+  pipeOutput: () => {},
+  pipeEnded: () => {},
+  disconnected: () => {}
+}

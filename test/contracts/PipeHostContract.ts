@@ -1,0 +1,378 @@
+/**
+ * What every PtyHost promises of the pipes beside a terminal, and of its answers about who waits for input, as tests that
+ * any implementation runs: `pipeHostContract({ name, make })`. Real programs on real FIFOs; SessionRecorder checks by
+ * itself that deliveries are contiguous and come before the end.
+ */
+import { createHash } from "node:crypto"
+import { existsSync, mkdtempSync, readdirSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterEach, assert, beforeEach, describe, it } from "vitest"
+import {
+  PIPE_HELD_BYTES_HIGH,
+  PIPE_QUEUED_BYTES_MAX,
+  PipeError,
+  type PipeFailure,
+  type PipeRequest,
+  SESSION_PIPES_MAX
+} from "../../src/keeper/PipeHost.ts"
+import {
+  INPUT_WRITE_BYTES_MAX,
+  OUTPUT_CHUNK_BYTES_MAX,
+  type PtyHost,
+  type PtyHostListener,
+  SessionUnknown,
+  SpawnError,
+  type SpawnRequest
+} from "../../src/keeper/PtyHost.ts"
+import { newSession, type PtyHostUnderTest, type SessionId, SessionRecorder, spawnRequest } from "./PtyHostContract.ts"
+
+const failureOf = async (promise: Promise<unknown>): Promise<unknown> =>
+  promise.then(
+    () => null,
+    (reason: unknown) => reason
+  )
+
+/** Time in which something that must not happen would have happened. */
+const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
+
+export const pipeHostContract = (options: {
+  readonly name: string
+  readonly make: (listener: PtyHostListener) => Promise<PtyHostUnderTest>
+}): void => {
+  describe(`${options.name}'s pipes`, () => {
+    let recorder: SessionRecorder
+    let underTest: PtyHostUnderTest
+    let host: PtyHost
+    let folder: string
+
+    beforeEach(async () => {
+      recorder = new SessionRecorder()
+      underTest = await options.make(recorder)
+      host = underTest.host
+      recorder.host = host
+      folder = realpathSync(mkdtempSync(join(tmpdir(), "reprise-pipes-")))
+    })
+    afterEach(async () => {
+      await underTest.dispose()
+      rmSync(folder, { recursive: true, force: true })
+    })
+
+    const path = (pipe: number) => join(folder, `p${pipe}`)
+    const output = (pipe: number): PipeRequest => ({ pipe, path: path(pipe), direction: "output" })
+    const input = (pipe: number): PipeRequest => ({ pipe, path: path(pipe), direction: "input" })
+
+    /** A shell in the folder of the pipes, without echo, that runs the script. */
+    const shell = async (script: string, more: Partial<SpawnRequest> = {}): Promise<SessionId> => {
+      const request = spawnRequest(["sh", "-c", script], { cwd: folder, ...more })
+      await host.spawn(request)
+      return request.session
+    }
+    /** A shell that runs a line when it is typed. */
+    const prompt = async (pipes: ReadonlyArray<PipeRequest>): Promise<SessionId> => {
+      const session = await shell('stty -echo; echo ready; while read -r line; do eval "$line"; done')
+      await recorder.shows(session, "ready")
+      await host.openPipes(session, pipes)
+      return session
+    }
+    let sequence = 0
+    const type = (session: SessionId, line: string) => host.write(session, ++sequence, Buffer.from(`${line}\n`))
+    const held = async (session: SessionId, pipe: number) => {
+      const found = (await host.listPipes(session)).find((one) => one.pipe === pipe)
+      assert.isDefined(found)
+      return found!
+    }
+
+    describe("for output", () => {
+      it("are FIFOs of their owner alone", async () => {
+        const session = await prompt([output(1), input(2)])
+        for (const pipe of [1, 2]) {
+          const stats = statSync(path(pipe))
+          assert.isTrue(stats.isFIFO())
+          assert.strictEqual(stats.mode & 0o777, 0o600)
+        }
+        assert.deepStrictEqual(await host.listPipes(session), [
+          { ...output(1), heldFrom: 0, bytes: 0, ended: false, inputSequence: 0 },
+          { ...input(2), heldFrom: 0, bytes: 0, ended: false, inputSequence: 0 }
+        ])
+      })
+
+      it("carry 10 MB to the byte, and end when the writer does", async () => {
+        const bytes = 10_000_000
+        const file = join(folder, "data")
+        const data = Buffer.alloc(bytes, createHash("sha512").update("seed").digest())
+        writeFileSync(file, data)
+        const session = await prompt([output(1)])
+        await type(session, "cat data >p1")
+        const record = await recorder.pipeEnd(session, 1)
+        assert.strictEqual(record.endedAt, bytes)
+        assert.isTrue(record.bytes.equals(data))
+        assert.deepInclude(await held(session, 1), { heldFrom: bytes, bytes, ended: true })
+      })
+
+      it("wait for their first writer, however late it comes", async () => {
+        const session = await prompt([output(1)])
+        await pause(200)
+        assert.isFalse((await held(session, 1)).ended)
+        await type(session, "exec 3>p1; sleep 0.2; echo slow >&3; sleep 0.2; exec 3>&-")
+        assert.strictEqual((await recorder.pipeEnd(session, 1)).text, "slow\n")
+      })
+
+      it("end when a writer opens and closes them without a byte", async () => {
+        const session = await prompt([output(1)])
+        await type(session, ": >p1")
+        assert.strictEqual((await recorder.pipeEnd(session, 1)).endedAt, 0)
+      })
+
+      it("do not end while a child in the background holds them", async () => {
+        const session = await prompt([output(1)])
+        await type(session, "{ echo first; { sleep 0.4; echo late; } & } >p1; echo returned")
+        await recorder.shows(session, "returned")
+        const record = recorder.pipe(session, 1)
+        await recorder.until(() => record.text === "first\n")
+        assert.isFalse((await held(session, 1)).ended)
+        assert.strictEqual((await recorder.pipeEnd(session, 1)).text, "first\nlate\n")
+      })
+
+      it("stay apart, and stay after the leader's exit until they are closed", async () => {
+        const script = "trap '' HUP; exec 3>p1; echo err >p2; echo out >&3; (sleep 0.3; echo late >&3) & exit 5"
+        const session = await shell(script, { pipes: [output(1), output(2)] })
+        await recorder.until(() => recorder.of(session).exit !== null)
+        assert.strictEqual((await recorder.pipeEnd(session, 2)).text, "err\n")
+        assert.strictEqual((await recorder.pipeEnd(session, 1)).text, "out\nlate\n")
+        assert.strictEqual((await host.listPipes(session)).length, 2)
+        host.closePipes(session, [1, 2])
+        assert.deepStrictEqual(await host.listPipes(session), [])
+      })
+
+      it("make their writer wait when nobody acknowledges, and go on", async () => {
+        recorder.acknowledging = false
+        const session = await prompt([output(1)])
+        const bytes = 3_000_000
+        await type(session, `head -c ${bytes} /dev/zero >p1; echo written`)
+        const record = recorder.pipe(session, 1)
+        await recorder.until(() => record.nextOffset > PIPE_HELD_BYTES_HIGH)
+        await pause(200)
+        assert.isAtMost(record.nextOffset, PIPE_HELD_BYTES_HIGH + OUTPUT_CHUNK_BYTES_MAX)
+        assert.strictEqual((await held(session, 1)).bytes, record.nextOffset)
+        assert.notInclude(recorder.of(session).text, "written")
+        recorder.acknowledging = true
+        host.ackPipe(session, 1, record.nextOffset)
+        host.ack(session, recorder.of(session).nextOffset)
+        await recorder.pipeEnd(session, 1)
+        assert.strictEqual(record.nextOffset, bytes)
+        await recorder.shows(session, "written")
+      })
+
+      it("end with what is held when nobody acknowledges, and are delivered again from any offset", async () => {
+        recorder.acknowledging = false
+        const session = await prompt([output(1)])
+        await type(session, "seq 1 20000 >p1")
+        const record = await recorder.pipeEnd(session, 1)
+        const all = record.bytes
+        host.ackPipe(session, 1, 5000)
+        const again = async (from: number) => {
+          record.chunks.length = 0
+          record.endedAt = null
+          record.nextOffset = Math.max(from, 5000)
+          const found = await host.attachPipe(session, 1, from)
+          assert.deepInclude(found, { heldFrom: 5000, bytes: all.length, ended: true })
+          return (await recorder.pipeEnd(session, 1)).bytes
+        }
+        assert.isTrue((await again(7777)).equals(all.subarray(7777)))
+        assert.isTrue((await again(0)).equals(all.subarray(5000)))
+        assert.strictEqual((await again(all.length)).length, 0)
+      })
+
+      it("keep small writes in few pieces", async () => {
+        const session = await prompt([output(1)])
+        await type(session, "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo $i; done >p1")
+        assert.strictEqual(
+          (await recorder.pipeEnd(session, 1)).text,
+          Array.from({ length: 3000 }, (_, i) => `${i + 1}\n`).join("")
+        )
+      })
+
+      it("give their writers SIGPIPE when they are closed, and are gone", async () => {
+        const session = await prompt([output(1)])
+        await type(session, "(while echo y; do :; done) >p1; echo ended")
+        await recorder.until(() => recorder.pipe(session, 1).nextOffset > 0)
+        host.closePipes(session, [1, 77])
+        await recorder.shows(session, "ended")
+        assert.isFalse(existsSync(path(1)))
+        assert.deepStrictEqual(await host.listPipes(session), [])
+        const error = (await failureOf(host.attachPipe(session, 1, 0))) as PipeError
+        assert.strictEqual(error.failure, "pipe-unknown")
+      })
+    })
+
+    describe("for input", () => {
+      it("apply each sequence once, in order, then end", async () => {
+        const session = await prompt([input(1), output(2)])
+        const write = (number: number, text: string) => host.writePipe(session, 1, number, Buffer.from(text))
+        assert.strictEqual((await write(10, "one\n")).outcome, "applied")
+        assert.strictEqual((await write(10, "one\n")).outcome, "repeated")
+        assert.strictEqual((await write(9, "none\n")).outcome, "repeated")
+        await type(session, "cat <p1 >p2")
+        assert.strictEqual((await write(11, "two\n")).outcome, "applied")
+        assert.strictEqual((await held(session, 1)).inputSequence, 11)
+        assert.strictEqual((await host.endPipe(session, 1, 11)).outcome, "repeated")
+        assert.strictEqual((await host.endPipe(session, 1, 12)).outcome, "applied")
+        assert.strictEqual((await host.endPipe(session, 1, 12)).outcome, "repeated")
+        assert.strictEqual((await write(13, "three\n")).outcome, "closed")
+        assert.strictEqual((await recorder.pipeEnd(session, 2)).text, "one\ntwo\n")
+        assert.deepInclude(await held(session, 1), { inputSequence: 12, ended: true })
+      })
+
+      it("take a write and the end right behind their opening, for a program that comes later", async () => {
+        const session = await prompt([])
+        const outcomes = Promise.all([
+          host.openPipes(session, [input(1), output(2)]),
+          host.writePipe(session, 1, 1, Buffer.from("early\n")),
+          host.endPipe(session, 1, 2),
+          type(session, "sleep 0.2; cat <p1 >p2")
+        ])
+        assert.strictEqual((await recorder.pipeEnd(session, 2)).text, "early\n")
+        const [, write, end] = await outcomes
+        assert.deepStrictEqual([write.outcome, end.outcome], ["applied", "applied"])
+      })
+
+      it("carry 5 MB to the byte, then the end", async () => {
+        const session = await prompt([input(1), output(2)])
+        const piece = Buffer.alloc(INPUT_WRITE_BYTES_MAX, "The quick brown fox. ")
+        const hash = createHash("md5")
+        for (let i = 1; i <= 5; i++) {
+          hash.update(piece)
+          assert.strictEqual((await host.writePipe(session, 1, i, piece)).outcome, "applied")
+        }
+        assert.strictEqual((await host.endPipe(session, 1, 6)).outcome, "applied")
+        await type(session, "md5sum <p1 >p2")
+        assert.include((await recorder.pipeEnd(session, 2)).text, hash.digest("hex"))
+      })
+
+      it("refuse, and do not cut, when too much waits", async () => {
+        const session = await prompt([input(1), output(2)])
+        const piece = Buffer.alloc(INPUT_WRITE_BYTES_MAX)
+        const pieces = PIPE_QUEUED_BYTES_MAX / INPUT_WRITE_BYTES_MAX
+        const outcomes: Array<string> = []
+        for (let i = 1; i <= pieces + 1; i++) outcomes.push((await host.writePipe(session, 1, i, piece)).outcome)
+        assert.strictEqual(outcomes.filter((outcome) => outcome === "applied").length, pieces)
+        assert.strictEqual(outcomes.at(-1), "full")
+        const tooLong = Buffer.alloc(INPUT_WRITE_BYTES_MAX + 1)
+        assert.strictEqual((await host.writePipe(session, 1, 99, tooLong)).outcome, "full")
+        assert.strictEqual((await held(session, 1)).inputSequence, pieces)
+        await host.endPipe(session, 1, 100)
+        await type(session, "wc -c <p1 >p2")
+        assert.strictEqual((await recorder.pipeEnd(session, 2)).text.trim(), String(pieces * INPUT_WRITE_BYTES_MAX))
+      })
+
+      it("end for their reader when they are closed, and drop what waits", async () => {
+        const session = await prompt([input(1), output(2)])
+        await type(session, "cat <p1 >p2; echo gone")
+        await host.writePipe(session, 1, 1, Buffer.from("x"))
+        await recorder.until(() => recorder.pipe(session, 2).text === "x")
+        host.closePipes(session, [1])
+        await recorder.shows(session, "gone")
+        assert.isFalse(existsSync(path(1)))
+        assert.strictEqual((await host.writePipe(session, 1, 2, Buffer.from("y"))).outcome, "closed")
+        assert.strictEqual((await host.writePipe(session, 2, 2, Buffer.from("y"))).outcome, "closed")
+      })
+    })
+
+    describe("as a whole", () => {
+      it("are there before the program is, and gone with its session", async () => {
+        const session = await shell("cat <p1 >p2", { pipes: [input(1), output(2)] })
+        await host.writePipe(session, 1, 1, Buffer.from("hello"))
+        await host.endPipe(session, 1, 2)
+        assert.strictEqual((await recorder.pipeEnd(session, 2)).text, "hello")
+        await recorder.closed(session)
+        assert.isTrue(existsSync(path(1)))
+        host.forget(session)
+        assert.instanceOf(await failureOf(host.listPipes(session)), SessionUnknown)
+        assert.isFalse(existsSync(path(1)))
+        assert.isFalse(existsSync(path(2)))
+      })
+
+      it("are opened all or not at all", async () => {
+        const session = await prompt([output(1)])
+        const refused = async (pipes: ReadonlyArray<PipeRequest>, failure: PipeFailure) => {
+          const error = await failureOf(host.openPipes(session, pipes))
+          assert.instanceOf(error, PipeError)
+          assert.strictEqual((error as PipeError).failure, failure)
+          assert.deepStrictEqual(
+            (await host.listPipes(session)).map(({ pipe }) => pipe),
+            [1]
+          )
+          for (const pipe of [2, 3]) assert.isFalse(existsSync(path(pipe)))
+        }
+        writeFileSync(join(folder, "taken"), "precious")
+        await refused([output(2), { ...output(3), path: join(folder, "taken") }], "failed")
+        assert.isTrue(existsSync(join(folder, "taken")))
+        await refused([output(2), { ...output(3), path: join(folder, "none", "p") }], "failed")
+        await refused([output(2), { ...output(3), path: "relative" }], "invalid-argument")
+        await refused([output(2), { ...output(3), path: `/${"x".repeat(2000)}` }], "invalid-argument")
+        await refused([output(2), { ...output(3), pipe: 0 }], "invalid-argument")
+        await refused([output(2), { ...output(3), direction: "both" } as unknown as PipeRequest], "invalid-argument")
+        await refused([output(2), null as unknown as PipeRequest], "invalid-argument")
+        // One that is open is left as it is.
+        await host.openPipes(session, [output(1)])
+        const error = await failureOf(shell("true", { pipes: [output(1)] }))
+        assert.instanceOf(error, SpawnError)
+        assert.isTrue(existsSync(path(1)))
+        assert.instanceOf(await failureOf(host.openPipes(newSession(), [output(2)])), SessionUnknown)
+      })
+
+      it("are bounded in number", async () => {
+        const session = await prompt([output(1)])
+        const many = Array.from({ length: SESSION_PIPES_MAX }, (_, i) => output(i + 2))
+        const error = (await failureOf(host.openPipes(session, many))) as PipeError
+        assert.strictEqual(error.failure, "limit")
+        assert.strictEqual((await host.listPipes(session)).length, 1)
+      })
+
+      it("leave no descriptor behind", async () => {
+        const session = await prompt([])
+        // The first use may load something that stays.
+        const round = async (pipe: number) => {
+          await host.openPipes(session, [output(pipe), input(pipe + 1)])
+          await host.writePipe(session, pipe + 1, 1, Buffer.alloc(100_000))
+          if (pipe % 4 === 1) await host.endPipe(session, pipe + 1, 2)
+          host.closePipes(session, [pipe, pipe + 1])
+        }
+        await round(1)
+        const before = descriptors(host.pid)
+        for (let i = 0; i < 200; i++) await round(2 * i + 3)
+        await host.listPipes(session)
+        // Less, when something of an earlier test was still open.
+        assert.isAtMost(descriptors(host.pid), before)
+      })
+
+      it("count the terminal's output and input on from where another program stopped", async () => {
+        recorder.acknowledging = false
+        const request = spawnRequest(["sh", "-c", "stty -echo; echo ready; cat"], {
+          firstOffset: 5000,
+          inputSequence: 40
+        })
+        const { session } = request
+        recorder.of(session).nextOffset = 5000
+        await host.spawn(request)
+        await recorder.shows(session, "ready")
+        assert.deepInclude((await host.list())[0], { heldFrom: 5000, outputBytes: 5007, inputSequence: 40 })
+        assert.strictEqual((await host.write(session, 40, Buffer.from("old\n"))).outcome, "repeated")
+        assert.strictEqual((await host.write(session, 41, Buffer.from("new\n"))).outcome, "applied")
+        await host.closeInput(session, 42)
+        const record = await recorder.closed(session)
+        assert.strictEqual(record.text, "ready\r\nnew\r\n")
+        assert.strictEqual(record.outputBytes, 5012)
+        record.chunks.length = 0
+        record.outputBytes = null
+        record.nextOffset = 5007
+        assert.strictEqual((await host.attach(session, 5007)).outputBytes, 5012)
+        assert.strictEqual((await recorder.closed(session)).text, "new\r\n")
+        assert.instanceOf(await failureOf(host.spawn(spawnRequest(["true"], { firstOffset: -1 }))), SpawnError)
+      })
+    })
+  })
+}
+
+const descriptors = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length
