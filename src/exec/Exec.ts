@@ -17,6 +17,7 @@ import type {
 import type { CloseReport } from "../session/Sessions.ts"
 import type { SessionView } from "../session/SessionView.ts"
 import type { ExecFinished, ExecNotFound, ExecRejected, SessionBusy } from "./ExecError.ts"
+import type { UnknownKey } from "./Keys.ts"
 
 /** Bytes of each stream that come with a result unless asked otherwise; the rest is read with `output`. */
 export const RESULT_OUTPUT_BYTES_DEFAULT = 1024 * 1024
@@ -228,7 +229,7 @@ export interface ExecShape {
     execId: string,
     input: ExecInput,
     options?: { readonly actor?: string | undefined }
-  ): Effect.Effect<void, Here | ExecNotFound | ExecFinished | InputRefused>
+  ): Effect.Effect<void, Here | ExecNotFound | ExecFinished | InputRefused | UnknownKey>
   /** Ctrl-C for the running command (execId, or the one that runs). A second one is harmless. */
   interrupt(session: SessionId, execId?: string): Effect.Effect<void, Here | ExecNotFound | ExecFinished>
   /** A signal (default SIGKILL) to the command's processes, not to the shell. */

@@ -6,7 +6,7 @@ import { randomUUID } from "node:crypto"
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, statSync } from "node:fs"
 import { constants } from "node:os"
 import { isAbsolute, join } from "node:path"
-import { Effect, Option, Stream } from "effect"
+import { Effect, Option, Result, Stream } from "effect"
 import type { Language, SessionId } from "../../journal/Event.ts"
 import { SESSION_ID_PATTERN } from "../../journal/Event.ts"
 import type { JournalShape } from "../../journal/Journal.ts"
@@ -53,7 +53,7 @@ import {
   execRowKey,
   type ShellEnvironment
 } from "./ExecSession.ts"
-import { keyBytes } from "./Keys.ts"
+import { keysBytes } from "./Keys.ts"
 
 /** Cells of a shell for commands: wide, so that tools which ask for the width do not wrap. */
 const SIZE = { cols: 120, rows: 40 }
@@ -267,7 +267,7 @@ export class ExecEngine {
       return
     }
     if ("eof" in input) return this.core.write(id, Buffer.from([4]), { actor }).then(() => undefined)
-    const bytes = "text" in input ? Buffer.from(input.text) : keyBytes(input.keys)
+    const bytes = "text" in input ? Buffer.from(input.text) : Result.getOrThrow(keysBytes(input.keys))
     await this.core.write(id, bytes, { actor })
   }
 

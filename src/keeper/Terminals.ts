@@ -54,23 +54,28 @@ export class Terminals implements PtyHost {
 
   async spawn(request: SpawnRequest): Promise<ProcessIdentity> {
     if (this.#disposed) throw new HostUnavailable("this host was disposed")
-    if (this.#terminals.has(request.session)) {
+    const replaced = this.#terminals.get(request.session)
+    if (replaced !== undefined && !(request.replace === true && replaced.pty.exited)) {
       throw new SpawnError("session-exists", `session ${request.session} exists: choose a new id`)
     }
-    if (this.#terminals.size >= this.#options.sessionsMax) {
+    if (replaced === undefined && this.#terminals.size >= this.#options.sessionsMax) {
       throw new SpawnError("limit", `all ${this.#options.sessionsMax} sessions of this host are taken: close some`)
     }
     checkSpawn(request)
     const { listener, programUmask } = this.#options
-    const pipes = new Pipes(request.session, listener, this.#gate)
+    // A process that the old program left behind may still write into a pipe: they go on.
+    const pipes = this.#pipes.get(request.session) ?? new Pipes(request.session, listener, this.#gate)
+    const requests = request.pipes ?? []
     try {
-      pipes.open(request.pipes ?? [])
+      pipes.open(requests)
       const terminal = new HeldTerminal(request, listener, this.#gate, programUmask)
       this.#terminals.set(request.session, terminal)
       this.#pipes.set(request.session, pipes)
+      replaced?.detach()
+      replaced?.pty.destroy()
       return { pid: terminal.pty.pid, startTime: terminal.pty.startTime }
     } catch (error) {
-      pipes.closeAll()
+      pipes.close(requests.map(({ pipe }) => pipe))
       if (!(error instanceof PipeError)) throw error
       throw new SpawnError(error.failure === "pipe-unknown" ? "failed" : error.failure, error.message)
     }

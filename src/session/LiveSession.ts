@@ -412,11 +412,6 @@ export class LiveSession {
     if (this.#closing === undefined && this.extension === undefined) this.#close("exited", []).catch(() => this.pause())
   }
 
-  /** Opened by exec alone: without it nothing comes here. */
-  pipeOutput(_pipe: number, _offset: number, _bytes: Uint8Array): void {}
-
-  pipeEnded(_pipe: number, _bytes: number): void {}
-
   async #close(reason: "exited" | "ended" | "failed", survivors: ReadonlyArray<SurvivingProcess>): Promise<void> {
     this.#journalChunks()
     const exit = this.#leaderExit
