@@ -2,7 +2,7 @@
 import { Clock, Effect, Layer } from "effect"
 import { STORE_STREAM } from "./Event.ts"
 import { type Durability, Journal } from "./Journal.ts"
-import { describe, JournalCore } from "./JournalCore.ts"
+import { describe, isDamage, JournalCore } from "./JournalCore.ts"
 import { StorageUnavailable, StoreRefused } from "./JournalError.ts"
 import { LevelStorage } from "./LevelStorage.ts"
 import { makeJournal } from "./makeJournal.ts"
@@ -38,13 +38,19 @@ const open = async (options: JournalLevelOptions, durability: Durability, nowMic
   const { location } = options
   const guarded = guardStore(location, options.create ?? true)
   const storage = await LevelStorage.open(guarded.database, durability, guarded.isNew)
-  if (guarded.isNew) writeFormat(location)
-  const core = new JournalCore({ storage, durability, nowMicros, sealed: guarded.ends })
-  if (guarded.endsDamage !== undefined) {
-    core.openingDamages.push({ stream: STORE_STREAM, from: 0, to: null, reason: guarded.endsDamage })
+  try {
+    if (guarded.isNew) writeFormat(location)
+    const core = new JournalCore({ storage, durability, nowMicros, sealed: guarded.ends })
+    if (guarded.endsDamage !== undefined) {
+      core.openingDamages.push({ stream: STORE_STREAM, from: 0, to: null, reason: guarded.endsDamage })
+    }
+    await core.checkSeal()
+    return core
+  } catch (error) {
+    // Nobody else has this handle: left open, it would keep the store locked for as long as the process lives.
+    await storage.close()
+    throw error
   }
-  await core.checkSeal()
-  return core
 }
 
 const close = async (location: string, core: JournalCore): Promise<void> => {
@@ -61,7 +67,7 @@ const refusal = (location: string, cause: unknown): StoreRefused | StorageUnavai
   if (code === "LEVEL_LOCKED" || /\block\b/i.test(reason)) {
     return new StoreRefused({ path: location, reason: "locked", detail: "is in use by another process" })
   }
-  if (code === "LEVEL_CORRUPTION" || /corruption|missing files|bad block|CURRENT/i.test(reason)) {
+  if (code === "LEVEL_CORRUPTION" || isDamage(reason) || /missing files|CURRENT/i.test(reason)) {
     return new StoreRefused({
       path: location,
       reason: "corrupt",

@@ -1,12 +1,23 @@
 /** One bit flipped anywhere in a store: no wrong byte is ever served, and the damage is named. */
 import { spawn } from "node:child_process"
-import { chmodSync, cpSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Stream } from "effect"
+import { Effect, Exit, Layer, Stream } from "effect"
 import { Journal, JournalLevel, type SessionId } from "../../journal/index.ts"
 import { newSessionId, outputEvent } from "../contracts/JournalContract.ts"
 import { seededRandom } from "../fixtures/seededRandom.ts"
@@ -59,6 +70,46 @@ const temporary = async (use: (folder: string) => Promise<void>) => {
 }
 
 describe("a damaged store", () => {
+  it("names a table that points behind its own end, and lets the store be opened again", () =>
+    temporary(async (folder) => {
+      const streams = await makeStore(folder)
+      const [table] = filesOf(folder).filter((file) => file.endsWith(".ldb"))
+      const path = join(folder, table!)
+      const bytes = readFileSync(path)
+      // The footer's last 48 bytes begin with two numbers for the filter's place; the third is where the index begins.
+      let at = bytes.length - 48
+      for (let number = 0; number < 2; at++) if (bytes[at]! < 0x80) number++
+      // Of three bytes with 7 bits each: the table is longer than 16 KiB, and the flipped bit stands for a MiB.
+      assert.isTrue(bytes[at]! >= 0x80 && bytes[at + 1]! >= 0x80)
+      bytes[at + 2]! ^= 0x40
+      writeFileSync(path, bytes)
+      for (let opening = 0; opening < 2; opening++) {
+        await openings(folder).run(
+          Effect.gen(function* () {
+            const journal = yield* Journal
+            assert.isAbove((yield* journal.verify).damages.length, 0)
+            for (const [stream] of streams) {
+              const error = yield* Effect.flip(Stream.runDrain(journal.read(stream)))
+              assert.strictEqual(error._tag, "JournalDamaged")
+              const backwards = yield* Effect.exit(Stream.runDrain(journal.readBackwards(stream)))
+              assert.isTrue(Exit.isFailure(backwards))
+            }
+          })
+        )
+      }
+    }))
+
+  it("lets go of its lock when the opening fails behind LevelDB", () =>
+    temporary(async (folder) => {
+      // In the way of the file that is written last.
+      const obstacle = join(folder, `.${process.pid}.tmp`)
+      mkdirSync(obstacle)
+      const failure = await openings(folder).run(Effect.void).catch(String)
+      assert.include(failure, "cannot open")
+      rmSync(obstacle, { recursive: true })
+      await openings(folder).run(Effect.asVoid(Journal))
+    }))
+
   it(`reliability 4.11: one flipped bit in ${PLACES} places is never served and always named`, () =>
     temporary(async (folder) => {
       const base = join(folder, "base")
