@@ -33,6 +33,9 @@ export const SEALED_STREAMS_MAX = 1000
 /** Events searched behind a place that cannot be read: LevelDB's blocks hold 4 KiB, so the next one is not far. */
 const UNREADABLE_EVENTS_MAX = 256
 
+/** Ends that are read at a time at an opening: enough that LevelDB's four threads never wait for this one. */
+const SEAL_READS = 64
+
 /** Stands for a head that damage hides: above every sequence, and the key behind it is still the stream's. */
 const HEAD_UNKNOWN = Number.MAX_SAFE_INTEGER - 1
 
@@ -131,19 +134,21 @@ export class JournalCore {
 
   /** Compares the streams with the ends that the last clean stop recorded. */
   async checkSeal(): Promise<void> {
-    for (const [stream, sealed] of this.#sealed) {
-      let committed: number
-      try {
-        committed = (await this.#head(stream)).committed
-      } catch (error) {
-        if (!(error instanceof UnreadableRange)) throw error
-        // One stream whose end cannot be read does not close the store to the others.
-        this.openingDamages.push({ stream, from: 1, to: null, reason: `the end cannot be read: ${error.message}` })
-        continue
-      }
-      if (committed < sealed) {
-        this.openingDamages.push({ stream, from: committed + 1, to: sealed, reason: "the end is missing" })
-      }
+    const sealed = [...this.#sealed]
+    for (let at = 0; at < sealed.length; at += SEAL_READS) {
+      const checks = sealed.slice(at, at + SEAL_READS).map(([stream, end]) => this.#checkEnd(stream, end))
+      for (const damage of await Promise.all(checks)) if (damage !== undefined) this.openingDamages.push(damage)
+    }
+  }
+
+  async #checkEnd(stream: SessionId, sealed: number): Promise<Damage | undefined> {
+    try {
+      const { committed } = await this.#head(stream)
+      return committed < sealed ? { stream, from: committed + 1, to: sealed, reason: "the end is missing" } : undefined
+    } catch (error) {
+      if (!(error instanceof UnreadableRange)) throw error
+      // One stream whose end cannot be read does not close the store to the others.
+      return { stream, from: 1, to: null, reason: `the end cannot be read: ${error.message}` }
     }
   }
 
