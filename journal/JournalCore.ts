@@ -106,6 +106,8 @@ export interface JournalCoreOptions {
   readonly nowMicros: () => number
   /** Ends known from the last clean stop: a stream that is shorter now has lost its end. */
   readonly sealed?: ReadonlyMap<SessionId, number> | undefined
+  /** Looks at what lies under the storage, where there is such a thing, makes it safe to read and names what was wrong. */
+  readonly checkTables?: (() => Promise<ReadonlyArray<Damage>>) | undefined
 }
 
 export class JournalCore {
@@ -115,6 +117,7 @@ export class JournalCore {
   readonly #storage: Storage
   readonly #nowMicros: () => number
   readonly #sealed: Map<SessionId, number>
+  readonly #checkTables: () => Promise<ReadonlyArray<Damage>>
   readonly #heads = new Map<SessionId, StreamHead>()
   readonly #loading = new Map<SessionId, Promise<StreamHead>>()
   readonly #followers = new Map<SessionId, Set<Follower>>()
@@ -130,6 +133,7 @@ export class JournalCore {
     this.durability = options.durability
     this.#nowMicros = options.nowMicros
     this.#sealed = new Map(options.sealed)
+    this.#checkTables = options.checkTables ?? (async () => [])
   }
 
   /** Compares the streams with the ends that the last clean stop recorded. */
@@ -615,7 +619,8 @@ export class JournalCore {
   }
 
   async verify(): Promise<VerifyReport> {
-    const damages: Array<Damage> = [...this.openingDamages]
+    // First: what LevelDB reads afterwards must not end the process.
+    const damages: Array<Damage> = [...this.openingDamages, ...(await this.#checkTables())]
     let streams = 0
     let events = 0
     let from: Uint8Array = new Uint8Array(0)
