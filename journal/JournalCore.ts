@@ -33,6 +33,12 @@ export const SEALED_STREAMS_MAX = 1000
 /** Events searched behind a place that cannot be read: LevelDB's blocks hold 4 KiB, so the next one is not far. */
 const UNREADABLE_EVENTS_MAX = 256
 
+/** Ends that are read at a time at an opening: enough that LevelDB's four threads never wait for this one. */
+const SEAL_READS = 64
+
+/** Stands for a head that damage hides: above every sequence, and the key behind it is still the stream's. */
+const HEAD_UNKNOWN = Number.MAX_SAFE_INTEGER - 1
+
 /** LevelDB found the damage itself: it gives nothing of the page that was asked for. */
 class UnreadableRange extends Error {
   override readonly name = "UnreadableRange"
@@ -100,6 +106,8 @@ export interface JournalCoreOptions {
   readonly nowMicros: () => number
   /** Ends known from the last clean stop: a stream that is shorter now has lost its end. */
   readonly sealed?: ReadonlyMap<SessionId, number> | undefined
+  /** Looks at what lies under the storage, where there is such a thing, makes it safe to read and names what was wrong. */
+  readonly checkTables?: (() => Promise<ReadonlyArray<Damage>>) | undefined
 }
 
 export class JournalCore {
@@ -109,6 +117,7 @@ export class JournalCore {
   readonly #storage: Storage
   readonly #nowMicros: () => number
   readonly #sealed: Map<SessionId, number>
+  readonly #checkTables: () => Promise<ReadonlyArray<Damage>>
   readonly #heads = new Map<SessionId, StreamHead>()
   readonly #loading = new Map<SessionId, Promise<StreamHead>>()
   readonly #followers = new Map<SessionId, Set<Follower>>()
@@ -124,15 +133,26 @@ export class JournalCore {
     this.durability = options.durability
     this.#nowMicros = options.nowMicros
     this.#sealed = new Map(options.sealed)
+    this.#checkTables = options.checkTables ?? (async () => [])
   }
 
   /** Compares the streams with the ends that the last clean stop recorded. */
   async checkSeal(): Promise<void> {
-    for (const [stream, sealed] of this.#sealed) {
+    const sealed = [...this.#sealed]
+    for (let at = 0; at < sealed.length; at += SEAL_READS) {
+      const checks = sealed.slice(at, at + SEAL_READS).map(([stream, end]) => this.#checkEnd(stream, end))
+      for (const damage of await Promise.all(checks)) if (damage !== undefined) this.openingDamages.push(damage)
+    }
+  }
+
+  async #checkEnd(stream: SessionId, sealed: number): Promise<Damage | undefined> {
+    try {
       const { committed } = await this.#head(stream)
-      if (committed < sealed) {
-        this.openingDamages.push({ stream, from: committed + 1, to: sealed, reason: "the end is missing" })
-      }
+      return committed < sealed ? { stream, from: committed + 1, to: sealed, reason: "the end is missing" } : undefined
+    } catch (error) {
+      if (!(error instanceof UnreadableRange)) throw error
+      // One stream whose end cannot be read does not close the store to the others.
+      return { stream, from: 1, to: null, reason: `the end cannot be read: ${error.message}` }
     }
   }
 
@@ -140,7 +160,7 @@ export class JournalCore {
 
   async append(stream: SessionId, events: ReadonlyArray<NewEvent>, options: AppendOptions = {}): Promise<Appended> {
     if (events.length === 0) throw new EventRefused({ reason: "an append needs at least one event" })
-    const head = this.#heads.get(stream) ?? (await this.#head(stream))
+    const head = this.#heads.get(stream) ?? (await this.#headOrUnavailable(stream))
     if (options.expected !== undefined && options.expected !== head.assigned) {
       throw new SequenceConflict({ stream, expected: options.expected, actual: head.assigned })
     }
@@ -355,7 +375,7 @@ export class JournalCore {
       return await this.#storage.range({ ...options, bytesMax: PAGE_BYTES_MAX })
     } catch (cause) {
       const reason = describe(cause)
-      if (/corrupt|bad block|checksum|truncated/i.test(reason)) throw new UnreadableRange(reason)
+      if (isDamage(reason)) throw new UnreadableRange(reason)
       throw new StorageUnavailable({ operation: "read", reason, diskFull: isDiskFull(reason) })
     }
   }
@@ -365,8 +385,7 @@ export class JournalCore {
     try {
       return await this.#range(options)
     } catch (error) {
-      if (!(error instanceof UnreadableRange)) throw error
-      throw new StorageUnavailable({ operation: "read", reason: error.message, diskFull: false })
+      throw toUnavailable(error)
     }
   }
 
@@ -384,7 +403,7 @@ export class JournalCore {
     const bytes = Keys.streamBytes(stream)
     if (bytes[0] === Keys.ROW_PREFIX)
       throw new EventRefused({ reason: `stream ${stream} lies in the key range of rows` })
-    const [last] = await this.#rangeOrUnavailable({
+    const [last] = await this.#range({
       from: Keys.eventKey(bytes, 0),
       to: Keys.streamEnd(bytes),
       reverse: true,
@@ -396,8 +415,26 @@ export class JournalCore {
     return head
   }
 
+  async #headOrUnavailable(stream: SessionId): Promise<StreamHead> {
+    try {
+      return await this.#head(stream)
+    } catch (error) {
+      throw toUnavailable(error)
+    }
+  }
+
   async head(stream: SessionId): Promise<number> {
-    return (await this.#head(stream)).committed
+    return (await this.#headOrUnavailable(stream)).committed
+  }
+
+  /** The head as a reader needs it: where it cannot be read, reading goes on until it meets the damage. */
+  async readableHead(stream: SessionId): Promise<number> {
+    try {
+      return (await this.#head(stream)).committed
+    } catch (error) {
+      if (error instanceof UnreadableRange) return HEAD_UNKNOWN
+      throw error
+    }
   }
 
   /**
@@ -426,7 +463,7 @@ export class JournalCore {
       entries.push(Record.decodeRecord(sequence, value))
       expected++
     }
-    return { entries, damage: found.length === 0 ? missing(stream, expected, until) : undefined }
+    return { entries, damage: found.length === 0 ? missing(stream, expected, known(until)) : undefined }
   }
 
   /** What can be read before a place that LevelDB itself refuses: it gives a page or nothing, so it is asked for one at a time. */
@@ -459,18 +496,18 @@ export class JournalCore {
         limit: PAGE_EVENTS_MAX
       })
     } catch (error) {
-      if (error instanceof UnreadableRange) return { entries, damage: unreadable(stream, expected, error.message) }
-      throw error
+      if (!(error instanceof UnreadableRange)) throw error
+      return { entries, damage: unreadable(stream, expected === HEAD_UNKNOWN ? 1 : expected, error.message) }
     }
     for (const [key, value] of found) {
       const sequence = Keys.sequenceOf(key)
       const damage =
-        sequence !== expected ? missing(stream, sequence + 1, expected) : damaged(stream, sequence, key, value)
+        sequence !== expected ? missing(stream, sequence + 1, known(expected)) : damaged(stream, sequence, key, value)
       if (damage !== undefined) return { entries, damage }
       entries.push(Record.decodeRecord(sequence, value))
       expected--
     }
-    return { entries, damage: found.length === 0 && expected > 0 ? missing(stream, 1, expected) : undefined }
+    return { entries, damage: found.length === 0 && expected > 0 ? missing(stream, 1, known(expected)) : undefined }
   }
 
   follower(stream: SessionId, after: number): Follower {
@@ -520,16 +557,16 @@ export class JournalCore {
 
   /** A page, or undefined after which the follower either lives from memory (it has caught up) or must try again. */
   async #nextFromDisk(follower: Follower): Promise<FollowItem | undefined> {
-    let head: StreamHead
+    let head: StreamHead | undefined
     let page: PageResult
     try {
-      head = await this.#head(follower.stream)
-      if (follower.cursor >= head.committed) {
+      head = await this.#head(follower.stream).catch(unreadableHead)
+      if (head !== undefined && follower.cursor >= head.committed) {
         // Nothing was awaited since the comparison, so what is committed from here on is queued: no gap, no duplicate.
         follower.paging = false
         return undefined
       }
-      page = await this.page(follower.stream, follower.cursor, head.committed)
+      page = await this.page(follower.stream, follower.cursor, head?.committed ?? HEAD_UNKNOWN)
     } catch (error) {
       // The storage went away under the read; it says so through `suspension` and wakes its followers when it is back.
       if (this.suspension !== undefined) return undefined
@@ -582,7 +619,8 @@ export class JournalCore {
   }
 
   async verify(): Promise<VerifyReport> {
-    const damages: Array<Damage> = [...this.openingDamages]
+    // First: what LevelDB reads afterwards must not end the process.
+    const damages: Array<Damage> = [...this.openingDamages, ...(await this.#checkTables())]
     let streams = 0
     let events = 0
     let from: Uint8Array = new Uint8Array(0)
@@ -710,11 +748,24 @@ const after = (key: Uint8Array): Buffer => {
   return next
 }
 
-const missing = (stream: SessionId, from: number, to: number) =>
+const missing = (stream: SessionId, from: number, to: number | null) =>
   new JournalDamaged({ stream, from, to, reason: "missing" })
 
 const unreadable = (stream: SessionId, from: number, reason: string) =>
   new JournalDamaged({ stream, from, to: null, reason })
+
+/** Damage, for the questions whose answer has no place for it: nothing can be said until the store is repaired. */
+const toUnavailable = (error: unknown): unknown =>
+  error instanceof UnreadableRange
+    ? new StorageUnavailable({ operation: "read", reason: `the store is damaged: ${error.message}`, diskFull: false })
+    : error
+
+const unreadableHead = (error: unknown): undefined => {
+  if (!(error instanceof UnreadableRange)) throw error
+}
+
+/** The end of a range as its reader is told of it. */
+const known = (sequence: number): number | null => (sequence === HEAD_UNKNOWN ? null : sequence)
 
 /** Rows that cannot be read are rows that are not there: they are derived. */
 const noRows = (error: unknown): ReadonlyArray<KeyValue> => {
@@ -745,5 +796,12 @@ export const describe = (cause: unknown): string => {
   for (let error = cause; error instanceof Error && parts.length < 4; error = error.cause) parts.push(error.message)
   return parts.length === 0 ? String(cause) : parts.join(": ")
 }
+
+/**
+ * LevelDB's words for bytes that cannot be right. "Invalid argument" is one: a table's footer or index that points behind
+ * the end of the file is answered with it, as an I/O error; no disk and no kernel says it of a read.
+ */
+export const isDamage = (reason: string): boolean =>
+  /corrupt|bad block|checksum|truncated|\.(ldb|sst): Invalid argument/i.test(reason)
 
 const isDiskFull = (reason: string): boolean => /ENOSPC|EDQUOT|No space left|quota exceeded/i.test(reason)

@@ -2,11 +2,12 @@
 import { Clock, Effect, Layer } from "effect"
 import { STORE_STREAM } from "./Event.ts"
 import { type Durability, Journal } from "./Journal.ts"
-import { describe, JournalCore } from "./JournalCore.ts"
+import { describe, isDamage, JournalCore } from "./JournalCore.ts"
 import { StorageUnavailable, StoreRefused } from "./JournalError.ts"
 import { LevelStorage } from "./LevelStorage.ts"
 import { makeJournal } from "./makeJournal.ts"
 import { guardStore, writeEnds, writeFormat } from "./StoreGuard.ts"
+import { earlierDamages, guardTables, noteOpening, openingBytesMax } from "./TableGuard.ts"
 
 export interface JournalLevelOptions {
   /** Folder of the journal; made when missing. */
@@ -23,35 +24,72 @@ export const layer = (options: JournalLevelOptions): Layer.Layer<Journal, StoreR
     Effect.gen(function* () {
       const clock = yield* Clock.Clock
       const durability = options.durability ?? "process"
-      const core = yield* Effect.acquireRelease(
+      const { core } = yield* Effect.acquireRelease(
         Effect.tryPromise({
           try: () => open(options, durability, () => Number(clock.currentTimeNanosUnsafe() / 1000n)),
           catch: (cause) => refusal(options.location, cause)
         }),
-        (core) => Effect.promise(() => close(options.location, core))
+        (opened) => Effect.promise(() => close(options.location, opened))
       )
       return makeJournal(core)
     })
   )
 
-const open = async (options: JournalLevelOptions, durability: Durability, nowMicros: () => number) => {
-  const { location } = options
-  const guarded = guardStore(location, options.create ?? true)
-  const storage = await LevelStorage.open(guarded.database, durability, guarded.isNew)
-  if (guarded.isNew) writeFormat(location)
-  const core = new JournalCore({ storage, durability, nowMicros, sealed: guarded.ends })
-  if (guarded.endsDamage !== undefined) {
-    core.openingDamages.push({ stream: STORE_STREAM, from: 0, to: null, reason: guarded.endsDamage })
-  }
-  await core.checkSeal()
-  return core
+interface Opened {
+  readonly core: JournalCore
+  readonly settle: () => void
 }
 
-const close = async (location: string, core: JournalCore): Promise<void> => {
+const open = async (options: JournalLevelOptions, durability: Durability, nowMicros: () => number): Promise<Opened> => {
+  const { location } = options
+  const guarded = guardStore(location, options.create ?? true)
+  const { database } = guarded
+  const earlier = earlierDamages(location)
+  const found = guarded.isNew
+    ? []
+    : await guardTables(location, database, openingBytesMax(location), () => ours(location, database))
+  const opening = guarded.isNew ? FIRST_OPENING : noteOpening(location)
+  let storage: LevelStorage | undefined
+  try {
+    storage = await LevelStorage.open(database, durability, guarded.isNew)
+    if (guarded.isNew) writeFormat(location)
+    const checkTables = () =>
+      guardTables(location, database, Number.POSITIVE_INFINITY, async () => {}).catch((cause: unknown) => {
+        if (!(cause instanceof StoreRefused)) throw cause
+        throw new StorageUnavailable({ operation: "read", reason: cause.detail, diskFull: false })
+      })
+    const core = new JournalCore({ storage, durability, nowMicros, sealed: guarded.ends, checkTables })
+    core.openingDamages.push(...found, ...earlier)
+    if (guarded.endsDamage !== undefined) {
+      core.openingDamages.push({ stream: STORE_STREAM, from: 0, to: null, reason: guarded.endsDamage })
+    }
+    await core.checkSeal()
+    return { core, settle: opening.settle }
+  } catch (error) {
+    opening.undo()
+    // Nobody else has this handle: left open, it would keep the store locked for as long as the process lives.
+    await storage?.close()
+    throw error
+  }
+}
+
+/** Until its first file is written, a folder with anything else in it would be no store. */
+const FIRST_OPENING = { settle: () => {}, undo: () => {} }
+
+/** Tables are only written while no engine has them. */
+const ours = async (location: string, database: string): Promise<void> => {
+  if (await LevelStorage.isLocked(database)) throw locked(location)
+}
+
+const close = async (location: string, { core, settle }: Opened): Promise<void> => {
   const isClean = await core.close()
+  settle()
   // After a failed write the ends in memory are not what the disk holds; the last clean record stays.
   if (isClean) writeEnds(location, core.ends())
 }
+
+const locked = (location: string) =>
+  new StoreRefused({ path: location, reason: "locked", detail: "is in use by another process" })
 
 const refusal = (location: string, cause: unknown): StoreRefused | StorageUnavailable => {
   if (cause instanceof StoreRefused || cause instanceof StorageUnavailable) return cause
@@ -59,9 +97,9 @@ const refusal = (location: string, cause: unknown): StoreRefused | StorageUnavai
   const code =
     cause instanceof Error && cause.cause instanceof Error ? (cause.cause as NodeJS.ErrnoException).code : undefined
   if (code === "LEVEL_LOCKED" || /\block\b/i.test(reason)) {
-    return new StoreRefused({ path: location, reason: "locked", detail: "is in use by another process" })
+    return locked(location)
   }
-  if (code === "LEVEL_CORRUPTION" || /corruption|missing files|bad block|CURRENT/i.test(reason)) {
+  if (code === "LEVEL_CORRUPTION" || isDamage(reason) || /missing files|CURRENT/i.test(reason)) {
     return new StoreRefused({
       path: location,
       reason: "corrupt",

@@ -3,7 +3,7 @@
  *
  * LevelDB 1.20, as classic-level builds it, hides damage (no paranoid checks, no checksum verification on reads) and
  * goes on acknowledging after a failed write. Both are the journal's to answer: every value carries a checksum, and
- * `reopen` is called after the first failure. Nobody may ever open its LOCK file: closing any fd of it drops the lock.
+ * `reopen` is called after the first failure. Some damage it meets with an assertion: `TableGuard` looks first. Nobody may ever open its LOCK file: closing any fd of it drops the lock.
  */
 import { Level as LevelDatabase } from "level"
 import type { Durability } from "./Journal.ts"
@@ -40,7 +40,17 @@ export class LevelStorage implements Storage {
 
   /** `create` only for a folder known to be empty: LevelDB deletes the tables of a store whose CURRENT is missing. */
   static async open(location: string, durability: Durability, create: boolean): Promise<LevelStorage> {
-    return new LevelStorage(location, durability, await openLevel(location, create))
+    return new LevelStorage(location, durability, await openLevel(location, { createIfMissing: create }))
+  }
+
+  /** Whether another process has the store. LevelDB looks for its lock first, and here refuses before it reads anything. */
+  static async isLocked(location: string): Promise<boolean> {
+    try {
+      await openLevel(location, { createIfMissing: false, errorIfExists: true })
+      return false
+    } catch (error) {
+      return error instanceof Error && (error.cause as NodeJS.ErrnoException | undefined)?.code === "LEVEL_LOCKED"
+    }
   }
 
   batch(operations: ReadonlyArray<Put>): Promise<void> {
@@ -68,7 +78,7 @@ export class LevelStorage implements Storage {
 
   async reopen(): Promise<void> {
     await this.#level.close()
-    this.#level = await openLevel(this.#location, false)
+    this.#level = await openLevel(this.#location, { createIfMissing: false })
   }
 
   close(): Promise<void> {
@@ -76,8 +86,11 @@ export class LevelStorage implements Storage {
   }
 }
 
-const openLevel = async (location: string, createIfMissing: boolean): Promise<Level> => {
-  const level: Level = new LevelDatabase(location, { ...options, createIfMissing })
+const openLevel = async (
+  location: string,
+  how: { readonly createIfMissing: boolean; readonly errorIfExists?: boolean }
+): Promise<Level> => {
+  const level: Level = new LevelDatabase(location, { ...options, ...how })
   await level.open()
   return level
 }

@@ -7,6 +7,7 @@
  *     format.json         which format, made when and by what; written last, so that its presence means "complete"
  *     ends.json           where the streams ended at the last clean stop
  *     db/                 LevelDB
+ *     unsettled, damaged/ of TableGuard.ts
  */
 import {
   chmodSync,
@@ -180,7 +181,8 @@ export const writeEnds = (location: string, ends: ReadonlyMap<SessionId, number>
   replaceFile(join(location, "ends.json"), `${body}\n${crc32(body).toString(16)}\n`)
 }
 
-const replaceFile = (path: string, content: string): void => {
+/** Whole or not at all, whatever happens meanwhile. */
+export const replaceFile = (path: string, content: string): void => {
   const temporary = join(dirname(path), `.${process.pid}.tmp`)
   writeFileSync(temporary, content, { mode: 0o600, flush: true })
   renameSync(temporary, path)

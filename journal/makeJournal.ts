@@ -59,7 +59,7 @@ export const makeJournal = (core: JournalCore): JournalShape => {
     read: (stream, options = {}) =>
       Stream.unwrap(
         Effect.map(
-          unavailable(() => core.head(stream)),
+          unavailable(() => core.readableHead(stream)),
           (head) => {
             const until = Math.min(options.until ?? head, head)
             return pages(options.after ?? 0, (cursor) => core.page(stream, cursor, until))
@@ -69,7 +69,7 @@ export const makeJournal = (core: JournalCore): JournalShape => {
     readBackwards: (stream, options = {}) =>
       Stream.unwrap(
         Effect.map(
-          unavailable(() => core.head(stream)),
+          unavailable(() => core.readableHead(stream)),
           (head) =>
             pages(Math.min(options.before ?? head + 1, head + 1), (cursor) => core.pageBackwards(stream, cursor))
         )
