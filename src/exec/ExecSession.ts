@@ -1015,7 +1015,7 @@ export class ExecSession implements SessionExtension {
 
 const shellPipes = (folder: string, command: number, control: number): ReadonlyArray<PipeRequest> => [
   { pipe: command, path: join(folder, "command"), direction: "input" },
-  { pipe: control, path: join(folder, "control"), direction: "output" }
+  { pipe: control, path: join(folder, "control"), direction: "output", stays: true }
 ]
 
 interface Outcome {

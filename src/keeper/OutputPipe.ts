@@ -35,6 +35,8 @@ export class OutputPipe {
   readonly #socket: Socket
   #slab: Buffer<ArrayBuffer> = Buffer.alloc(0)
   #slabAt = 0
+  /** Of a pipe that stays; else -1. */
+  #writer: number
   #paused = false
   #delivering = true
   #deliveredTo = 0
@@ -52,7 +54,8 @@ export class OutputPipe {
     this.#request = request
     this.#listener = listener
     this.#gate = gate
-    const [fd] = makeFifo(request.path, ["read"])
+    const [fd, writer] = makeFifo(request.path, request.stays === true ? ["read", "write"] : ["read"])
+    this.#writer = writer ?? -1
     try {
       this.#socket = new Socket({
         fd: fd!,
@@ -68,6 +71,7 @@ export class OutputPipe {
       })
     } catch (error) {
       closeSync(fd!)
+      this.#closeWriter()
       unlinkFifo(request.path)
       throw error
     }
@@ -125,7 +129,13 @@ export class OutputPipe {
   close(): void {
     this.#closed = true
     this.#socket.destroy()
+    this.#closeWriter()
     unlinkFifo(this.#request.path)
+  }
+
+  #closeWriter(): void {
+    if (this.#writer >= 0) closeSync(this.#writer)
+    this.#writer = -1
   }
 
   #onRead(bytes: number): void {
@@ -156,6 +166,7 @@ export class OutputPipe {
     if (this.#ended || this.#closed) return
     this.#ended = true
     this.#socket.destroy()
+    this.#closeWriter()
     this.#deliverEnd()
   }
 

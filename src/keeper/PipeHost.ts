@@ -50,6 +50,11 @@ export interface PipeRequest {
    * that opens it never waits; `endPipe` closes both, and the program reads the end of file after what was queued.
    */
   readonly direction: "output" | "input"
+  /**
+   * output: programs open it again and again, each time for a moment: the host holds a writing end of its own, and the pipe
+   * ends only when it is closed. Default false.
+   */
+  readonly stays?: boolean | undefined
 }
 
 /** Everything a host knows of one pipe, enough for a new engine to go on. */
