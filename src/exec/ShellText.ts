@@ -61,12 +61,12 @@ const wordAt = (source: string, start: number): Word | undefined => {
         at = plain.lastIndex
         if (at >= source.length) return undefined
         if (source[at] === "'") break
-        const escape =
+        const sequence =
           /\\(?:([0-7]{1,3})|x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{1,4})|U([0-9a-fA-F]{1,8})|C-(.)|M-(.)|(.))/sy
-        escape.lastIndex = at
-        const found = escape.exec(source)
+        sequence.lastIndex = at
+        const found = sequence.exec(source)
         if (found === null) return undefined
-        at = escape.lastIndex
+        at = sequence.lastIndex
         const [, octal, hex, short, long, control, , letter] = found
         if (octal !== undefined) bytes(Number.parseInt(octal, 8) & 0xff)
         else if (hex !== undefined) bytes(Number.parseInt(hex, 16))

@@ -49,15 +49,17 @@ if [[ $__reprise_start == start ]]; then
 
   # A variable of this command only.
   __reprise_put() {
-    local __reprise_all="$1[@]"
-    if [[ ${!1@a} == *r* ]]; then
+    local __reprise_all="$1[@]" __reprise_kind=${!1@a}
+    if [[ $__reprise_kind == *r* ]]; then
       builtin printf 'the command was not run: the variable %s is read-only\n' "$1" >&2
       builtin return 1
     fi
-    if [[ ${!1@a} == *[aA]* ]]; then
-      __reprise_undo+=("$1" "${!__reprise_all@A}")
+    if [[ $__reprise_kind == *[aA]* ]]; then
+      # Not through `declare`: it is an ordinary word after `builtin`, and takes no array.
+      __reprise_all=${!__reprise_all@A}
+      __reprise_undo+=("$1" "builtin declare -g -$__reprise_kind $1; $1=${__reprise_all#*=}")
     elif [[ -v $1 ]]; then
-      __reprise_undo+=("$1" "declare ${!1@a:+-${!1@a}} $1=${!1@Q}")
+      __reprise_undo+=("$1" "builtin declare -g ${__reprise_kind:+-$__reprise_kind} $1=${!1@Q}")
     else
       __reprise_undo+=("$1" "")
     fi
@@ -71,7 +73,7 @@ if [[ $__reprise_start == start ]]; then
     for ((__reprise_i = ${#__reprise_undo[@]} - 2; __reprise_i >= 0; __reprise_i -= 2)); do
       builtin unset -v "${__reprise_undo[__reprise_i]}"
       if [[ ${__reprise_undo[__reprise_i + 1]} ]]; then
-        builtin eval "builtin declare -g ${__reprise_undo[__reprise_i + 1]#declare}"
+        builtin eval "${__reprise_undo[__reprise_i + 1]}"
       fi
     done 2>/dev/null
     __reprise_undo=()

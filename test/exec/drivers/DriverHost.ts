@@ -143,7 +143,7 @@ export class DriverHost {
   #ttyBytes = 0
   #commandPipe = -1
   #control: Socket | undefined
-  #pending = Buffer.alloc(0)
+  #pending: Buffer = Buffer.alloc(0)
   #fields: Array<string> | undefined
   #missing = 0
   #exec = 0
@@ -377,9 +377,14 @@ export class DriverHost {
     return { ...this.#shown(running), status, needsInput: await this.inputWait() }
   }
 
-  /** What came after the end counts as the command's. */
+  /** What came after the end: the command's, but not in its outcome. */
   late(exec: number): Observed {
-    return this.#shown(this.running.get(exec)!)
+    const running = this.running.get(exec)!
+    const { stderr, stdout } = running.outcome!
+    return {
+      stdout: running.stdout?.bytes.subarray(stdout!.length) ?? new Uint8Array(),
+      stderr: running.stderr?.bytes.subarray(stderr!.length) ?? new Uint8Array()
+    }
   }
 
   send(bytes: string | Uint8Array): void {

@@ -1,7 +1,7 @@
 /** Runs one acceptance case on a driver with the small host: the steps that need no engine. */
 import type { Driver } from "../../../src/exec/Driver.ts"
 import { type Case, mismatches, type Observed, type Step } from "../cases.ts"
-import { DriverHost, type Running, sleep } from "./DriverHost.ts"
+import { DriverHost, type Running, sleep, until } from "./DriverHost.ts"
 
 const OPERATIONS = new Set([
   undefined,
@@ -17,9 +17,13 @@ const OPERATIONS = new Set([
   "lateOutput",
   "repeat"
 ])
+/** How long a case waits for output of a child that its command left behind. */
+const LATE_MILLIS = 4000
 /** What only an engine has: validation, queues, ids, limits, hidden values, and modes that are put back between commands. */
 const ENGINE_OPTIONS = ["maxOutputBytes", "execId", "secretEnv"]
 const ENGINE_CASES = new Set([
+  // The engine puts the terminal's modes back after each command.
+  "bash-stty-damage",
   "bash-invalid-env-name-rejected",
   "engine-send-after-finish",
   "engine-policy-applies-to-stdin"
@@ -85,6 +89,7 @@ export const runCase = async ({ steps }: Case, driver: Driver): Promise<Readonly
         await sleep(one.ms!)
         return {}
       case "lateOutput":
+        await until(() => mismatches(one.expect ?? {}, host.late(one.exec!), host.cwd0).length === 0, LATE_MILLIS)
         return host.late(one.exec!)
       default:
         throw new Error(`unknown step ${one.op}`)
