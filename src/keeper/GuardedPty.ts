@@ -5,14 +5,14 @@
  * This class loses no byte, says that the leader exited only after everything the leader wrote, and says `closed` after
  * the last byte. It keeps no output, and knows nothing of sessions, journals or sockets.
  */
-import { closeSync, constants as fileConstants, openSync } from "node:fs"
+import { closeSync, constants as fileConstants, fstatSync, openSync } from "node:fs"
 import { constants } from "node:os"
 import { ReadStream } from "node:tty"
 import { fileURLToPath } from "node:url"
 import * as nodePty from "node-pty"
 import { forked } from "./ForkedCopies.ts"
 import { InputWriter } from "./InputWriter.ts"
-import { libc, READ_EMPTY } from "./Libc.ts"
+import { libc, READ_EMPTY, type Termios } from "./Libc.ts"
 import { PROMPT_TAIL_BYTES, passwordPromptIn } from "./PasswordPrompt.ts"
 import { readProcess, SESSION_MARKER } from "./ProcessTable.ts"
 import type { LeaderExit, ProcessIdentity, SpawnRequest, TerminalMode, WriteResult } from "./PtyHost.ts"
@@ -85,6 +85,8 @@ export class GuardedPty implements ProcessIdentity {
   readonly #tail = Buffer.alloc(PROMPT_TAIL_BYTES)
   #tailBytes = 0
   #outputBytes = 0
+  /** Number of the terminal's device, as its programs see it; -1 when it could not be asked. */
+  readonly device: number
   /** As they were before the program could change them. */
   readonly #startModes: Uint8Array | null
   /** A prompt at this offset was waited for and stayed as it was: not waited for again. */
@@ -100,6 +102,7 @@ export class GuardedPty implements ProcessIdentity {
     this.#fd = terminal.fd
     this.#startModes = startModesOf(terminal.fd)
     this.#slave = holdSlave(terminal.pty)
+    this.device = this.#slave < 0 ? -1 : fstatSync(this.#slave).rdev
     this.#stream = new ReadStream(terminal.fd, {
       onread: {
         buffer: scratch,
@@ -161,6 +164,11 @@ export class GuardedPty implements ProcessIdentity {
     } catch {
       // The other side was closed between the check and the call.
     }
+  }
+
+  /** The kernel's flags alone, without a look at what was printed; null once the terminal is closed. */
+  termios(): Termios | null {
+    return this.#isOpen() ? libc().termios(this.#fd) : null
   }
 
   /** 0 when there is none. */

@@ -59,10 +59,6 @@ export class InputPipe {
     }
   }
 
-  get path(): string {
-    return this.#request.path
-  }
-
   write(sequence: number, bytes: Uint8Array): WriteResult {
     if (sequence <= this.#inputSequence) return { outcome: "repeated" }
     if (this.#ended) return { outcome: "closed" }

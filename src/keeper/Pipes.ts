@@ -49,6 +49,12 @@ export class Pipes {
     return [...this.#pipes.values()].map((pipe) => pipe.view())
   }
 
+  inputPaths(): ReadonlyArray<string> {
+    return this.list()
+      .filter(({ direction }) => direction === "input")
+      .map(({ path }) => path)
+  }
+
   /** Throws PipeError for a number that is not open. */
   attach(number: number, fromOffset: number): HeldPipe {
     const pipe = this.#pipes.get(number)

@@ -5,6 +5,7 @@
  */
 import { endSession } from "./EndSession.ts"
 import { type Gate, HeldTerminal } from "./HeldTerminal.ts"
+import { inputWaitIn } from "./InputWait.ts"
 import { type HeldPipe, type InputWait, PipeError, type PipeRequest } from "./PipeHost.ts"
 import { Pipes } from "./Pipes.ts"
 import { checkSpawn } from "./Preflight.ts"
@@ -187,8 +188,16 @@ export class Terminals implements PtyHost {
   }
 
   async inputWait(session: SessionId): Promise<InputWait | null> {
-    this.#find(session)
-    return null
+    const { pty } = this.#find(session)
+    const termios = pty.termios()
+    if (termios === null) return null
+    return inputWaitIn(identityOf(session, pty), {
+      termios,
+      foregroundGroup: pty.foregroundGroup(),
+      device: pty.device,
+      leaderPid: pty.exited ? 0 : pty.pid,
+      commandPipes: () => this.#findPipes(session).inputPaths()
+    })
   }
 
   async resetMode(session: SessionId): Promise<void> {

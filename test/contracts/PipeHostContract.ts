@@ -9,6 +9,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, assert, beforeEach, describe, it } from "vitest"
 import {
+  type InputWait,
   PIPE_HELD_BYTES_HIGH,
   PIPE_QUEUED_BYTES_MAX,
   PipeError,
@@ -25,7 +26,14 @@ import {
   SpawnError,
   type SpawnRequest
 } from "../../src/keeper/PtyHost.ts"
-import { newSession, type PtyHostUnderTest, type SessionId, SessionRecorder, spawnRequest } from "./PtyHostContract.ts"
+import {
+  hasProgram,
+  newSession,
+  type PtyHostUnderTest,
+  type SessionId,
+  SessionRecorder,
+  spawnRequest
+} from "./PtyHostContract.ts"
 
 const failureOf = async (promise: Promise<unknown>): Promise<unknown> =>
   promise.then(
@@ -276,6 +284,132 @@ export const pipeHostContract = (options: {
         assert.isFalse(existsSync(path(1)))
         assert.strictEqual((await host.writePipe(session, 1, 2, Buffer.from("y"))).outcome, "closed")
         assert.strictEqual((await host.writePipe(session, 2, 2, Buffer.from("y"))).outcome, "closed")
+      })
+    })
+
+    describe("beside them, who waits for terminal input", () => {
+      /** Asks until the answer is as wanted: a program comes to its read at a moment of its own. */
+      const waitWhen = async (session: SessionId, kind: InputWait["kind"]): Promise<InputWait> => {
+        for (;;) {
+          const wait = await host.inputWait(session)
+          if (wait?.kind === kind) return wait
+          await pause(5)
+        }
+      }
+      const start = async (argv: ReadonlyArray<string>): Promise<SessionId> => {
+        const request = spawnRequest(argv, { cwd: folder })
+        await host.spawn(request)
+        return request.session
+      }
+      const leaderOf = async (session: SessionId) => (await host.list()).find((one) => one.session === session)!.pid
+
+      it("is a shell's read, and nobody once it was answered", async () => {
+        const session = await start(["bash", "-c", "read -r line; echo got $line; sleep 1000"])
+        const wait = await waitWhen(session, "text")
+        assert.deepStrictEqual(wait, { kind: "text", pid: await leaderOf(session), confidence: "kernel" })
+        await type(session, "it")
+        await recorder.shows(session, "got it")
+        await pause(50)
+        assert.isNull(await host.inputWait(session))
+      })
+
+      it("is a secret's read", async () => {
+        const session = await start(["bash", "-c", "read -rs line"])
+        assert.strictEqual((await waitWhen(session, "secret")).confidence, "kernel")
+      })
+
+      it.skipIf(!hasProgram("python3"))("is getpass, a child of the leader", async () => {
+        const session = await start(["sh", "-c", "python3 -c 'import getpass; getpass.getpass()'; true"])
+        assert.notStrictEqual((await waitWhen(session, "secret")).pid, await leaderOf(session))
+      })
+
+      it("is a program that reads keys", async () => {
+        const session = await start(["sh", "-c", "stty raw -echo; cat"])
+        assert.strictEqual((await waitWhen(session, "raw")).confidence, "kernel")
+      })
+
+      it("is a program that waits for keys with epoll, or with select", async () => {
+        const script = "process.stdin.setRawMode(true); process.stdin.resume(); setInterval(() => {}, 1000)"
+        await waitWhen(await start([process.execPath, "-e", script]), "raw")
+        await waitWhen(await start(["bash", "--norc", "--noprofile", "-i"]), "raw")
+      })
+
+      it("is one that left the kernel session and still reads the terminal", async () => {
+        const session = await start(["sh", "-c", "setsid cat; sleep 1000"])
+        await waitWhen(session, "text")
+      })
+
+      it.each([
+        ["sleep", "exec sleep 1000"],
+        ["sleep in raw mode", "stty raw -echo; exec sleep 1000"],
+        ["a busy loop", "while :; do :; done"],
+        ["a read of a pipe", "mkfifo f; cat f"],
+        ["a read of a pipe in raw mode", "stty raw -echo; mkfifo f; cat f"],
+        ["a child in the background", "set -m; cat & wait; sleep 1000"]
+      ])("is nobody for %s", async (_, script) => {
+        const session = await start(["sh", "-c", `echo ready; ${script}`])
+        await recorder.shows(session, "ready")
+        for (let i = 0; i < 20; i++) {
+          assert.isNull(await host.inputWait(session))
+          await pause(10)
+        }
+        await host.signal(session, "SIGKILL", "session")
+      })
+
+      it.skipIf(!hasProgram("python3"))("is nobody for a wait for the network, in raw mode too", async () => {
+        const script = [
+          "import socket,tty,selectors",
+          "tty.setraw(0)",
+          "s=socket.socket(); s.bind(('127.0.0.1',0)); s.listen()",
+          "e=selectors.EpollSelector(); e.register(s, 1)",
+          "print('ready',flush=True)",
+          "e.select()"
+        ]
+        const session = await start(["python3", "-c", script.join("\n")])
+        await recorder.shows(session, "ready")
+        for (let i = 0; i < 10; i++) {
+          assert.isNull(await host.inputWait(session))
+          await pause(10)
+        }
+      })
+
+      it("is not a leader that sleeps for its command pipe", async () => {
+        const python = hasProgram("python3")
+        if (!python) return
+        const script = [
+          "import select,tty",
+          "tty.setraw(0)",
+          "f=open('p1','rb',0)",
+          "print('ready',flush=True)",
+          "select.select([f],[],[])"
+        ]
+        const request = spawnRequest(["python3", "-c", script.join("\n")], { cwd: folder, pipes: [input(1)] })
+        await host.spawn(request)
+        await recorder.shows(request.session, "ready")
+        await pause(50)
+        assert.isNull(await host.inputWait(request.session))
+      })
+
+      it("is nobody after the end, and unknown without a session", async () => {
+        const session = await start(["true"])
+        await recorder.closed(session)
+        assert.isNull(await host.inputWait(session))
+        await host.resetMode(session)
+        assert.instanceOf(await failureOf(host.inputWait(newSession())), SessionUnknown)
+        assert.instanceOf(await failureOf(host.resetMode(newSession())), SessionUnknown)
+      })
+
+      it("reads as it did at the start after resetMode", async () => {
+        const session = await start(["sh", "-c", "stty -a; stty raw -echo; echo changed; sleep 1000"])
+        await recorder.shows(session, "changed")
+        assert.deepInclude(await host.mode(session), { echo: false, canonical: false })
+        await host.resetMode(session)
+        assert.deepInclude(await host.mode(session), { echo: true, canonical: true })
+        const other = await start(["sh", "-c", "stty raw -echo; echo changed; sleep 0.5; stty -a"])
+        await recorder.shows(other, "changed")
+        await host.resetMode(other)
+        const modes = (await recorder.closed(other)).text.replace("changed", "").trim()
+        assert.strictEqual(modes, recorder.of(session).text.split("changed")[0]!.trim())
       })
     })
 
