@@ -1,17 +1,18 @@
 /**
- * A client of the engine: gives `Sessions`, `History`, `SessionOutput` and `EngineControl` over the store's socket, so
- * that its users know nothing of sockets. The CLI uses it; so may any program beside the engine.
+ * A client of the engine: gives `Sessions`, `History`, `Exec`, `SessionOutput` and `EngineControl` over the store's
+ * socket, so that its users know nothing of sockets. The CLI uses it; so may any program beside the engine.
  *
  * An engine that dies is not an error here while it can be started again: calls are repeated (commands carry an id, so
  * the engine applies each once), streams go on after the last item they delivered, without gap or duplicate. Every
  * stream has a connection of its own: a reader that stops reading holds up nothing but itself.
  */
 import * as NodeSocket from "@effect/platform-node-shared/NodeSocket"
-import { Context, Effect, Exit, Layer, Schedule, Scope, Semaphore, Stream } from "effect"
+import { Clock, Context, Effect, Exit, Layer, Schedule, Scope, Semaphore, Stream } from "effect"
 import { RpcClient, type RpcClientError, RpcSerialization } from "effect/rpc"
 import { Socket } from "effect/socket"
 import type { SessionId } from "../../journal/Event.ts"
 import { packageVersion } from "../EntryPoints.ts"
+import { Exec } from "../exec/Exec.ts"
 import { type FollowEvents, History, type HistoryShape } from "../session/History.ts"
 import { InvalidRequest, SessionUnavailable } from "../session/SessionError.ts"
 import { type CommandOptions, type EngineStatus, Sessions, type SessionsShape } from "../session/Sessions.ts"
@@ -19,11 +20,15 @@ import type { StorePaths } from "../session/StorePaths.ts"
 import { asLost, ConnectionLost } from "./ConnectionLost.ts"
 import { connect, type EngineStart } from "./EngineConnection.ts"
 import { type EngineError, EngineMismatch, EngineUnavailable } from "./EngineError.ts"
+import { makeExec } from "./ExecClient.ts"
+import { EngineRpcs } from "./ExecRpcs.ts"
 import { type OutputItem, SessionOutput, type SessionOutputShape } from "./SessionOutput.ts"
-import { FRAME_BYTES_MAX, PROTOCOL_VERSION, SessionRpcs, type StopReport, WRITE_BYTES_MAX } from "./SessionRpcs.ts"
+import { FRAME_BYTES_MAX, PROTOCOL_VERSION, type StopReport, WRITE_BYTES_MAX } from "./SessionRpcs.ts"
 
-/** Losses of the connection in a row that one call, or one stream between two items, survives. */
+/** Losses of the connection in a row that one call, or one stream between two items, survives. Not in a row are losses of
+ * connections that held for CONNECTION_HELD_MILLIS: a call may wait for hours and for many engines. */
 const RECONNECTS_MAX = 8
+const CONNECTION_HELD_MILLIS = 10_000
 /** First and largest pause before connecting again; most engines are back within the first few. */
 const RECONNECT_DELAY_MIN = "20 millis"
 const RECONNECT_DELAY_MAX = "2 seconds"
@@ -53,7 +58,7 @@ export interface EngineClientOptions extends EngineStart {
   readonly anyVersion?: boolean | undefined
 }
 
-type Client = RpcClient.FromGroup<typeof SessionRpcs, RpcClientError.RpcClientError>
+type Client = RpcClient.FromGroup<typeof EngineRpcs, RpcClientError.RpcClientError>
 interface Connection {
   readonly client: Client
   readonly pid: number
@@ -67,12 +72,13 @@ const reconnecting = Schedule.min([
 /** Fails when there is no engine to talk to (and none may be started), or when it is not to be talked to. */
 export const layer = (
   options: EngineClientOptions
-): Layer.Layer<Sessions | History | SessionOutput | EngineControl, EngineError> =>
+): Layer.Layer<Sessions | History | Exec | SessionOutput | EngineControl, EngineError> =>
   Layer.effectContext(
     Effect.gen(function* () {
       const remote = yield* makeRemote(options)
       return Context.make(Sessions, makeSessions(remote)).pipe(
         Context.add(History, makeHistory(remote)),
+        Context.add(Exec, makeExec({ ...remote, newSessionId })),
         Context.add(SessionOutput, makeOutput(remote)),
         Context.add(EngineControl, makeControl(remote))
       )
@@ -86,6 +92,10 @@ interface Remote {
   /** Runs a call on the shared connection, again on a new one when it broke. */
   call<A, E>(
     f: (client: Client, pid: number) => Effect.Effect<A, E | RpcClientError.RpcClientError>
+  ): Effect.Effect<A, Exclude<E, RpcClientError.RpcClientError> | SessionUnavailable>
+  /** Runs a call once, on a connection that has just answered: for what may not happen twice. */
+  once<A, E>(
+    f: (client: Client) => Effect.Effect<A, E | RpcClientError.RpcClientError>
   ): Effect.Effect<A, Exclude<E, RpcClientError.RpcClientError> | SessionUnavailable>
   /** Opens a stream on a connection of its own, again when it broke. `open` is called with the cursor it has reached. */
   stream<A, E>(
@@ -106,7 +116,7 @@ const openConnection = Effect.fnUntraced(function* (options: EngineClientOptions
       Layer.provide(RpcSerialization.layerSchemaBinary({ maxFrameSize: FRAME_BYTES_MAX }))
     )
   )
-  const client = yield* RpcClient.make(SessionRpcs, { disableTracing: true }).pipe(Effect.provideContext(protocol))
+  const client = yield* RpcClient.make(EngineRpcs, { disableTracing: true }).pipe(Effect.provideContext(protocol))
   const engine = yield* client.Handshake({ protocol: PROTOCOL_VERSION, version: packageVersion }).pipe(
     Effect.timeoutOrElse({
       duration: HANDSHAKE_TIMEOUT,
@@ -171,21 +181,34 @@ const makeRemote = Effect.fnUntraced(function* (options: EngineClientOptions) {
         })
       : new SessionUnavailable({ session: "", reason: error.message })
 
+  const uncertain = (error: EngineError | ConnectionLost) =>
+    new SessionUnavailable({
+      session: "",
+      reason: `the connection to the engine broke (${error._tag === "ConnectionLost" ? error.reason : error.message}); it is not known whether this happened`
+    })
+
   // EngineAbsent too: an engine that is being replaced is absent for a moment, also for a client that may not start one.
   const passes = (error: { readonly _tag: string }) => error._tag === "ConnectionLost" || error._tag === "EngineAbsent"
+
+  const attempt = <A, E>(f: (client: Client, pid: number) => Effect.Effect<A, E | RpcClientError.RpcClientError>) =>
+    Effect.flatMap(shared, (held) =>
+      f(held.connection.client, held.connection.pid).pipe(
+        Effect.catchCause((cause) => Effect.failCause(asLost(cause))),
+        Effect.tapError((error) => (error instanceof ConnectionLost ? discard(held) : Effect.void))
+      )
+    )
 
   const remote: Remote = {
     actor: options.actor,
     call: (f) =>
-      Effect.flatMap(shared, (held) =>
-        f(held.connection.client, held.connection.pid).pipe(
-          Effect.catchCause((cause) => Effect.failCause(asLost(cause))),
-          Effect.tapError((error) => (error instanceof ConnectionLost ? discard(held) : Effect.void))
-        )
-      ).pipe(
-        Effect.retry({ schedule: reconnecting, while: (error) => hasTag(error) && passes(error) }),
-        Effect.mapError((error) => (isOurs(error) ? gone(error) : error))
-      ) as never,
+      persistently(attempt(f), passes).pipe(Effect.mapError((error) => (isOurs(error) ? gone(error) : error))) as never,
+    once: (f) =>
+      remote
+        .call((client) => client.Handshake({ protocol: PROTOCOL_VERSION, version: packageVersion }))
+        .pipe(
+          Effect.andThen(attempt(f)),
+          Effect.mapError((error) => (isOurs(error) ? uncertain(error) : error))
+        ) as never,
     stream: (open) =>
       Stream.unwrap(Effect.map(openConnection(options), ({ client }) => open(client))).pipe(
         Stream.catchCause((cause) => Stream.failCause(asLost(cause))),
@@ -195,6 +218,31 @@ const makeRemote = Effect.fnUntraced(function* (options: EngineClientOptions) {
   }
   return remote
 })
+
+/** Tries again while `passes` says so: with the pauses and the limit of `reconnecting`, from the start after each try that held. */
+const persistently = <A, E, R>(
+  once: Effect.Effect<A, E, R>,
+  passes: (error: { readonly _tag: string }) => boolean
+): Effect.Effect<A, E, R> =>
+  Effect.suspend(() => {
+    let held = false
+    const timed = Effect.gen(function* () {
+      const since = yield* Clock.currentTimeMillis
+      return yield* Effect.tapError(once, () =>
+        Effect.map(Clock.currentTimeMillis, (now) => {
+          held = now - since >= CONNECTION_HELD_MILLIS
+        })
+      )
+    })
+    const isPassing = (error: E) => hasTag(error) && passes(error)
+    return timed.pipe(
+      Effect.retry({ schedule: reconnecting, while: (error) => isPassing(error) && !held }),
+      Effect.catchIf(
+        (error) => isPassing(error) && held,
+        () => persistently(once, passes)
+      )
+    )
+  })
 
 const hasTag = (error: unknown): error is { readonly _tag: string } =>
   typeof error === "object" && error !== null && "_tag" in error

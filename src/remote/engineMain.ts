@@ -10,6 +10,7 @@ import { Cause, Console, Deferred, Effect, Exit, Layer, Schedule } from "effect"
 import type { Durability } from "../../journal/Journal.ts"
 import * as JournalLevel from "../../journal/JournalLevel.ts"
 import { keeperEntry } from "../EntryPoints.ts"
+import * as ExecEngine from "../exec/ExecEngine.ts"
 import * as HistoryLive from "../session/HistoryLive.ts"
 import * as SessionEngine from "../session/SessionEngine.ts"
 import { type StorePaths, storePaths } from "../session/StorePaths.ts"
@@ -48,6 +49,7 @@ const isLocked = (error: unknown): boolean => {
 
 const engine = (paths: StorePaths, durability: Durability, programUmask: number) =>
   EngineServer.layer(paths).pipe(
+    Layer.provide(ExecEngine.layer),
     Layer.provide(SessionEngine.layer({ paths, keeperEntry, programUmask })),
     Layer.provideMerge(EngineServer.StopRequest.layer),
     Layer.provide(HistoryLive.layer),
