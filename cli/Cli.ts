@@ -9,12 +9,14 @@ import { Caller } from "./Caller.ts"
 import { attach } from "./commands/attach.ts"
 import { end } from "./commands/end.ts"
 import { events } from "./commands/events.ts"
+import { exec } from "./commands/exec.ts"
 import { inspect } from "./commands/inspect.ts"
 import { list } from "./commands/list.ts"
 import { replay } from "./commands/replay.ts"
 import { resize } from "./commands/resize.ts"
 import { run } from "./commands/run.ts"
 import { signal } from "./commands/signal.ts"
+import { start } from "./commands/start.ts"
 import { status } from "./commands/status.ts"
 import { stop } from "./commands/stop.ts"
 import { escapeText } from "./Escape.ts"
@@ -25,7 +27,7 @@ import { root } from "./Root.ts"
 import { Usage } from "./Usage.ts"
 
 const cli = root.pipe(
-  Command.withSubcommands([run, list, attach, resize, signal, end, stop, status, replay, inspect, events])
+  Command.withSubcommands([run, start, exec, list, attach, resize, signal, end, stop, status, replay, inspect, events])
 )
 
 /** Runs one command line. Gives the exit code; whatever is to be said was said. */
