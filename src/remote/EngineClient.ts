@@ -7,7 +7,7 @@
  * stream has a connection of its own: a reader that stops reading holds up nothing but itself.
  */
 import * as NodeSocket from "@effect/platform-node-shared/NodeSocket"
-import { Clock, Context, Effect, Exit, Layer, Schedule, Scope, Semaphore, Stream } from "effect"
+import { Context, Effect, Exit, Layer, Schedule, Scope, Semaphore, Stream } from "effect"
 import { RpcClient, type RpcClientError, RpcSerialization } from "effect/rpc"
 import { Socket } from "effect/socket"
 import type { SessionId } from "../../journal/Event.ts"
@@ -22,16 +22,10 @@ import { connect, type EngineStart } from "./EngineConnection.ts"
 import { type EngineError, EngineMismatch, EngineUnavailable } from "./EngineError.ts"
 import { makeExec } from "./ExecClient.ts"
 import { EngineRpcs } from "./ExecRpcs.ts"
+import { hasTag, persistently, reconnecting, timed } from "./Reconnecting.ts"
 import { type OutputItem, SessionOutput, type SessionOutputShape } from "./SessionOutput.ts"
 import { FRAME_BYTES_MAX, PROTOCOL_VERSION, type StopReport, WRITE_BYTES_MAX } from "./SessionRpcs.ts"
 
-/** Losses of the connection in a row that one call, or one stream between two items, survives. Not in a row are losses of
- * connections that held for CONNECTION_HELD_MILLIS: a call may wait for hours and for many engines. */
-const RECONNECTS_MAX = 8
-const CONNECTION_HELD_MILLIS = 10_000
-/** First and largest pause before connecting again; most engines are back within the first few. */
-const RECONNECT_DELAY_MIN = "20 millis"
-const RECONNECT_DELAY_MAX = "2 seconds"
 /** An engine that accepts a connection and does not answer within this is stuck. */
 const HANDSHAKE_TIMEOUT = "20 seconds"
 /** Items a stream's connection reads ahead of its consumer: 4 pages of 256 KiB. */
@@ -63,11 +57,6 @@ interface Connection {
   readonly client: Client
   readonly pid: number
 }
-
-const reconnecting = Schedule.min([
-  Schedule.exponential(RECONNECT_DELAY_MIN, 2),
-  Schedule.spaced(RECONNECT_DELAY_MAX)
-]).pipe(Schedule.upTo({ times: RECONNECTS_MAX }))
 
 /** Fails when there is no engine to talk to (and none may be started), or when it is not to be talked to. */
 export const layer = (
@@ -194,6 +183,7 @@ const makeRemote = Effect.fnUntraced(function* (options: EngineClientOptions) {
     Effect.flatMap(shared, (held) =>
       f(held.connection.client, held.connection.pid).pipe(
         Effect.catchCause((cause) => Effect.failCause(asLost(cause))),
+        timed,
         Effect.tapError((error) => (error instanceof ConnectionLost ? discard(held) : Effect.void))
       )
     )
@@ -219,33 +209,6 @@ const makeRemote = Effect.fnUntraced(function* (options: EngineClientOptions) {
   return remote
 })
 
-/** Tries again while `passes` says so: with the pauses and the limit of `reconnecting`, from the start after each try that held. */
-const persistently = <A, E, R>(
-  once: Effect.Effect<A, E, R>,
-  passes: (error: { readonly _tag: string }) => boolean
-): Effect.Effect<A, E, R> =>
-  Effect.suspend(() => {
-    let held = false
-    const timed = Effect.gen(function* () {
-      const since = yield* Clock.currentTimeMillis
-      return yield* Effect.tapError(once, () =>
-        Effect.map(Clock.currentTimeMillis, (now) => {
-          held = now - since >= CONNECTION_HELD_MILLIS
-        })
-      )
-    })
-    const isPassing = (error: E) => hasTag(error) && passes(error)
-    return timed.pipe(
-      Effect.retry({ schedule: reconnecting, while: (error) => isPassing(error) && !held }),
-      Effect.catchIf(
-        (error) => isPassing(error) && held,
-        () => persistently(once, passes)
-      )
-    )
-  })
-
-const hasTag = (error: unknown): error is { readonly _tag: string } =>
-  typeof error === "object" && error !== null && "_tag" in error
 const OUR_TAGS = new Set(["ConnectionLost", "EngineAbsent", "EngineRefused", "EngineUnavailable", "EngineMismatch"])
 const isOurs = (error: unknown): error is EngineError | ConnectionLost => hasTag(error) && OUR_TAGS.has(error._tag)
 
