@@ -9,6 +9,7 @@ import { Caller } from "./Caller.ts"
 import { describeNeed, describeOutcome, exitCodeOfResult, isLive } from "./ExecReport.ts"
 import { ExitCode } from "./ExitCode.ts"
 import { Ending, signalNumber } from "./Outcome.ts"
+import { storageNotices } from "./StorageNotice.ts"
 
 /** Between two looks at a running command: soon enough to watch it; the end of it is told at once in any case. */
 export const POLL_MILLIS_MIN = 100
@@ -40,14 +41,33 @@ export interface ShowOptions {
   readonly isTerminalShown: boolean
 }
 
-/** Prints `first` and what follows it, until the command has ended or the deadline has come. Gives the last answer. */
-export const showCommand = Effect.fnUntraced(function* (first: ExecResult, options: ShowOptions) {
+/**
+ * Prints `first` and what follows it, until the command has ended or the deadline has come. Gives the last answer. Says so
+ * when the journal cannot be written meanwhile.
+ */
+export const showCommand = (first: ExecResult, options: ShowOptions) => {
+  let cursor = first.cursor
+  const showing = showAnswers(first, options, (result) => {
+    cursor = result.cursor
+  })
+  return Effect.raceFirst(
+    showing,
+    storageNotices(() => cursor)
+  )
+}
+
+const showAnswers = Effect.fnUntraced(function* (
+  first: ExecResult,
+  options: ShowOptions,
+  onAnswer: (result: ExecResult) => void
+) {
   const exec = yield* Exec
   const caller = yield* Caller
   let result = first
   let pause = POLL_MILLIS_MIN
   let isNeedTold = false
   while (true) {
+    onAnswer(result)
     yield* printOutput(result, options)
     if (!isLive(result.status)) return result
     if (result.status !== "needs_input") isNeedTold = false
