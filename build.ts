@@ -4,7 +4,7 @@
  * `npm run build` and, through `prepare`, by `npm ci`. The same sources give the same files. Quiet when all is well.
  */
 import { execFileSync } from "node:child_process"
-import { chmodSync, existsSync, renameSync, rmSync } from "node:fs"
+import { chmodSync, copyFileSync, existsSync, readdirSync, renameSync, rmSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { type Plugin, rolldown } from "rolldown"
@@ -26,6 +26,9 @@ const PROGRAMS = [
     "screen-worker": "projections/ScreenWorker.ts"
   }
 ]
+
+/** Programs that run inside a session, in the languages of its shell: copied as they are. */
+const DRIVER = /^driver\.(bash|zsh|py|mjs)$/
 
 /** They load native code or files beside their own, so they stay where npm put them. */
 const NATIVE_PACKAGES = [/^node-pty(\/|$)/, /^koffi(\/|$)/, /^level(\/|$)/, /^classic-level(\/|$)/]
@@ -83,6 +86,9 @@ const main = async (): Promise<void> => {
   }
   rmSync(next, { recursive: true, force: true })
   for (const input of PROGRAMS) await buildPrograms(input)
+  for (const name of readdirSync(join(root, "src/exec"))) {
+    if (DRIVER.test(name)) copyFileSync(join(root, "src/exec", name), join(next, "bin", name))
+  }
   buildLibrary()
   rmSync(dist, { recursive: true, force: true })
   renameSync(next, dist)

@@ -30,7 +30,7 @@ export interface CallerShape {
   /** Everything, in order, or OutputClosed. Waits while the reader does not read; never drops. */
   write(data: Uint8Array | string): Effect.Effect<void, OutputClosed>
   /** Standard error; a closed one is nobody's problem. */
-  writeError(text: string): Effect.Effect<void>
+  writeError(data: Uint8Array | string): Effect.Effect<void>
   /** Raw mode until the scope closes, whichever way the process ends. `restore` is written then. */
   readonly rawMode: (restore: () => string) => Effect.Effect<void, never, Scope.Scope>
   /** These signals come to the queue until the scope closes, instead of ending the process. */
@@ -83,8 +83,8 @@ const processCaller = (): CallerShape => {
             Stream.catch(() => Stream.empty)
           )
     ),
-    write: (data) => writeAll(1, typeof data === "string" ? Buffer.from(data) : data),
-    writeError: (text) => Effect.ignore(writeAll(2, Buffer.from(text))),
+    write: (data) => writeAll(1, toBytes(data)),
+    writeError: (data) => Effect.ignore(writeAll(2, toBytes(data))),
     rawMode: (restore) =>
       Effect.acquireRelease(
         Effect.sync(() => enterRawMode(restore)),
@@ -131,6 +131,8 @@ const isBackgroundJob = (): boolean => {
     return false
   }
 }
+
+const toBytes = (data: Uint8Array | string): Uint8Array => (typeof data === "string" ? Buffer.from(data) : data)
 
 /**
  * Not process.stdout: that one is synchronous on a pipe, so that a reader which pauses would stop signals and the

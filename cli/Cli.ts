@@ -7,14 +7,26 @@ import { ChildProcessSpawner } from "effect/process"
 import { packageVersion } from "../src/EntryPoints.ts"
 import { Caller } from "./Caller.ts"
 import { attach } from "./commands/attach.ts"
+import { cleanup } from "./commands/cleanup.ts"
 import { end } from "./commands/end.ts"
 import { events } from "./commands/events.ts"
+import { exec } from "./commands/exec.ts"
+import { history } from "./commands/history.ts"
 import { inspect } from "./commands/inspect.ts"
+import { interrupt } from "./commands/interrupt.ts"
+import { key } from "./commands/key.ts"
+import { kill } from "./commands/kill.ts"
 import { list } from "./commands/list.ts"
+import { poll } from "./commands/poll.ts"
 import { replay } from "./commands/replay.ts"
+import { reset } from "./commands/reset.ts"
 import { resize } from "./commands/resize.ts"
+import { restore } from "./commands/restore.ts"
 import { run } from "./commands/run.ts"
+import { send } from "./commands/send.ts"
 import { signal } from "./commands/signal.ts"
+import { start } from "./commands/start.ts"
+import { state } from "./commands/state.ts"
 import { status } from "./commands/status.ts"
 import { stop } from "./commands/stop.ts"
 import { escapeText } from "./Escape.ts"
@@ -25,7 +37,15 @@ import { root } from "./Root.ts"
 import { Usage } from "./Usage.ts"
 
 const cli = root.pipe(
-  Command.withSubcommands([run, list, attach, resize, signal, end, stop, status, replay, inspect, events])
+  Command.withSubcommands([
+    { group: "Terminals", commands: [run, attach, resize, signal] },
+    {
+      group: "Shells for commands",
+      commands: [start, exec, poll, interrupt, kill, history, state, reset, restore, cleanup]
+    },
+    { group: "Both", commands: [send, key, list, end, replay, inspect, events] },
+    { group: "Engine", commands: [status, stop] }
+  ])
 )
 
 /** Runs one command line. Gives the exit code; whatever is to be said was said. */

@@ -67,6 +67,12 @@ const sequenceLength = (bytes: Uint8Array, at: number): number => {
   return length
 }
 
+/** JSON on a terminal: JSON escapes C0 only; C1 and the marks that turn text around are controls of a terminal too. */
+export const escapeJson = (json: string): string =>
+  json.replace(/[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, toUnicodeEscape)
+
+const toUnicodeEscape = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
+
 /** A command line as a person would type it, escaped. */
 export const escapeArguments = (argv: ReadonlyArray<string>): string =>
   argv

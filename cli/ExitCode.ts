@@ -14,7 +14,7 @@ export const ExitCode = {
   damaged: 65,
   /** No such session, or the name is not unique. */
   notFound: 66,
-  /** The session has ended; it can only be read. */
+  /** The session, or the command, has ended; it can only be read. */
   ended: 67,
   /** The engine or the journal cannot be reached at the moment. */
   unavailable: 69,
@@ -32,8 +32,12 @@ export const ExitCode = {
   unsupported: 78,
   /** The session was lost: how its program ended is not known. */
   lost: 79,
-  /** Detached; the session goes on. */
+  /** Detached; the session, or the command, goes on. */
   detached: 80,
+  /** The command waits for input. */
+  needsInput: 81,
+  /** The command reached its time limit; as timeout(1). */
+  timeout: 124,
   /** The program cannot be started. */
   notExecutable: 126,
   /** The program does not exist. */
@@ -45,11 +49,11 @@ export const ExitCode = {
 } as const
 
 export const EXIT_CODES_HELP = [
-  "Exit codes: the program's own (128+N when signal N ended it), and",
-  "  0 done   2 wrong command line   64 wrong value   65 journal damaged   66 no such session   67 session has ended",
+  "Exit codes: the program's or command's own (128+N when signal N ended it), and",
+  "  0 done   2 wrong command line   64 wrong value   65 journal damaged   66 no such session   67 it has ended",
   "  69 engine unavailable   70 bug   73 store refused   75 try again later   76 engine of another version   77 not allowed",
-  "  78 Node too old   79 session lost   80 detached   126 program cannot be started   127 program not found",
-  "  141 reader of the output went away"
+  "  78 Node too old   79 session lost   80 it goes on   81 it waits for input   124 time limit reached",
+  "  126 program cannot be started   127 program not found   141 reader of the output went away"
 ].join("\n")
 
 const byErrorCode: Record<ErrorCode, number> = {

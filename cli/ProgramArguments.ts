@@ -1,14 +1,36 @@
 /**
- * Where the program begins in `reprise run PROGRAM ARGS`. Its flags are its own: as in ssh, env and docker, everything
- * after the first word that is no flag of `run` belongs to the program, with or without `--`. Pure.
+ * Where the program begins in `reprise run PROGRAM ARGS`, and the command in `reprise exec SESSION COMMAND`. Its flags are
+ * its own: as in ssh, env and docker, everything after the first word that is no flag of ours belongs to it, with or
+ * without `--`. Pure.
  */
 
 /** Flags before the program that take their value as the next word. */
-const FLAGS_WITH_VALUE = new Set(["--store", "--name", "--cwd", "--env", "--size", "--detach-key", "--completions"])
+const FLAGS_WITH_VALUE = new Set([
+  "--store",
+  "--completions",
+  "--name",
+  "--cwd",
+  "--env",
+  "--secret-env",
+  "--size",
+  "--detach-key",
+  "--timeout",
+  "--yield",
+  "--stdin",
+  "--id",
+  "--max-output"
+])
 
-/** The same command line with `--` before the program of `run`. */
+/** Words that are ours before the foreign ones: the command's name, and the session of `exec`. */
+const OWN_WORDS: ReadonlyMap<string, number> = new Map([
+  ["run", 1],
+  ["exec", 2]
+])
+
+/** The same command line with `--` before the program of `run` or the command of `exec`. */
 export const separateProgram = (argv: ReadonlyArray<string>): ReadonlyArray<string> => {
-  let isRun = false
+  let own: number | undefined
+  let words = 0
   for (let index = 0; index < argv.length; index++) {
     const word = argv[index]!
     if (word === "--") return argv
@@ -16,9 +38,10 @@ export const separateProgram = (argv: ReadonlyArray<string>): ReadonlyArray<stri
       if (FLAGS_WITH_VALUE.has(word)) index += 1
       continue
     }
-    if (isRun) return [...argv.slice(0, index), "--", ...argv.slice(index)]
-    if (word !== "run") return argv
-    isRun = true
+    own ??= OWN_WORDS.get(word)
+    if (own === undefined) return argv
+    if (words === own) return [...argv.slice(0, index), "--", ...argv.slice(index)]
+    words += 1
   }
   return argv
 }

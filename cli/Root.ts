@@ -16,13 +16,15 @@ const store = Flag.String("store").pipe(
 export const root = Command.make("reprise").pipe(
   Command.withSharedFlags({ store }),
   Command.withDescription(
-    "Runs terminal programs in sessions that lose nothing: leave, come back, replay, inspect any moment of them.\n\n" +
+    "Runs terminal programs, and shells that take commands, in sessions that lose nothing: leave, come back, replay, inspect " +
+      "any moment of them.\n\n" +
       `SESSION is an id, the beginning of one, a name, or \`last\`.\n\n${EXIT_CODES_HELP}`
   ),
   Command.withExamples([
     { command: "reprise run -- sh -c 'echo hello; pwd'", description: "Run a program and keep all that happens" },
     { command: "reprise run --detach --name build -- make", description: "Run it in the background" },
     { command: "reprise attach build", description: "Come back to it" },
+    { command: "reprise start --name sh; reprise exec sh -- 'cd /tmp; pwd'", description: "Run commands in one shell" },
     { command: "reprise replay last", description: "Print exactly what it printed" }
   ])
 )

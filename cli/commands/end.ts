@@ -1,22 +1,34 @@
 /** `reprise end`: ends every process of a session. */
 import { Effect } from "effect"
-import { Command } from "effect/cli"
+import { Command, Flag } from "effect/cli"
+import { Exec } from "../../src/exec/Exec.ts"
+import { History } from "../../src/session/History.ts"
 import { Sessions } from "../../src/session/Sessions.ts"
 import { Caller } from "../Caller.ts"
-import { escapeText } from "../Escape.ts"
+import { escapeJson, escapeText } from "../Escape.ts"
 import { chosenStore } from "../Root.ts"
 import { findSession, sessionArgument } from "../SessionArgument.ts"
 import { engine } from "../Store.ts"
 
 export const end = Command.make(
   "end",
-  { session: sessionArgument },
+  {
+    session: sessionArgument,
+    json: Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("Print one JSON object"))
+  },
   Effect.fn("cli.end")(function* (flags) {
     const paths = yield* chosenStore
     yield* Effect.gen(function* () {
       const session = yield* findSession(flags.session)
-      const { survivors } = yield* Sessions.use((sessions) => sessions.close(session))
-      yield* reportSurvivors(survivors)
+      const { kind } = yield* History.use((history) => history.get(session))
+      const { survivors } =
+        kind === "exec"
+          ? yield* Exec.use((exec) => exec.end(session))
+          : yield* Sessions.use((sessions) => sessions.close(session))
+      if (!flags.json) return yield* reportSurvivors(survivors)
+      const caller = yield* Caller
+      const report = { status: "terminated", session_id: session, survivors }
+      yield* caller.write(`${escapeJson(JSON.stringify(report))}\n`)
     }).pipe(Effect.provide(engine(paths)))
   })
 ).pipe(

@@ -4,7 +4,7 @@ import { Command, Flag } from "effect/cli"
 import type { JournalEntry, SessionEvent } from "../../journal/Event.ts"
 import { History } from "../../src/session/History.ts"
 import { Caller } from "../Caller.ts"
-import { escapeBytes, escapeText } from "../Escape.ts"
+import { escapeBytes, escapeJson, escapeText } from "../Escape.ts"
 import { formatTime } from "../Moment.ts"
 import { chosenStore } from "../Root.ts"
 import { findSession, sessionArgument } from "../SessionArgument.ts"
@@ -97,11 +97,8 @@ const toJsonLine = ({ sequence, timeMicros, actor, commandId, event }: JournalEn
     type: event._tag,
     ...toFields(event)
   })
-  // JSON escapes C0 only; C1 and the marks that turn text around are controls of a terminal too.
-  return `${line.replace(/[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, toUnicodeEscape)}\n`
+  return `${escapeJson(line)}\n`
 }
-
-const toUnicodeEscape = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
 
 const toTextLine = ({ sequence, timeMicros, actor, event }: JournalEntry): string => {
   const { data: _data, ...shown } = toFields(event)

@@ -16,6 +16,7 @@ import { parseSize } from "../Size.ts"
 import { engine } from "../Store.ts"
 import { makeTerminalModes } from "../TerminalModes.ts"
 import { Usage } from "../Usage.ts"
+import { envFlag, parseVariables } from "../Variables.ts"
 
 /** Set by a terminal's owner for its own size; in a session they would contradict the session's. */
 const NOT_INHERITED = ["COLUMNS", "LINES"]
@@ -44,11 +45,7 @@ export const run = Command.make(
       Flag.withMetavar("DIR"),
       Flag.optional
     ),
-    env: Flag.String("env").pipe(
-      Flag.withDescription("Set a variable for the program, on top of the caller's; may be repeated"),
-      Flag.withMetavar("K=V"),
-      Flag.between(0, Number.MAX_SAFE_INTEGER)
-    ),
+    env: envFlag("Set a variable for the program, on top of the caller's"),
     size: Flag.String("size").pipe(
       Flag.withDescription("Terminal size (default: the caller's terminal, else 80x24)"),
       Flag.withMetavar("COLSxROWS"),
@@ -133,12 +130,9 @@ const toRequest = Effect.fnUntraced(function* (flags: Flags) {
     Option.getOrElse(flags.cwd, () => ".")
   )
   if (Option.isSome(flags.cwd)) env.PWD = cwd
-  for (const pair of flags.env) {
-    const at = pair.indexOf("=")
-    if (at < 1) return yield* new Usage({ reason: `--env: "${pair}" is not NAME=VALUE`, command: "run" })
-    env[pair.slice(0, at)] = pair.slice(at + 1)
-    if (pair.startsWith("TERM=")) term = pair.slice(5)
-  }
+  const given = yield* parseVariables(flags.env, "run")
+  Object.assign(env, given)
+  if (given.TERM !== undefined) term = given.TERM
   const asked = Option.getOrUndefined(flags.size)
   const size: TerminalSize | undefined = asked === undefined ? yield* caller.terminalSize : parseSize(asked)
   if (asked !== undefined && size === undefined) {

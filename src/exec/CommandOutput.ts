@@ -52,32 +52,45 @@ export const readCommandOutput = (
     }
     const ttyTo = place.ttyTo ?? Number.MAX_SAFE_INTEGER
     const after = Math.max(options.after, place.firstSequence - 1)
+    // Where each stream begins in this answer: 0, or behind what an earlier answer had.
+    const bases: Bases = { stdout: undefined, stderr: undefined, tty: undefined }
     let cursor = after
     const take = ({ event, sequence }: JournalEntry): void => {
       cursor = sequence
       if (event._tag !== "OutputReceived") return
       if (event.channel !== "tty") {
-        if (event.exec === place.exec) streams[event.channel].push(event.data)
+        if (event.exec !== place.exec) return
+        bases[event.channel] ??= event.offset
+        streams[event.channel].push(event.data)
         return
       }
       const from = Math.max(place.ttyFrom, event.offset)
       const to = Math.min(ttyTo, event.offset + event.data.byteLength)
-      if (from < to) streams.tty.push(event.data.subarray(from - event.offset, to - event.offset))
+      if (from >= to) return
+      bases.tty ??= from - place.ttyFrom
+      streams.tty.push(event.data.subarray(from - event.offset, to - event.offset))
     }
     if (place.lastSequence !== undefined && after >= place.lastSequence)
-      return Effect.succeed(resultOf(streams, cursor))
+      return Effect.succeed(resultOf(streams, bases, cursor))
     return journal.read(session, { after, until: place.lastSequence }).pipe(
       Stream.runForEachArray((entries) =>
         Effect.sync(() => {
           for (const entry of entries) take(entry)
         })
       ),
-      Effect.map(() => resultOf(streams, cursor))
+      Effect.map(() => resultOf(streams, bases, cursor))
     )
   })
 
+interface Bases {
+  stdout: number | undefined
+  stderr: number | undefined
+  tty: number | undefined
+}
+
 const resultOf = (
   streams: { readonly stdout: HeadTail; readonly stderr: HeadTail; readonly tty: HeadTail },
+  bases: Bases,
   cursor: number
 ): CommandOutput => {
   const stdout = streams.stdout.result()
@@ -87,10 +100,19 @@ const resultOf = (
     stdout: stdout.bytes,
     stderr: stderr.bytes,
     tty: withoutMark(tty.bytes),
-    truncated: { stdout: stdout.truncation, stderr: stderr.truncation, tty: tty.truncation },
+    truncated: {
+      stdout: moved(stdout.truncation, bases.stdout),
+      stderr: moved(stderr.truncation, bases.stderr),
+      tty: moved(tty.truncation, bases.tty)
+    },
     cursor
   }
 }
+
+const moved = (truncation: Truncation | null, base = 0): Truncation | null =>
+  truncation === null
+    ? null
+    : { ...truncation, omittedFrom: truncation.omittedFrom + base, omittedTo: truncation.omittedTo + base }
 
 const withoutMark = (bytes: Uint8Array): Uint8Array => {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1")

@@ -17,12 +17,11 @@ import type {
 import type { CloseReport } from "../session/Sessions.ts"
 import type { SessionView } from "../session/SessionView.ts"
 import type { ExecFinished, ExecNotFound, ExecRejected, SessionBusy } from "./ExecError.ts"
-import type { UnknownKey } from "./Keys.ts"
 
-/** Bytes of each stream that come with a result unless asked otherwise; the rest is read with `output`. */
-export const RESULT_OUTPUT_BYTES_DEFAULT = 1024 * 1024
-/** The most that comes with a result, so that it fits a message. */
-export const RESULT_OUTPUT_BYTES_MAX = 2 * 1024 * 1024
+/** Bytes of each stream that come with a result unless asked otherwise, and the most: a result is held in memory. */
+export const RESULT_OUTPUT_BYTES_MAX = 64 * 1024 * 1024
+/** Of each stream in one message to another process: three of them fit a frame. A client reads the rest with `output`. */
+export const MESSAGE_OUTPUT_BYTES_MAX = 2 * 1024 * 1024
 /** Commands that wait in one session with `onBusy: queue`. */
 export const QUEUED_COMMANDS_MAX = 64
 /** One command's text. */
@@ -217,7 +216,7 @@ export interface ExecShape {
     execId: string,
     options?: PollOptions
   ): Effect.Effect<ExecResult, SessionNotFound | SessionUnavailable | InvalidRequest | ExecNotFound>
-  /** Bytes [from, to) of one stream of a command; at most RESULT_OUTPUT_BYTES_MAX at a time. */
+  /** Bytes [from, to) of one stream of a command; at most MESSAGE_OUTPUT_BYTES_MAX at a time. */
   output(
     session: SessionId,
     execId: string,
@@ -229,7 +228,7 @@ export interface ExecShape {
     execId: string,
     input: ExecInput,
     options?: { readonly actor?: string | undefined }
-  ): Effect.Effect<void, Here | ExecNotFound | ExecFinished | InputRefused | UnknownKey>
+  ): Effect.Effect<void, Here | ExecNotFound | ExecFinished | InputRefused>
   /** Ctrl-C for the running command (execId, or the one that runs). A second one is harmless. */
   interrupt(session: SessionId, execId?: string): Effect.Effect<void, Here | ExecNotFound | ExecFinished>
   /** A signal (default SIGKILL) to the command's processes, not to the shell. */

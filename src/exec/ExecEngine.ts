@@ -37,6 +37,7 @@ import {
   type ExecInput,
   type ExecRequest,
   type ExecResult,
+  MESSAGE_OUTPUT_BYTES_MAX,
   type NeedsInput,
   type PollOptions,
   RESULT_OUTPUT_BYTES_MAX,
@@ -251,7 +252,7 @@ export class ExecEngine {
     if (!Number.isSafeInteger(from) || !Number.isSafeInteger(to) || from < 0 || to < from) {
       throw invalid("range", `${from} to ${to} is not a range of bytes`)
     }
-    const end = Math.min(to, from + RESULT_OUTPUT_BYTES_MAX)
+    const end = Math.min(to, from + MESSAGE_OUTPUT_BYTES_MAX)
     const { journal, run } = this.#options
     return run(readCommandRange(journal, id, placeOf(entry), { ...range, to: end }))
   }
@@ -267,7 +268,10 @@ export class ExecEngine {
       return
     }
     if ("eof" in input) return this.core.write(id, Buffer.from([4]), { actor }).then(() => undefined)
-    const bytes = "text" in input ? Buffer.from(input.text) : Result.getOrThrow(keysBytes(input.keys))
+    const bytes =
+      "text" in input
+        ? Buffer.from(input.text)
+        : Result.getOrThrowWith(keysBytes(input.keys), ({ message }) => invalid("keys", message))
     await this.core.write(id, bytes, { actor })
   }
 

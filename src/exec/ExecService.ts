@@ -4,9 +4,8 @@ import { engineCall } from "../session/EngineCall.ts"
 import { Exec } from "./Exec.ts"
 import type { ExecEngine } from "./ExecEngine.ts"
 import { ExecFinished, ExecNotFound, ExecRejected, SessionBusy } from "./ExecError.ts"
-import { UnknownKey } from "./Keys.ts"
 
-const call = engineCall("Exec", [ExecFinished, ExecNotFound, ExecRejected, SessionBusy, UnknownKey])
+const call = engineCall("Exec", [ExecFinished, ExecNotFound, ExecRejected, SessionBusy])
 
 export const execService = (engine: ExecEngine): Context.Context<Exec> =>
   Context.make(

@@ -6,7 +6,11 @@ import { Cause, Data } from "effect"
 import type { RpcClientError } from "effect/rpc"
 
 /** Internal: the connection broke; what was in flight may or may not have happened. */
-export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{ readonly reason: string }> {}
+export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
+  readonly reason: string
+  /** How long it had been in use by whoever is told; absent when it was lost before that. */
+  readonly heldMillis?: number | undefined
+}> {}
 
 /**
  * The same cause when it is an answer, else the loss of the connection. Three things are a loss: the RPC client's error;

@@ -1,6 +1,6 @@
 /**
- * A client of the engine: gives `Sessions`, `History`, `SessionOutput` and `EngineControl` over the store's socket, so
- * that its users know nothing of sockets. The CLI uses it; so may any program beside the engine.
+ * A client of the engine: gives `Sessions`, `History`, `Exec`, `SessionOutput` and `EngineControl` over the store's
+ * socket, so that its users know nothing of sockets. The CLI uses it; so may any program beside the engine.
  *
  * An engine that dies is not an error here while it can be started again: calls are repeated (commands carry an id, so
  * the engine applies each once), streams go on after the last item they delivered, without gap or duplicate. Every
@@ -12,6 +12,7 @@ import { RpcClient, type RpcClientError, RpcSerialization } from "effect/rpc"
 import { Socket } from "effect/socket"
 import type { SessionId } from "../../journal/Event.ts"
 import { packageVersion } from "../EntryPoints.ts"
+import { Exec } from "../exec/Exec.ts"
 import { type FollowEvents, History, type HistoryShape } from "../session/History.ts"
 import { InvalidRequest, SessionUnavailable } from "../session/SessionError.ts"
 import { type CommandOptions, type EngineStatus, Sessions, type SessionsShape } from "../session/Sessions.ts"
@@ -19,14 +20,12 @@ import type { StorePaths } from "../session/StorePaths.ts"
 import { asLost, ConnectionLost } from "./ConnectionLost.ts"
 import { connect, type EngineStart } from "./EngineConnection.ts"
 import { type EngineError, EngineMismatch, EngineUnavailable } from "./EngineError.ts"
+import { makeExec } from "./ExecClient.ts"
+import { EngineRpcs } from "./ExecRpcs.ts"
+import { hasTag, persistently, reconnecting, timed } from "./Reconnecting.ts"
 import { type OutputItem, SessionOutput, type SessionOutputShape } from "./SessionOutput.ts"
-import { FRAME_BYTES_MAX, PROTOCOL_VERSION, SessionRpcs, type StopReport, WRITE_BYTES_MAX } from "./SessionRpcs.ts"
+import { FRAME_BYTES_MAX, PROTOCOL_VERSION, type StopReport, WRITE_BYTES_MAX } from "./SessionRpcs.ts"
 
-/** Losses of the connection in a row that one call, or one stream between two items, survives. */
-const RECONNECTS_MAX = 8
-/** First and largest pause before connecting again; most engines are back within the first few. */
-const RECONNECT_DELAY_MIN = "20 millis"
-const RECONNECT_DELAY_MAX = "2 seconds"
 /** An engine that accepts a connection and does not answer within this is stuck. */
 const HANDSHAKE_TIMEOUT = "20 seconds"
 /** Items a stream's connection reads ahead of its consumer: 4 pages of 256 KiB. */
@@ -53,26 +52,22 @@ export interface EngineClientOptions extends EngineStart {
   readonly anyVersion?: boolean | undefined
 }
 
-type Client = RpcClient.FromGroup<typeof SessionRpcs, RpcClientError.RpcClientError>
+type Client = RpcClient.FromGroup<typeof EngineRpcs, RpcClientError.RpcClientError>
 interface Connection {
   readonly client: Client
   readonly pid: number
 }
 
-const reconnecting = Schedule.min([
-  Schedule.exponential(RECONNECT_DELAY_MIN, 2),
-  Schedule.spaced(RECONNECT_DELAY_MAX)
-]).pipe(Schedule.upTo({ times: RECONNECTS_MAX }))
-
 /** Fails when there is no engine to talk to (and none may be started), or when it is not to be talked to. */
 export const layer = (
   options: EngineClientOptions
-): Layer.Layer<Sessions | History | SessionOutput | EngineControl, EngineError> =>
+): Layer.Layer<Sessions | History | Exec | SessionOutput | EngineControl, EngineError> =>
   Layer.effectContext(
     Effect.gen(function* () {
       const remote = yield* makeRemote(options)
       return Context.make(Sessions, makeSessions(remote)).pipe(
         Context.add(History, makeHistory(remote)),
+        Context.add(Exec, makeExec({ ...remote, newSessionId })),
         Context.add(SessionOutput, makeOutput(remote)),
         Context.add(EngineControl, makeControl(remote))
       )
@@ -86,6 +81,10 @@ interface Remote {
   /** Runs a call on the shared connection, again on a new one when it broke. */
   call<A, E>(
     f: (client: Client, pid: number) => Effect.Effect<A, E | RpcClientError.RpcClientError>
+  ): Effect.Effect<A, Exclude<E, RpcClientError.RpcClientError> | SessionUnavailable>
+  /** Runs a call once, on a connection that has just answered: for what may not happen twice. */
+  once<A, E>(
+    f: (client: Client) => Effect.Effect<A, E | RpcClientError.RpcClientError>
   ): Effect.Effect<A, Exclude<E, RpcClientError.RpcClientError> | SessionUnavailable>
   /** Opens a stream on a connection of its own, again when it broke. `open` is called with the cursor it has reached. */
   stream<A, E>(
@@ -106,7 +105,7 @@ const openConnection = Effect.fnUntraced(function* (options: EngineClientOptions
       Layer.provide(RpcSerialization.layerSchemaBinary({ maxFrameSize: FRAME_BYTES_MAX }))
     )
   )
-  const client = yield* RpcClient.make(SessionRpcs, { disableTracing: true }).pipe(Effect.provideContext(protocol))
+  const client = yield* RpcClient.make(EngineRpcs, { disableTracing: true }).pipe(Effect.provideContext(protocol))
   const engine = yield* client.Handshake({ protocol: PROTOCOL_VERSION, version: packageVersion }).pipe(
     Effect.timeoutOrElse({
       duration: HANDSHAKE_TIMEOUT,
@@ -171,21 +170,35 @@ const makeRemote = Effect.fnUntraced(function* (options: EngineClientOptions) {
         })
       : new SessionUnavailable({ session: "", reason: error.message })
 
+  const uncertain = (error: EngineError | ConnectionLost) =>
+    new SessionUnavailable({
+      session: "",
+      reason: `the connection to the engine broke (${error._tag === "ConnectionLost" ? error.reason : error.message}); it is not known whether this happened`
+    })
+
   // EngineAbsent too: an engine that is being replaced is absent for a moment, also for a client that may not start one.
   const passes = (error: { readonly _tag: string }) => error._tag === "ConnectionLost" || error._tag === "EngineAbsent"
+
+  const attempt = <A, E>(f: (client: Client, pid: number) => Effect.Effect<A, E | RpcClientError.RpcClientError>) =>
+    Effect.flatMap(shared, (held) =>
+      f(held.connection.client, held.connection.pid).pipe(
+        Effect.catchCause((cause) => Effect.failCause(asLost(cause))),
+        timed,
+        Effect.tapError((error) => (error instanceof ConnectionLost ? discard(held) : Effect.void))
+      )
+    )
 
   const remote: Remote = {
     actor: options.actor,
     call: (f) =>
-      Effect.flatMap(shared, (held) =>
-        f(held.connection.client, held.connection.pid).pipe(
-          Effect.catchCause((cause) => Effect.failCause(asLost(cause))),
-          Effect.tapError((error) => (error instanceof ConnectionLost ? discard(held) : Effect.void))
-        )
-      ).pipe(
-        Effect.retry({ schedule: reconnecting, while: (error) => hasTag(error) && passes(error) }),
-        Effect.mapError((error) => (isOurs(error) ? gone(error) : error))
-      ) as never,
+      persistently(attempt(f), passes).pipe(Effect.mapError((error) => (isOurs(error) ? gone(error) : error))) as never,
+    once: (f) =>
+      remote
+        .call((client) => client.Handshake({ protocol: PROTOCOL_VERSION, version: packageVersion }))
+        .pipe(
+          Effect.andThen(attempt(f)),
+          Effect.mapError((error) => (isOurs(error) ? uncertain(error) : error))
+        ) as never,
     stream: (open) =>
       Stream.unwrap(Effect.map(openConnection(options), ({ client }) => open(client))).pipe(
         Stream.catchCause((cause) => Stream.failCause(asLost(cause))),
@@ -196,8 +209,6 @@ const makeRemote = Effect.fnUntraced(function* (options: EngineClientOptions) {
   return remote
 })
 
-const hasTag = (error: unknown): error is { readonly _tag: string } =>
-  typeof error === "object" && error !== null && "_tag" in error
 const OUR_TAGS = new Set(["ConnectionLost", "EngineAbsent", "EngineRefused", "EngineUnavailable", "EngineMismatch"])
 const isOurs = (error: unknown): error is EngineError | ConnectionLost => hasTag(error) && OUR_TAGS.has(error._tag)
 

@@ -1,5 +1,5 @@
 /**
- * The engine's door: serves Sessions and History to local clients over a Unix socket. The engine process uses it after
+ * The engine's door: serves Sessions, History and Exec to local clients over a Unix socket. The engine process uses it after
  * it holds the store's lock, so at most one server of a store exists. Nothing a client sends can end it: a message that
  * does not decode fails its own connection, a handler that dies fails its own call.
  */
@@ -9,11 +9,13 @@ import * as NodeSocketServer from "@effect/platform-node-shared/NodeSocketServer
 import { Array as Arr, Context, Deferred, Effect, Layer, Schema, Stream } from "effect"
 import { RpcSerialization, RpcServer } from "effect/rpc"
 import { SocketServer } from "effect/socket"
-import type { SessionId } from "../../journal/Event.ts"
 import { packageVersion } from "../EntryPoints.ts"
+import { Exec } from "../exec/Exec.ts"
 import { History } from "../session/History.ts"
 import { Sessions } from "../session/Sessions.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
+import { execHandlers } from "./ExecHandlers.ts"
+import { EngineRpcs } from "./ExecRpcs.ts"
 import { outputOf } from "./SessionOutput.ts"
 import { FRAME_BYTES_MAX, PROTOCOL_VERSION, SessionRpcs } from "./SessionRpcs.ts"
 import { checkSocketPath, makeSocketFolder, type SocketFolderRefused } from "./SocketFolder.ts"
@@ -36,11 +38,11 @@ export class SocketRefused extends Schema.TaggedError<SocketRefused>()("SocketRe
   }
 }
 
-/** The handlers of SessionRpcs; also used without a socket, in tests. */
-export const handlers = SessionRpcs.toLayer(
+const sessionHandlers = SessionRpcs.toLayer(
   Effect.gen(function* () {
     const sessions = yield* Sessions
     const history = yield* History
+    const exec = yield* Exec
     const stopRequest = yield* StopRequest
 
     const endAll = Effect.gen(function* () {
@@ -48,7 +50,7 @@ export const handlers = SessionRpcs.toLayer(
       const reports = yield* Effect.forEach(
         live,
         (view) =>
-          sessions.close(view.id as SessionId).pipe(
+          (view.kind === "exec" ? exec.end(view.id) : sessions.close(view.id)).pipe(
             // It ended by itself meanwhile.
             Effect.catchTag("SessionNotFound", () => Effect.succeed({ survivors: [] }))
           ),
@@ -93,13 +95,13 @@ export const handlers = SessionRpcs.toLayer(
  */
 export const layer = (
   paths: StorePaths
-): Layer.Layer<never, SocketFolderRefused | SocketRefused, Sessions | History | StopRequest> =>
-  RpcServer.layer(SessionRpcs, {
+): Layer.Layer<never, SocketFolderRefused | SocketRefused, Sessions | History | Exec | StopRequest> =>
+  RpcServer.layer(EngineRpcs, {
     disableTracing: true,
     // A handler that dies is a bug of ours: it fails its call and is logged, the connection's other calls go on.
     disableFatalDefects: true
   }).pipe(
-    Layer.provide(handlers),
+    Layer.provide([sessionHandlers, execHandlers]),
     Layer.provide(RpcServer.layerProtocolSocketServer),
     Layer.provide(socketServer(paths)),
     Layer.provide(RpcSerialization.layerSchemaBinary({ maxFrameSize: FRAME_BYTES_MAX }))

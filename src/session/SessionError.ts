@@ -25,7 +25,7 @@ export class SessionNotFound extends Schema.TaggedError<SessionNotFound>()("Sess
   readonly code: ErrorCode = "NotFound"
   override get message() {
     return this.candidates.length === 0
-      ? `no session "${this.session}"; \`reprise list\` shows those there are`
+      ? `session "${this.session}" not found; \`reprise list\` shows those there are`
       : `"${this.session}" is not unique: ${this.candidates.slice(0, 5).join(", ")}${this.candidates.length > 5 ? ", …" : ""}`
   }
 }
@@ -37,7 +37,7 @@ export class SessionEnded extends Schema.TaggedError<SessionEnded>()("SessionEnd
 }) {
   readonly code: ErrorCode = "FailedPrecondition"
   override get message() {
-    return `session ${this.session} is ${this.status}; it can be replayed and inspected, not written to`
+    return `session ${this.session} is terminated (${this.status}); it can be replayed and inspected, nothing else`
   }
 }
 

@@ -7,6 +7,7 @@
  *   RUN/              0700: STORE/run, or /tmp/reprise-UID/DIGEST when that path is too long for a socket
  *     engine.sock     0600
  *     keepers/ID.sock 0600
+ *     exec/ID/        0700: pipes and helper files of the shell of one exec session
  */
 import { userInfo } from "node:os"
 import { join, resolve } from "node:path"
@@ -23,6 +24,7 @@ export interface StorePaths {
   readonly run: string
   readonly engineSocket: string
   readonly keepers: string
+  readonly exec: string
 }
 
 /** The default store: REPRISE_HOME, else XDG_STATE_HOME/reprise, else ~/.local/state/reprise. */
@@ -44,7 +46,8 @@ export const storePaths = (store: string): StorePaths => {
     log: join(absolute, "engine.log"),
     run,
     engineSocket: join(run, "engine.sock"),
-    keepers: join(run, "keepers")
+    keepers: join(run, "keepers"),
+    exec: join(run, "exec")
   }
 }
 

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect, Layer, type Scope, Stream } from "effect"
 import type { JournalEntry, SessionEvent, SessionId } from "../../journal/Event.ts"
+import { Exec, type ExecShape } from "../../src/exec/Exec.ts"
 import * as EngineServer from "../../src/remote/EngineServer.ts"
 import { type FollowEvents, History, type HistoryShape } from "../../src/session/History.ts"
 import { SessionNotFound } from "../../src/session/SessionError.ts"
@@ -105,10 +106,15 @@ export const temporaryPaths: Effect.Effect<StorePaths, never, Scope.Scope> = Eff
 
 export const serve = (
   paths: StorePaths,
-  overrides: { readonly history?: Partial<HistoryShape>; readonly sessions?: Partial<SessionsShape> } = {}
+  overrides: {
+    readonly history?: Partial<HistoryShape>
+    readonly sessions?: Partial<SessionsShape>
+    readonly exec?: ExecShape
+  } = {}
 ) =>
   EngineServer.layer(paths).pipe(
     Layer.provideMerge(EngineServer.StopRequest.layer),
     Layer.provide(Layer.succeed(History, fakeHistory(overrides.history))),
-    Layer.provide(Layer.succeed(Sessions, fakeSessions(overrides.sessions)))
+    Layer.provide(Layer.succeed(Sessions, fakeSessions(overrides.sessions))),
+    Layer.provide(overrides.exec === undefined ? Layer.mock(Exec)({}) : Layer.succeed(Exec, overrides.exec))
   )

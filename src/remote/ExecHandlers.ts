@@ -1,0 +1,66 @@
+/**
+ * Serves ExecRpcs from the `Exec` service; EngineServer.ts puts it on the socket. It passes on and cuts long lists into
+ * messages, nothing else. A client that goes away in the middle of a call ends that call, never the command.
+ */
+import { Effect, Stream } from "effect"
+import { type CommandRecord, Exec, MESSAGE_OUTPUT_BYTES_MAX } from "../exec/Exec.ts"
+import { ExecRpcs, fromWireInput } from "./ExecRpcs.ts"
+
+/** Of commands in one message. A single one may be larger (CODE_BYTES_MAX) and still fits. */
+const PAGE_CODE_BYTES_MAX = 512 * 1024
+const PAGE_COMMANDS_MAX = 200
+
+export const execHandlers = ExecRpcs.toLayer(
+  Effect.gen(function* () {
+    const exec = yield* Exec
+    return ExecRpcs.of({
+      ExecStart: (request) => exec.start(request),
+      Exec: ({ session, ...request }) => exec.exec(session, { ...request, ...inMessage(request) }),
+      ExecPoll: ({ session, execId, ...options }) => exec.poll(session, execId, { ...options, ...inMessage(options) }),
+      ExecOutput: ({ session, execId, ...range }) => exec.output(session, execId, range),
+      ExecSend: ({ session, execId, input, ...options }) => exec.send(session, execId, fromWireInput(input), options),
+      ExecInterrupt: ({ session, execId }) => exec.interrupt(session, execId),
+      ExecKill: ({ session, execId, signal }) => exec.kill(session, execId, signal),
+      ExecReset: ({ session }) => exec.reset(session),
+      ExecRestore: ({ session }) => exec.restore(session),
+      ExecState: ({ session }) =>
+        Stream.unwrap(
+          Effect.map(exec.state(session), (state) =>
+            Stream.concat(
+              Stream.succeed({ _tag: "State" as const, state: { ...state, commands: [] } }),
+              Stream.map(paged(state.commands), (commands) => ({ _tag: "Commands" as const, commands }))
+            )
+          )
+        ),
+      ExecHistory: ({ session, ...options }) => Stream.unwrap(Effect.map(exec.history(session, options), paged)),
+      ExecEnd: ({ session }) => exec.end(session)
+    })
+  })
+)
+
+/** What of a result's output fits a message; the client asks for the rest. */
+const inMessage = ({
+  maxOutputBytes = MESSAGE_OUTPUT_BYTES_MAX
+}: {
+  readonly maxOutputBytes?: number | undefined
+}) => ({
+  maxOutputBytes: Math.min(maxOutputBytes, MESSAGE_OUTPUT_BYTES_MAX)
+})
+
+const paged = (commands: ReadonlyArray<CommandRecord>): Stream.Stream<ReadonlyArray<CommandRecord>> => {
+  const pages: Array<Array<CommandRecord>> = []
+  let bytes = 0
+  for (const command of commands) {
+    const size = Buffer.byteLength(command.code)
+    const page = pages.at(-1)
+    if (page === undefined || bytes + size > PAGE_CODE_BYTES_MAX || page.length >= PAGE_COMMANDS_MAX) {
+      pages.push([command])
+      bytes = size
+    } else {
+      page.push(command)
+      bytes += size
+    }
+  }
+  // What is one chunk of a stream is one message.
+  return Stream.rechunk(Stream.fromIterable(pages), 1)
+}
