@@ -346,6 +346,11 @@ export class ExecSession implements SessionExtension {
     void this.#shellDied(exit).catch(() => undefined)
   }
 
+  closing(): void {
+    // A shell whose command pipe is gone has nothing to come back to: it ends at the first signal, not at the last.
+    this.live.host?.closePipes(this.live.id, [this.#commandPipe, this.#controlPipe])
+  }
+
   lastWords(why: LastWord): ReadonlyArray<NewEvent> {
     const kept = this.state.running === null ? undefined : keptOf(this.state, this.state.running)
     if (kept === undefined) return []

@@ -618,6 +618,7 @@ export class LiveSession {
     const isClosed = new Promise<void>((resolve) => {
       this.#terminalClosed = resolve
     })
+    this.extension?.closing()
     const survivors = await this.#answer(host.close(this.id, options.graceMillis))
     await withTimeout(isClosed, TERMINAL_CLOSED_WAIT_MILLIS)
     this.#terminalClosed = undefined

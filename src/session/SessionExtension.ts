@@ -23,6 +23,8 @@ export interface SessionExtension {
   leaderExited(exit: LeaderExit): void
   /** Nothing is taken from the host until the session is adopted again. */
   paused(): void
+  /** The session's processes are about to be ended by command. */
+  closing(): void
   /** Events to journal in the same batch as the session's end. */
   lastWords(why: LastWord): ReadonlyArray<NewEvent>
   /** The session is closed or lost, and journaled so. */
