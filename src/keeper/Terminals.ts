@@ -190,7 +190,7 @@ export class Terminals implements PtyHost {
       termios,
       foregroundGroup: pty.foregroundGroup(),
       device: pty.device,
-      leaderPid: pty.exited ? 0 : pty.pid,
+      leaderPid: pty.pid,
       commandPipes: () => this.#findPipes(session).inputPaths()
     })
   }
