@@ -1,15 +1,21 @@
 /**
  * Which process of a session waits for terminal input: the kernel is asked what each is blocked in, and what its
  * terminal's modes are. Used by Terminals. Silence, an idle processor or a prompt in the output prove nothing and are not
- * looked at: `sleep`, a busy loop and a wait for the network are no waits for input. It changes nothing and remembers
- * nothing. Linux only: elsewhere the answer is null.
+ * looked at: `sleep`, a busy loop and a wait for the network are no waits for input. It changes nothing. Linux only: elsewhere the answer is null.
  */
 import { readdirSync, readFileSync, type Stats, statSync } from "node:fs"
 import type { Termios } from "./Libc.ts"
 import type { InputWait } from "./PipeHost.ts"
-import { type ProcessEntry, processesOfSession, readProcess, type SessionIdentity } from "./ProcessTable.ts"
+import {
+  descendantsOf,
+  type ProcessEntry,
+  parseStat,
+  processesOfSession,
+  readProcess,
+  type SessionIdentity
+} from "./ProcessTable.ts"
 
-/** Looked at in one call, those in the foreground first: each costs some 100 µs, in which nothing else is served. */
+/** Looked at in one call: each costs some 100 µs, in which nothing else is served. */
 const PROCESSES_MAX = 128
 /** Threads looked at in each: a runtime may read from any of its own. */
 const THREADS_MAX = 64
@@ -59,20 +65,35 @@ export interface TerminalNow {
   readonly commandPipes: () => ReadonlyArray<string>
 }
 
-/** Most often the leader of the foreground group is the one: then no table is read. */
+/** Reading the whole process table takes at most this part of the host's time: 3 ms on a machine with 120 processes. */
+const TABLE_TIME_PART_MAX = 0.05
+let readTableFrom = 0
+
+/**
+ * The leader of the foreground group first, which most often is the one, then the leader's other descendants: asked again
+ * and again while a command is busy, this has to be cheap. Those whose parent has ended, or that a daemon of the session
+ * started, are looked for in all processes of the machine, and not each time.
+ */
 export const inputWaitIn = (session: SessionIdentity, now: TerminalNow): InputWait | null => {
   const first = now.foregroundGroup > 1 ? readProcess(now.foregroundGroup) : null
   const wait = first === null ? null : inputWaitOf(first, now)
   if (wait !== null) return wait
-  const isInFront = ({ group }: ProcessEntry) => (group === now.foregroundGroup ? 0 : 1)
-  const entries = processesOfSession(session)
-    .filter(({ pid }) => pid !== first?.pid)
-    .sort((a, b) => isInFront(a) - isInFront(b))
-  for (const entry of entries.slice(0, PROCESSES_MAX)) {
-    const wait = inputWaitOf(entry, now)
-    if (wait !== null) return wait
+  const known = new Set<number>(first === null ? [] : [first.pid])
+  const waitAmong = (entries: ReadonlyArray<ProcessEntry>): InputWait | null => {
+    const others = entries.filter(({ pid }) => !known.has(pid)).slice(0, PROCESSES_MAX)
+    for (const entry of others) {
+      known.add(entry.pid)
+      const wait = inputWaitOf(entry, now)
+      if (wait !== null) return wait
+    }
+    return null
   }
-  return null
+  const descendant = waitAmong(descendantsOf(session.leader, PROCESSES_MAX))
+  const start = performance.now()
+  if (descendant !== null || start < readTableFrom) return descendant
+  const found = waitAmong(processesOfSession(session))
+  readTableFrom = start + (performance.now() - start) / TABLE_TIME_PART_MAX
+  return found
 }
 
 /** `proc` is another folder in tests. */
@@ -83,12 +104,19 @@ export const inputWaitOf = (
   calls = CALLS[process.arch]
 ): InputWait | null => {
   // One that was stopped while it read shows the call still, and reads nothing.
-  if (entry.state === "T" || entry.state === "t" || entry.state === "Z") return null
+  if (isStopped(entry)) return null
+  // The kernel stops whoever reads from the background of the terminal's own session.
+  const inBackground = now.foregroundGroup > 0 && entry.group !== now.foregroundGroup
+  if (inBackground && entry.sessionLeader === now.leaderPid) return null
   const looked = new LookedAt(`${proc}/${entry.pid}`, entry, now)
   const threads = namesIn(`${looked.folder}/task`, THREADS_MAX).map((thread) => `${looked.folder}/task/${thread}`)
   const states = threads.map((thread) => callOf(thread))
   if (calls === undefined || states.some((state) => state === "hidden")) return heuristicOf(looked, threads)
-  const kernel = (kind: InputWait["kind"]): InputWait => ({ kind, pid: entry.pid, confidence: "kernel" })
+  const kernel = (kind: InputWait["kind"]): InputWait | null => {
+    // It may have been stopped since its state was read.
+    const stat = parseStat(textOf(`${looked.folder}/stat`) ?? "")
+    return stat !== null && isStopped(stat) ? null : { kind, pid: entry.pid, confidence: "kernel" }
+  }
   for (const state of states) {
     if (typeof state === "object" && calls.read.has(state.number) && looked.isTerminal(state.args[0]!)) {
       return kernel(kindOf(now.termios))
@@ -105,6 +133,8 @@ export const inputWaitOf = (
   }
   return null
 }
+
+const isStopped = ({ state }: ProcessEntry): boolean => state === "T" || state === "t" || state === "Z"
 
 const kindOf = ({ canonical, echo }: Termios): InputWait["kind"] => (canonical ? (echo ? "text" : "secret") : "raw")
 

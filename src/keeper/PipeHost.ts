@@ -124,7 +124,10 @@ export interface PipeHost {
   endPipe(session: SessionId, pipe: number, sequence: number): Promise<WriteResult>
   /** Closes and unlinks: writers get SIGPIPE, readers the end of file. Unknown numbers are ignored. Fire and forget. */
   closePipes(session: SessionId, pipes: ReadonlyArray<number>): void
-  /** Which process of the session waits for terminal input, or null. A few hundred microseconds for each process. */
+  /**
+   * Which process of the session waits for terminal input, or null. Some 100 microseconds for each descendant of the
+   * leader. Others (their parent has ended, a daemon started them) are looked for only now and then: ask again.
+   */
   inputWait(session: SessionId): Promise<InputWait | null>
   /** Puts the terminal's modes back to those it started with (a program may have left it raw or without echo). */
   resetMode(session: SessionId): Promise<void>

@@ -91,11 +91,10 @@ export class Pipes {
 
   /** Nobody listens any more: everything is held until someone attaches. */
   detach(): void {
-    for (const pipe of this.#pipes.values()) if (pipe.direction === "output") pipe.detach()
+    for (const pipe of this.outputs()) pipe.detach()
   }
 
-  /** What was held back by the gate. */
-  deliver(): void {
-    for (const pipe of this.#pipes.values()) if (pipe.direction === "output") pipe.deliver()
+  outputs(): ReadonlyArray<OutputPipe> {
+    return [...this.#pipes.values()].filter((pipe) => pipe.direction === "output")
   }
 }

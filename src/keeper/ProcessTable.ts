@@ -75,6 +75,30 @@ export const processesOfSession = ({ leader, marker }: SessionIdentity): Readonl
 }
 
 /**
+ * The leader and its descendants, at most `max`: a matter of microseconds for each, whatever else the machine runs. Those
+ * whose parent has ended are not among them. Empty when the leader is gone, or where the kernel lists no children.
+ */
+export const descendantsOf = (leader: ProcessIdentity, max: number): ReadonlyArray<ProcessEntry> => {
+  const found: Array<ProcessEntry> = []
+  const pids = [leader.pid]
+  for (let pid = pids.shift(); pid !== undefined && found.length < max; pid = pids.shift()) {
+    const entry = readProcess(pid)
+    if (entry === null || (pid === leader.pid && entry.startTime !== leader.startTime)) continue
+    found.push(entry)
+    try {
+      // A child is its parent's thread's.
+      for (const thread of readdirSync(`/proc/${pid}/task`)) {
+        const children = readFileSync(`/proc/${pid}/task/${thread}/children`, "latin1")
+        for (const child of children.split(" ")) if (child !== "") pids.push(Number(child))
+      }
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+  return found
+}
+
+/**
  * Signals the process only if it is still the one meant. The handle is opened first and the start time compared after:
  * whatever dies in between, nobody else can get the signal.
  */

@@ -41,6 +41,7 @@ export class Terminals implements PtyHost {
   readonly #pipes = new Map<SessionId, Pipes>()
   readonly #closing = new Map<SessionId, Promise<ReadonlyArray<SurvivingProcess>>>()
   readonly #gate: { -readonly [K in keyof Gate]: Gate[K] } = { open: true }
+  #firstSource = 0
   #disposed = false
 
   constructor(options: TerminalsOptions) {
@@ -195,7 +196,7 @@ export class Terminals implements PtyHost {
       termios,
       foregroundGroup: pty.foregroundGroup(),
       device: pty.device,
-      leaderPid: pty.exited ? 0 : pty.pid,
+      leaderPid: pty.pid,
       commandPipes: () => this.#findPipes(session).inputPaths()
     })
   }
@@ -226,15 +227,17 @@ export class Terminals implements PtyHost {
     this.#gate.open = false
   }
 
+  /** In turn: what closes the gate again is the last to be asked next time, so that no flood holds up the others. */
   resumeDeliveries(): void {
     this.#gate.open = true
-    for (const terminal of this.#terminals.values()) {
-      if (!this.#gate.open) return
-      terminal.deliver()
-    }
-    for (const pipes of this.#pipes.values()) {
-      if (!this.#gate.open) return
-      pipes.deliver()
+    const sources = [...this.#terminals.values(), ...[...this.#pipes.values()].flatMap((pipes) => pipes.outputs())]
+    for (let i = 0; i < sources.length; i++) {
+      const at = (this.#firstSource + i) % sources.length
+      sources[at]!.deliver()
+      if (!this.#gate.open) {
+        this.#firstSource = at + 1
+        return
+      }
     }
   }
 

@@ -339,6 +339,12 @@ export const pipeHostContract = (options: {
         await waitWhen(session, "text")
       })
 
+      it("is a program whose parent has ended", async () => {
+        const script = "sh -c '(read -r line </dev/tty; echo got $line) & exit'; exec sleep 1000"
+        const session = await start(["sh", "-c", script])
+        await waitWhen(session, "text")
+      })
+
       it.each([
         ["sleep", "exec sleep 1000"],
         ["sleep in raw mode", "stty raw -echo; exec sleep 1000"],
