@@ -25,6 +25,13 @@ import type { KeyValue, Put, RangeOptions, Storage } from "./Storage.ts"
 const BATCH_BYTES_MAX = 4 * 1024 * 1024
 /** What a live follower may hold in memory; a slower one reads from disk until it has caught up. */
 const FOLLOWER_BYTES_MAX = 512 * 1024
+/**
+ * Memory of records of a flood that is used again: 2 MiB, what two floods have on their way. V8 counts the memory of
+ * buffers, so a flood that allocated a record for each event would be collected all the time.
+ */
+const RECORDS_KEPT_MAX = 32
+/** A shorter record gets memory of its own size: many quiet sessions must not hold 64 KiB each for an echo. */
+const RECORD_REUSED_BYTES_MIN = 8 * 1024
 /** Waits between attempts to open the storage again after a failed write: quick at first, then once in 2 s. */
 const REOPEN_DELAYS_MILLIS = [5, 50, 100, 250, 500, 1000, 2000]
 /** Streams whose ends a clean stop records. Reading them back must not slow the next opening (about 15 µs each). */
@@ -123,6 +130,7 @@ export class JournalCore {
   readonly #followers = new Map<SessionId, Set<Follower>>()
   readonly #suspensionListeners = new Set<() => void>()
   #waiting: Array<Waiting> = []
+  readonly #records: Array<Buffer> = []
   #flushing: Promise<void> | undefined
   #reopening: Promise<void> | undefined
   #closed = false
@@ -207,8 +215,10 @@ export class JournalCore {
     }
     const sequence = head.assigned + 1
     const key = Keys.eventKey(head.bytes, sequence)
-    const value = Record.encodeOutput(key, channel, exec, offset, chunks, timeMicros)
     const followed = this.#followers.get(stream)
+    // What a follower gets lies in the record's memory; else that memory is used again once the storage has it.
+    const memory = followed === undefined && isLong(chunks) ? this.#takeRecord() : undefined
+    const value = Record.encodeOutput(key, channel, exec, offset, chunks, timeMicros, memory)
     const entries = followed === undefined ? NO_ENTRIES : [Record.decodeRecord(sequence, value)]
     const isWaiting = this.#enqueue({
       puts: [{ key, value }],
@@ -216,10 +226,20 @@ export class JournalCore {
       stream: head,
       events: 1,
       entries,
-      done
+      done:
+        memory === undefined
+          ? done
+          : (error) => {
+              if (this.#records.length < RECORDS_KEPT_MAX) this.#records.push(memory)
+              done(error)
+            }
     })
     if (isWaiting) head.assigned = sequence
     return isWaiting ? sequence : 0
+  }
+
+  #takeRecord(): Buffer {
+    return this.#records.pop() ?? Buffer.allocUnsafeSlow(Record.RECORD_BYTES_MAX)
   }
 
   putRows(rows: ReadonlyArray<Row>): Promise<void> {
@@ -718,6 +738,12 @@ export class JournalCore {
 const settle =
   (resolve: () => void, reject: (error: StorageUnavailable) => void) => (error: StorageUnavailable | undefined) =>
     error === undefined ? resolve() : reject(error)
+
+const isLong = (chunks: ReadonlyArray<Uint8Array>): boolean => {
+  let bytes = 0
+  for (const chunk of chunks) bytes += chunk.byteLength
+  return bytes >= RECORD_REUSED_BYTES_MIN
+}
 
 const NO_ENTRIES: ReadonlyArray<JournalEntry> = []
 const FIRST_ROW = Buffer.of(Keys.ROW_PREFIX)

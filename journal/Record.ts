@@ -96,9 +96,11 @@ const writeEnvelope = (
   kind: number,
   timeMicros: number,
   actor: string,
-  command: string
+  command: string,
+  into?: Buffer | undefined
 ): { readonly value: Buffer; readonly at: number } => {
-  const value = Buffer.allocUnsafe(ENVELOPE_BYTES + 2 + actor.length + command.length + bytes)
+  const length = ENVELOPE_BYTES + 2 + actor.length + command.length + bytes
+  const value = into?.subarray(0, length) ?? Buffer.allocUnsafe(length)
   value[4] = FORMAT_VERSION
   value[5] = kind
   value.writeUInt32BE(Math.floor(timeMicros / 0x1_0000_0000), 6)
@@ -124,11 +126,19 @@ export const encodeOutput = (
   exec: number,
   offset: number,
   chunks: ReadonlyArray<Uint8Array>,
-  timeMicros: number
+  timeMicros: number,
+  into?: Buffer | undefined
 ): Buffer => {
   let bytes = 0
   for (const chunk of chunks) bytes += chunk.byteLength
-  const { value, at } = writeEnvelope(OUTPUT_HEADER_BYTES + bytes, KIND_OUTPUT, timeMicros, Event.ACTOR_PROGRAM, "")
+  const { value, at } = writeEnvelope(
+    OUTPUT_HEADER_BYTES + bytes,
+    KIND_OUTPUT,
+    timeMicros,
+    Event.ACTOR_PROGRAM,
+    "",
+    into
+  )
   writeOutputHeader(value, at, channel, exec, offset)
   let to = at + OUTPUT_HEADER_BYTES
   for (const chunk of chunks) {

@@ -160,17 +160,17 @@ export const readSession = (bytes: Buffer, at: number): SessionId => {
 }
 
 /**
- * Cuts a stream into frames. Each body is a copy of its own: it belongs to whoever receives it, and the chunks can be
- * read into one buffer again and again. A frame is stored in a buffer of its announced length, which grows with what
- * really came: a length alone allocates nothing.
+ * Cuts a stream into frames. A body is valid during the call that hands it over and no longer: most lie in the chunk that
+ * was read, the others are put together in one buffer that is used again. A flood then allocates nothing here, and V8,
+ * which counts the memory of buffers, has nothing to collect. That buffer grows with what really came: a length alone
+ * allocates nothing.
  */
 export class FrameDecoder {
   readonly #onFrame: (type: number, body: Buffer) => void
   #bytesMax: number
-  readonly #head = Buffer.alloc(HEADER_BYTES)
-  #headBytes = 0
-  #body: Buffer | null = null
-  #bodyBytes = 0
+  /** The frame that is under way, from its length on. */
+  #frame = Buffer.alloc(0)
+  #frameBytes = 0
 
   constructor(bytesMax: number, onFrame: (type: number, body: Buffer) => void) {
     this.#bytesMax = bytesMax
@@ -183,40 +183,46 @@ export class FrameDecoder {
 
   /** Throws FrameError at the first length that is not possible; then the connection cannot go on. */
   push(chunk: Uint8Array): void {
+    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length)
     let at = 0
-    for (;;) {
-      if (this.#body === null) {
-        const take = Math.min(HEADER_BYTES - this.#headBytes, chunk.length - at)
-        this.#head.set(chunk.subarray(at, at + take), this.#headBytes)
-        this.#headBytes += take
-        at += take
-        if (this.#headBytes < HEADER_BYTES) return
-        const length = this.#head.readUInt32BE(0)
-        if (length < 1 || length > this.#bytesMax) throw new FrameError(`a frame of ${length} bytes is not possible`)
-        this.#body = Buffer.allocUnsafeSlow(Math.min(length - 1, BODY_FIRST_BYTES))
-        this.#bodyBytes = 0
+    while (at < bytes.length) {
+      if (this.#frameBytes === 0 && bytes.length - at >= HEADER_BYTES) {
+        const end = at + LENGTH_BYTES + this.#lengthIn(bytes, at)
+        if (end <= bytes.length) {
+          this.#onFrame(bytes[at + LENGTH_BYTES]!, bytes.subarray(at + HEADER_BYTES, end))
+          at = end
+          continue
+        }
       }
-      const bodyBytes = this.#head.readUInt32BE(0) - 1
-      const take = Math.min(bodyBytes - this.#bodyBytes, chunk.length - at)
-      this.#reserve(this.#bodyBytes + take, bodyBytes)
-      this.#body.set(chunk.subarray(at, at + take), this.#bodyBytes)
-      this.#bodyBytes += take
+      const wanted = this.#frameBytes < HEADER_BYTES ? HEADER_BYTES : LENGTH_BYTES + this.#lengthIn(this.#frame, 0)
+      const take = Math.min(wanted - this.#frameBytes, bytes.length - at)
+      this.#reserve(this.#frameBytes + take)
+      bytes.copy(this.#frame, this.#frameBytes, at, at + take)
+      this.#frameBytes += take
       at += take
-      if (this.#bodyBytes < bodyBytes) return
-      const body = this.#body
-      this.#body = null
-      this.#headBytes = 0
-      this.#onFrame(this.#head[LENGTH_BYTES]!, body)
+      if (this.#frameBytes < HEADER_BYTES) return
+      const total = LENGTH_BYTES + this.#lengthIn(this.#frame, 0)
+      if (this.#frameBytes < total) continue
+      this.#frameBytes = 0
+      this.#onFrame(this.#frame[LENGTH_BYTES]!, this.#frame.subarray(HEADER_BYTES, total))
+      if (this.#frame.length > FRAME_BYTES_KEPT) this.#frame = Buffer.alloc(0)
     }
   }
 
-  #reserve(bytes: number, bytesMax: number): void {
-    const body = this.#body!
-    if (body.length >= bytes) return
-    this.#body = Buffer.allocUnsafeSlow(Math.min(Math.max(body.length * 2, bytes), bytesMax))
-    body.copy(this.#body, 0, 0, this.#bodyBytes)
+  #lengthIn(bytes: Buffer, at: number): number {
+    const length = bytes.readUInt32BE(at)
+    if (length < 1 || length > this.#bytesMax) throw new FrameError(`a frame of ${length} bytes is not possible`)
+    return length
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#frame.length >= bytes) return
+    const grown = Buffer.allocUnsafeSlow(Math.max(this.#frame.length * 2, bytes, FRAME_FIRST_BYTES))
+    this.#frame.copy(grown, 0, 0, this.#frameBytes)
+    this.#frame = grown
   }
 }
 
-/** Reserved at the start of a frame: an output frame never grows. */
-const BODY_FIRST_BYTES = 64 * 1024
+const FRAME_FIRST_BYTES = 1024
+/** An output frame fits; the buffer of a larger one is given back. */
+const FRAME_BYTES_KEPT = 128 * 1024

@@ -59,7 +59,7 @@ export class InputWriter {
     // While the timer runs, the terminal was full a moment ago: trying at each write would be the spin it prevents.
     if (this.#timer === undefined) this.#pump()
     // The caller may use its buffer again; what goes out at once, which is nearly everything, needs no copy.
-    if (item.at < bytes.length) item.bytes = bytes.slice()
+    if (item.at < bytes.length) item.bytes = Uint8Array.from(bytes)
     return true
   }
 

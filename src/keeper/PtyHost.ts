@@ -123,7 +123,7 @@ export interface SurvivingProcess {
 }
 
 export interface PtyHostListener {
-  /** `bytes` belongs to the receiver; at most OUTPUT_CHUNK_BYTES_MAX, contiguous with the delivery before it. */
+  /** `bytes` is valid during the call; at most OUTPUT_CHUNK_BYTES_MAX, contiguous with the delivery before it. */
   output(session: SessionId, offset: number, bytes: Uint8Array): void
   /** The program ended; output may still follow (a child of it holds the terminal). */
   leaderExited(session: SessionId, exit: LeaderExit): void

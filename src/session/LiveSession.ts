@@ -4,7 +4,7 @@
  * it, and can at any moment throw away what it holds in memory and take the session back from journal and host
  * (`adopt`): that is how it survives a failed disk, and the same code is the recovery after a crash.
  *
- * Callbacks and promises: the path of a chunk of output has no Effect, no string and one copy (into its record).
+ * Callbacks and promises: the path of a chunk of output has no Effect and no string, and no allocation under a flood.
  * It never starts or ends a process by itself, and never decides which host holds it.
  */
 import { realpathSync } from "node:fs"
@@ -40,6 +40,12 @@ const CWD_SAMPLE_MILLIS = 50
 const SNAPSHOT_EVENTS = 2048
 /** The host tells of the closed terminal right after the last process went; then it is closed without that word. */
 const TERMINAL_CLOSED_WAIT_MILLIS = 500
+/**
+ * Durable output is acknowledged when this much of it has gathered (an eighth of what a host holds before it pauses the
+ * program) or when this time has passed: an acknowledgement wakes the host, which an echo must not wait for.
+ */
+const ACK_BYTES = 128 * 1024
+const ACK_MILLIS = 10
 
 /** What a LiveSession needs of its engine. */
 export interface LiveSessionPort {
@@ -82,10 +88,13 @@ export class LiveSession {
   #nextOffset = 0
   /** Everything before is durable and may be forgotten by the host. */
   #durableOffset = 0
+  /** What the host was told of it. */
+  #ackedOffset = 0
+  #ackTimer: NodeJS.Timeout | undefined
   /** Appends of output that are not durable yet. */
   #inFlight = 0
-  /** Delivered while an append is in flight: the next record. */
-  #chunks: Array<Uint8Array> = []
+  /** Delivered while an append is in flight, #chunkBytes of it: the next record. */
+  #gathered: Uint8Array | undefined
   #chunkBytes = 0
   /** Before the first append (`starting`): deliveries in order, taken up once ProcessStarted has its place. */
   #early: Array<() => void> | undefined
@@ -236,7 +245,10 @@ export class LiveSession {
   /** Takes nothing more from the host; what it holds comes again when the session is adopted. */
   pause(): void {
     if (this.#phase === "running") this.#phase = "waiting"
-    this.#chunks = []
+    clearTimeout(this.#ackTimer)
+    this.#ackTimer = undefined
+    if (this.#gathered !== undefined) giveBuffer(this.#gathered)
+    this.#gathered = undefined
     this.#chunkBytes = 0
     clearTimeout(this.#cwdTimer)
     this.#cwdTimer = undefined
@@ -267,10 +279,11 @@ export class LiveSession {
 
   // --- output --------------------------------------------------------------------------------------------------------
 
-  /** The host delivers bytes; `bytes` belongs to us now. */
+  /** The host delivers bytes, which are its own again when this returns. */
   output(offset: number, bytes: Uint8Array): void {
     if (this.#early !== undefined) {
-      this.#early.push(() => this.output(offset, bytes))
+      const kept = Uint8Array.from(bytes)
+      this.#early.push(() => this.output(offset, kept))
       return
     }
     if (this.#phase !== "running") return
@@ -279,24 +292,35 @@ export class LiveSession {
       return
     }
     if (this.#chunkBytes + bytes.byteLength > OUTPUT_CHUNK_BYTES_MAX) this.#journalChunks()
-    this.#chunks.push(bytes)
-    this.#chunkBytes += bytes.byteLength
     // Alone it is journaled at once, so that an echo waits for nobody; under a flood the batch in flight gathers the next.
-    if (this.#inFlight === 0 || this.#chunkBytes >= OUTPUT_CHUNK_BYTES_MAX) this.#journalChunks()
+    if (this.#inFlight === 0 && this.#chunkBytes === 0) this.#journal(bytes)
+    else {
+      this.#gathered ??= takeBuffer()
+      this.#gathered.set(bytes, this.#chunkBytes)
+      this.#chunkBytes += bytes.byteLength
+      if (this.#inFlight === 0 || this.#chunkBytes >= OUTPUT_CHUNK_BYTES_MAX) this.#journalChunks()
+    }
     this.#activity()
   }
 
   #journalChunks(): void {
-    if (this.#chunkBytes === 0) return
-    const chunks = this.#chunks
+    const gathered = this.#gathered
+    if (gathered === undefined) return
     const length = this.#chunkBytes
-    const offset = this.#nextOffset
-    this.#chunks = []
+    this.#gathered = undefined
     this.#chunkBytes = 0
+    this.#journal(gathered.subarray(0, length))
+    // The journal has encoded it.
+    giveBuffer(gathered)
+  }
+
+  #journal(bytes: Uint8Array): void {
+    const length = bytes.byteLength
+    const offset = this.#nextOffset
     this.#nextOffset += length
     this.#inFlight++
     const timeMicros = this.#port.nowMicros()
-    const sequence = this.#port.journal.appendOutput(this.id, "tty", 0, offset, chunks, timeMicros, (error) => {
+    const sequence = this.#port.journal.appendOutput(this.id, "tty", 0, offset, [bytes], timeMicros, (error) => {
       this.#settled()
       // The engine adopts every session again when the storage is back; until then nothing is acknowledged.
       if (error !== undefined) return this.pause()
@@ -310,9 +334,17 @@ export class LiveSession {
         data: ANY_BYTES.subarray(0, length)
       }
       this.#fold({ sequence, timeMicros, actor: ACTOR_PROGRAM, event })
-      this.host?.ack(this.id, this.#durableOffset)
+      if (this.#durableOffset - this.#ackedOffset >= ACK_BYTES) this.#acknowledge()
+      else this.#ackTimer ??= setTimeout(() => this.#acknowledge(), ACK_MILLIS)
       if (this.#inFlight === 0) this.#journalChunks()
     })
+  }
+
+  #acknowledge(): void {
+    clearTimeout(this.#ackTimer)
+    this.#ackTimer = undefined
+    this.#ackedOffset = this.#durableOffset
+    this.host?.ack(this.id, this.#durableOffset)
   }
 
   /** Host and journal disagree about what was delivered: the journal is the truth, and delivery starts again from there. */
@@ -364,7 +396,7 @@ export class LiveSession {
       survivors: survivors.map(({ command, pid }) => ({ pid, command }))
     })
     await this.#append(events.map((event) => this.#event(event)))
-    this.host?.ack(this.id, this.#durableOffset)
+    this.#acknowledge()
     this.host?.forget(this.id)
     this.#end()
   }
@@ -615,6 +647,17 @@ export class LiveSession {
     this.#cwd = cwd
     await this.#append([this.#event({ _tag: "CwdChanged", cwd, source: "proc" })]).catch(() => undefined)
   }
+}
+
+/**
+ * Buffers that gather output, used again by whoever needs one: a flood that allocated them would be collected all the
+ * time. A session holds one only while an append of it is in flight; 1 MiB of them is kept.
+ */
+const BUFFERS_KEPT_MAX = 16
+const buffers: Array<Uint8Array> = []
+const takeBuffer = (): Uint8Array => buffers.pop() ?? new Uint8Array(OUTPUT_CHUNK_BYTES_MAX)
+const giveBuffer = (buffer: Uint8Array): void => {
+  if (buffers.length < BUFFERS_KEPT_MAX) buffers.push(buffer)
 }
 
 const ANY_BYTES = new Uint8Array(64 * 1024)

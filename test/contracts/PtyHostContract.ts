@@ -82,7 +82,7 @@ export class SessionRecorder implements PtyHostListener {
     assert.isAtMost(bytes.length, OUTPUT_CHUNK_BYTES_MAX)
     assert.isAbove(bytes.length, 0)
     assert.isFalse(record.closed, "no output after the end")
-    record.chunks.push(bytes)
+    record.chunks.push(Uint8Array.from(bytes))
     record.nextOffset += bytes.length
     record.events.push("output")
     if (this.acknowledging) this.host?.ack(session, record.nextOffset)

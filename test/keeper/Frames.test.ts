@@ -18,7 +18,7 @@ import { newSession, type SessionId } from "../contracts/PtyHostContract.ts"
 
 const decode = (chunks: ReadonlyArray<Uint8Array>, bytesMax = FRAME_BYTES_MAX): Array<[type: number, body: Buffer]> => {
   const frames: Array<[number, Buffer]> = []
-  const decoder = new FrameDecoder(bytesMax, (type, body) => frames.push([type, body]))
+  const decoder = new FrameDecoder(bytesMax, (type, body) => frames.push([type, Buffer.from(body)]))
   for (const chunk of chunks) decoder.push(chunk)
   return frames
 }
@@ -37,10 +37,10 @@ describe("Frames", () => {
   it.each([1, 2, 3, 5, 29, 4095, 65_536, 1_000_000])(
     "come out whole when they arrive in pieces of %i bytes",
     (size) => {
-      // One buffer for all pieces, as a socket reads: bodies must not point into it.
+      // One buffer for all pieces, as a socket reads: a body is copied by whoever keeps it.
       const reused = Buffer.alloc(size)
       const frames: Array<[number, Buffer]> = []
-      const decoder = new FrameDecoder(FRAME_BYTES_MAX, (type, body) => frames.push([type, body]))
+      const decoder = new FrameDecoder(FRAME_BYTES_MAX, (type, body) => frames.push([type, Buffer.from(body)]))
       for (let at = 0; at < stream.length; at += size) {
         const bytes = stream.copy(reused, 0, at, at + size)
         decoder.push(reused.subarray(0, bytes))
