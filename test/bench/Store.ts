@@ -84,11 +84,12 @@ export class Store {
     return [enginePid, ...keepers.map(({ pid }) => pid)]
   }
 
-  /** Bytes of the files of the journal. */
+  /** Bytes of the files of the journal, in all of its folders. */
   journalBytes(): number {
-    return readdirSync(this.paths.journal).reduce((sum, name) => {
+    return readdirSync(this.paths.journal, { recursive: true, withFileTypes: true }).reduce((sum, entry) => {
+      if (!entry.isFile()) return sum
       // LevelDB removes tables at any time.
-      const bytes = statSync(join(this.paths.journal, name), { throwIfNoEntry: false })?.size ?? 0
+      const bytes = statSync(join(entry.parentPath, entry.name), { throwIfNoEntry: false })?.size ?? 0
       return sum + bytes
     }, 0)
   }

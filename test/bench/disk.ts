@@ -7,6 +7,7 @@ import { LOG_BYTES } from "./throughput.ts"
 import type { Workspace } from "./Workspace.ts"
 
 const RANDOM_BYTES = 20_000_000
+const BYTES_PER_MB = 1e6
 
 export const disk = async (workspace: Workspace): Promise<Report> => {
   const row = async (name: string, write: typeof writeLogLines, bytes: number) => {
@@ -26,13 +27,14 @@ export const disk = async (workspace: Workspace): Promise<Report> => {
     const stopped = store.journalBytes()
     rmSync(store.paths.store, { recursive: true, force: true })
     rmSync(sample.file)
-    return [name, String(outputBytes), String(stopped), figure(running / outputBytes), figure(stopped / outputBytes)]
+    const megabytes = [outputBytes, running, stopped].map((bytes) => figure(bytes / BYTES_PER_MB))
+    return [name, ...megabytes, figure(running / outputBytes), figure(stopped / outputBytes)]
   }
   return {
     tables: [
       {
         title: "Bytes in the journal's folder",
-        columns: ["output", "bytes printed", "bytes on disk", "a byte, running", "a byte, stopped"],
+        columns: ["output", "MB printed", "MB, running", "MB, stopped", "a byte, running", "a byte, stopped"],
         rows: [
           await row("coloured log lines", writeLogLines, LOG_BYTES),
           await row("random bytes", writeIncompressible, RANDOM_BYTES)
