@@ -429,6 +429,7 @@ for (const inProcess of [true, false]) {
           const before = performance.now()
           yield* type(other, `probe-${i}\n`)
           yield* until(other, `probe-${i}\r\nprobe-${i}`)
+          // 50 ms is the aim, which the bench measures; here other tests run beside it on every core.
           assert.isBelow(performance.now() - before, 500)
         }
         const { screen } = yield* Fiber.join(looking)

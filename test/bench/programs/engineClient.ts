@@ -5,6 +5,7 @@
  *
  *   flood STORE SHA256 PROGRAM…   runs the program; seconds until its end is journaled, and whether its bytes are right
  *   echo STORE COUNT              keystrokes to a program that sends each one back
+ *   echo STORE COUNT hostile      the same while another session prints what a terminal works on for minutes
  *   idle STORE COUNT              sessions that do nothing; they are left running
  */
 import { createHash } from "node:crypto"
@@ -22,6 +23,8 @@ const NOTHING = new Uint8Array(0)
 /** How exactly the end of a session is seen. */
 const POLL_MILLIS = 1
 const IDLE_PROGRAM = ["sleep", "1000000"]
+const HOSTILE_PROGRAM = ["/bin/sh", "-c", "while printf 'a\\033[2147483647b'; do sleep 0.02; done"]
+const HOSTILE_LOOK_MILLIS = 50
 /** The engine starts that many at a time. */
 const CREATE_CONCURRENCY = 8
 
@@ -68,7 +71,22 @@ const flood = Effect.fnUntraced(function* (sha256: string, argv: ReadonlyArray<s
   return { id, millis, outputBytes, summaryMillis, intact: hash.digest("hex") === sha256 }
 })
 
-const echo = Effect.fnUntraced(function* (count: number) {
+/** A session that asks for a character 2,147,483,647 times, again and again, and somebody who looks at its screen. */
+const hostile = Effect.gen(function* () {
+  const { id } = yield* create(HOSTILE_PROGRAM)
+  const history = yield* History
+  let looks = 0
+  yield* history.stateAt(id, { _tag: "Head" }).pipe(
+    Effect.tap(() => Effect.sync(() => looks++)),
+    Effect.delay(HOSTILE_LOOK_MILLIS),
+    Effect.forever,
+    Effect.forkScoped
+  )
+  return { id, looks: () => looks }
+})
+
+const echo = Effect.fnUntraced(function* (count: number, isBesideHostile: boolean) {
+  const beside = isBesideHostile ? yield* hostile : undefined
   const { id } = yield* create(ECHO_PROGRAM)
   const output = yield* SessionOutput
   const sessions = yield* Sessions
@@ -89,7 +107,8 @@ const echo = Effect.fnUntraced(function* (count: number) {
     )
   )
   yield* sessions.close(id)
-  return { samples }
+  if (beside !== undefined) yield* sessions.close(beside.id)
+  return { samples, looks: beside?.looks() }
 })
 
 const idle = (count: number) =>
@@ -101,7 +120,7 @@ const work = (): Effect.Effect<unknown, unknown, Sessions | History | SessionOut
     case "flood":
       return flood(rest[0]!, rest.slice(1))
     case "echo":
-      return echo(Number(rest[0]))
+      return echo(Number(rest[0]), rest[1] === "hostile")
     case "idle":
       return idle(Number(rest[0]))
     default:
