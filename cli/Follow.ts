@@ -4,6 +4,7 @@
  */
 import { Effect, Fiber, Option, Queue, Ref, Schedule, type Scope, Stream } from "effect"
 import type { SessionId } from "../journal/Event.ts"
+import { collectRarely } from "../src/remote/HeapGrowth.ts"
 import { type OutputItem, SessionOutput } from "../src/remote/SessionOutput.ts"
 import { Sessions } from "../src/session/Sessions.ts"
 import { Caller } from "./Caller.ts"
@@ -52,6 +53,7 @@ export const showOutput = (
   )
 
 const showItems = Effect.fnUntraced(function* (session: SessionId, options: ShowOptions) {
+  collectRarely()
   const output = yield* SessionOutput
   const caller = yield* Caller
   const isPrinted = options.isPrinted ?? true

@@ -2,6 +2,7 @@
 import { Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import type { JournalEntry, SessionId } from "../../journal/Event.ts"
+import { collectRarely } from "../../src/remote/HeapGrowth.ts"
 import { outputItems, SessionOutput } from "../../src/remote/SessionOutput.ts"
 import { History } from "../../src/session/History.ts"
 import type { SessionView } from "../../src/session/SessionView.ts"
@@ -109,6 +110,7 @@ const toRange = Effect.fnUntraced(function* (
 
 const printAll = Effect.fnUntraced(function* (session: SessionId, range: Range, modes: TerminalModes) {
   const caller = yield* Caller
+  collectRarely()
   const output = yield* SessionOutput
   yield* output.stream(session, { after: range.after, until: range.until, live: false }).pipe(
     Stream.runForEach((item) => {

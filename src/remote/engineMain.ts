@@ -6,7 +6,6 @@
  */
 import { closeSync, writeSync } from "node:fs"
 import { parseArgs } from "node:util"
-import { setFlagsFromString } from "node:v8"
 import { Cause, Console, Deferred, Effect, Exit, Layer, Schedule } from "effect"
 import type { Durability } from "../../journal/Journal.ts"
 import * as JournalLevel from "../../journal/JournalLevel.ts"
@@ -16,6 +15,7 @@ import * as SessionEngine from "../session/SessionEngine.ts"
 import { type StorePaths, storePaths } from "../session/StorePaths.ts"
 import * as EngineServer from "./EngineServer.ts"
 import { READY_FD, type StartMessage } from "./EngineStart.ts"
+import { collectRarely } from "./HeapGrowth.ts"
 import { unsupportedPlatform } from "./Platform.ts"
 
 /** How often an engine that found the store locked looks whether the holder answers, or has let go. */
@@ -24,13 +24,6 @@ const LOCKED_RETRY_DELAY = "25 millis"
 const LOCKED_RETRIES_MAX = 600
 /** What is left of a clean end after the last client was let go: flushing the journal. Then the process ends anyway. */
 const STOP_TIMEOUT_MILLIS = 15_000
-
-/**
- * V8 counts the buffers of a flood as its own memory and, with a heap as small as ours (12 MiB), collects all of it after
- * each 20 MiB of them: a fifth of the engine's time. Allowing four times what lives makes that rare; an idle engine has
- * no such buffers and is not larger for it.
- */
-const HEAP_GROWING_PERCENT = 300
 
 const say = (message: StartMessage): void => {
   try {
@@ -79,7 +72,7 @@ const program = (paths: StorePaths, durability: Durability, programUmask: number
   )
 
 const main = (): void => {
-  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`)
+  collectRarely()
   const programUmask = process.umask(0o077)
   const unsupported = unsupportedPlatform()
   if (unsupported !== undefined) {

@@ -42,6 +42,7 @@ export interface StepOptions {
   readonly stdin?: string
   readonly timeoutMs?: number
   readonly env?: Readonly<Record<string, string>>
+  readonly secretEnv?: Readonly<Record<string, string>>
   readonly cwd?: string
   readonly maxOutputBytes?: number
   readonly execId?: string
