@@ -69,7 +69,9 @@ export const SessionCreated = Schema.TaggedStruct("SessionCreated", {
   name: Schema.optionalKey(Schema.String),
   kind: Schema.Literals(["terminal", "exec"]),
   /** Of an exec session: what its commands are written in. */
-  language: Schema.optionalKey(Language)
+  language: Schema.optionalKey(Language),
+  /** Of an exec session: regular expressions; a command or typed text that one of them finds is refused. */
+  deny: Schema.optionalKey(Schema.Array(Schema.String))
 })
 export const ProcessStarted = Schema.TaggedStruct("ProcessStarted", {
   pid: Schema.Int,

@@ -66,6 +66,8 @@ export interface CommandsState {
   creationCwd: string
   shellCwd: string
   initialEnvNames: ReadonlyArray<string>
+  /** Regular expressions: a command or typed text that one of them finds is refused. */
+  deny: ReadonlyArray<string>
   /** Exported variables as far as commands changed them. A masked value is "***". */
   env: Map<string, string>
   masked: Set<string>
@@ -105,6 +107,7 @@ export const Commands: Projection<CommandsState> = {
     creationCwd: "",
     shellCwd: "",
     initialEnvNames: [],
+    deny: [],
     env: new Map(),
     masked: new Set(),
     unset: new Set(),
@@ -226,6 +229,7 @@ const foldRare = (state: CommandsState, entry: JournalEntry): CommandsState => {
       state.creationCwd = event.cwd
       state.shellCwd = event.cwd
       state.initialEnvNames = event.envNames
+      state.deny = event.deny ?? []
       return state
     case "CommandStarted":
       return commandStarted(state, event, entry)

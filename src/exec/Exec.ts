@@ -16,7 +16,7 @@ import type {
 } from "../session/SessionError.ts"
 import type { CloseReport } from "../session/Sessions.ts"
 import type { SessionView } from "../session/SessionView.ts"
-import type { ExecFinished, ExecNotFound, ExecRejected, SessionBusy } from "./ExecError.ts"
+import type { ExecFinished, ExecNotFound, ExecRejected, PolicyDenied, SessionBusy } from "./ExecError.ts"
 
 /** Bytes of each stream that come with a result unless asked otherwise, and the most: a result is held in memory. */
 export const RESULT_OUTPUT_BYTES_MAX = 64 * 1024 * 1024
@@ -40,6 +40,8 @@ export interface StartShell {
   readonly env?: Readonly<Record<string, string>> | undefined
   /** On top of `env`; no value of it is stored, and it cannot be brought back after the keeper is lost. */
   readonly secretEnv?: Readonly<Record<string, string>> | undefined
+  /** Regular expressions (at most 64): a command, or text typed into one, that one of them finds is refused. See Policy.ts. */
+  readonly policy?: { readonly deny: ReadonlyArray<string> } | undefined
   /** Default 120x40. */
   readonly size?: TerminalSize | undefined
   readonly name?: string | undefined
@@ -209,7 +211,7 @@ export interface ExecShape {
   exec(
     session: SessionId,
     request: ExecRequest
-  ): Effect.Effect<ExecResult, Here | SessionBusy | ExecRejected | SpawnFailed>
+  ): Effect.Effect<ExecResult, Here | SessionBusy | ExecRejected | PolicyDenied | SpawnFailed>
   /** Of a running or a finished command, for as long as the store keeps it. */
   poll(
     session: SessionId,
@@ -228,7 +230,7 @@ export interface ExecShape {
     execId: string,
     input: ExecInput,
     options?: { readonly actor?: string | undefined }
-  ): Effect.Effect<void, Here | ExecNotFound | ExecFinished | InputRefused>
+  ): Effect.Effect<void, Here | ExecNotFound | ExecFinished | InputRefused | PolicyDenied>
   /** Ctrl-C for the running command (execId, or the one that runs). A second one is harmless. */
   interrupt(session: SessionId, execId?: string): Effect.Effect<void, Here | ExecNotFound | ExecFinished>
   /** A signal (default SIGKILL) to the command's processes, not to the shell. */

@@ -45,7 +45,7 @@ import {
   type ShellStateView,
   type StartShell
 } from "./Exec.ts"
-import { ExecFinished, ExecNotFound, ExecRejected } from "./ExecError.ts"
+import { ExecFinished, ExecNotFound, ExecRejected, PolicyDenied } from "./ExecError.ts"
 import {
   type Command,
   EXEC_SPACE,
@@ -55,6 +55,8 @@ import {
   type ShellEnvironment
 } from "./ExecSession.ts"
 import { keysBytes } from "./Keys.ts"
+import { POLICY_RULE_CHARACTERS_MAX, POLICY_RULES_MAX, Policy } from "./Policy.ts"
+import { SECRET_VALUES_MAX } from "./Secrets.ts"
 
 /** Cells of a shell for commands: wide, so that tools which ask for the width do not wrap. */
 const SIZE = { cols: 120, rows: 40 }
@@ -158,6 +160,7 @@ export class ExecEngine {
     if (!SESSION_ID_PATTERN.test(id)) throw invalid("session", "an id is an upper-case ULID of 26 characters")
     checkEnv("env", request.env)
     checkEnv("secretEnv", request.secretEnv)
+    checkPolicy(request.policy?.deny ?? [])
     const folder = this.#folder(id)
     const env = {
       TERM,
@@ -180,6 +183,7 @@ export class ExecEngine {
         name: request.name,
         actor: request.actor,
         language,
+        deny: request.policy?.deny,
         pipes: ExecSession.firstPipes(folder),
         extend: (live) => {
           shell = new ExecSession(live, driver, folder, this.#port, environment)
@@ -214,6 +218,8 @@ export class ExecEngine {
     const known = request.execId === undefined ? undefined : await this.#known(id, execId, request)
     if (known === "finished") return this.#result(id, execId, { maxOutputBytes: request.maxOutputBytes })
     const shell = known ?? (await this.#shell(id))
+    const rule = shell.policy.refusesCommand(request.code)
+    if (rule !== undefined) throw new PolicyDenied({ session: id, rule })
     // Looked for again: another call may have asked for the same meanwhile.
     const command = shell.find(execId) ?? shell.submit(execId, request)
     await within(command.finished, request.yieldMillis)
@@ -259,10 +265,15 @@ export class ExecEngine {
 
   async send(id: SessionId, execId: string, input: ExecInput, actor: string | undefined): Promise<void> {
     const { command, shell } = await this.#runningCommand(id, execId)
+    const allowed = (bytes: Uint8Array): Uint8Array => {
+      const rule = shell.policy.refusesTyped(bytes)
+      if (rule !== undefined) throw new PolicyDenied({ session: id, rule })
+      return bytes
+    }
     const isStream = command.request.stdin?._tag === "Stream"
     if ("bytes" in input || ("eof" in input && isStream)) {
       if (!isStream) throw invalid("input", "this command has no standard input stream; start it with stdin: Stream")
-      const data = "bytes" in input ? input.bytes : new Uint8Array(0)
+      const data = "bytes" in input ? allowed(input.bytes) : NO_BYTES
       const outcome = await shell.feed(command, data, "eof" in input, actor)
       if (outcome === "full") throw new InputRefused({ session: id, queuedBytesMax: data.byteLength })
       return
@@ -272,7 +283,7 @@ export class ExecEngine {
       "text" in input
         ? Buffer.from(input.text)
         : Result.getOrThrowWith(keysBytes(input.keys), ({ message }) => invalid("keys", message))
-    await this.core.write(id, bytes, { actor })
+    await this.core.write(id, allowed(bytes), { actor })
   }
 
   async interrupt(id: SessionId, execId: string | undefined): Promise<void> {
@@ -523,6 +534,17 @@ const chosenLanguage = ({ language, shell }: StartShell): Language => {
   return chosen
 }
 
+const checkPolicy = (deny: ReadonlyArray<string>): void => {
+  if (deny.length > POLICY_RULES_MAX || deny.some((rule) => rule.length > POLICY_RULE_CHARACTERS_MAX)) {
+    throw invalid("policy", `at most ${POLICY_RULES_MAX} rules of ${POLICY_RULE_CHARACTERS_MAX} characters`)
+  }
+  try {
+    new Policy(deny)
+  } catch (error) {
+    throw invalid("policy", error instanceof Error ? error.message : String(error))
+  }
+}
+
 const checkEnv = (field: string, env: Readonly<Record<string, string>> | undefined): void => {
   for (const [name, value] of Object.entries(env ?? {})) {
     if (!VARIABLE_NAME.test(name)) {
@@ -549,6 +571,9 @@ const checkRequest = (request: ExecRequest): void => {
   }
   checkEnv("env", request.env)
   checkEnv("secretEnv", request.secretEnv)
+  if (Object.keys(request.secretEnv ?? {}).length > SECRET_VALUES_MAX / 2) {
+    throw invalid("secretEnv", `at most ${SECRET_VALUES_MAX / 2} variables`)
+  }
   checkMillis("yieldMillis", request.yieldMillis, 0)
   checkMillis("timeoutMillis", request.timeoutMillis, 1)
   checkMax(request.maxOutputBytes)

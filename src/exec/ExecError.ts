@@ -47,3 +47,15 @@ export class ExecRejected extends Schema.TaggedError<ExecRejected>()("ExecReject
     return `command ${this.execId}: ${this.reason}`
   }
 }
+
+/** The session was started with a policy that refuses this command or this text. Nothing was run or typed. */
+export class PolicyDenied extends Schema.TaggedError<PolicyDenied>()("PolicyDenied", {
+  session: Schema.String,
+  /** The regular expression that found it. */
+  rule: Schema.String
+}) {
+  readonly code: ErrorCode = "PermissionDenied"
+  override get message() {
+    return `session ${this.session} was started with a policy against /${this.rule}/; nothing was run`
+  }
+}

@@ -3,9 +3,9 @@ import { Context } from "effect"
 import { engineCall } from "../session/EngineCall.ts"
 import { Exec } from "./Exec.ts"
 import type { ExecEngine } from "./ExecEngine.ts"
-import { ExecFinished, ExecNotFound, ExecRejected, SessionBusy } from "./ExecError.ts"
+import { ExecFinished, ExecNotFound, ExecRejected, PolicyDenied, SessionBusy } from "./ExecError.ts"
 
-const call = engineCall("Exec", [ExecFinished, ExecNotFound, ExecRejected, SessionBusy])
+const call = engineCall("Exec", [ExecFinished, ExecNotFound, ExecRejected, PolicyDenied, SessionBusy])
 
 export const execService = (engine: ExecEngine): Context.Context<Exec> =>
   Context.make(

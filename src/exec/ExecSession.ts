@@ -32,7 +32,8 @@ import type { Driver, ShellState } from "./Driver.ts"
 import type { ExecRequest, RestoreReport } from "./Exec.ts"
 import { QUEUED_COMMANDS_MAX } from "./Exec.ts"
 import { SessionBusy } from "./ExecError.ts"
-import { maskEnv } from "./Secrets.ts"
+import { Policy } from "./Policy.ts"
+import { maskEnv, redactValues, StreamRedactor } from "./Secrets.ts"
 import { shellDiff } from "./ShellDiff.ts"
 
 /** After the shell's word of the end: what its children still hold open after this is late output. */
@@ -96,6 +97,16 @@ export interface ShellEnvironment {
   readonly secretNames: ReadonlySet<string>
 }
 
+/** One of a command's own streams. */
+interface CommandStream {
+  /** Offset of the next byte that the keeper delivers. */
+  next: number
+  /** Offset of the next byte to journal: less than `next` while a secret may begin there. */
+  journaled: number
+  ended: boolean
+  readonly redactor: StreamRedactor | undefined
+}
+
 /** A command from when it is asked for until its outcome is journaled. */
 export class Command {
   readonly request: ExecRequest
@@ -108,7 +119,7 @@ export class Command {
   mark = ""
   isInterrupted = false
   isTimedOut = false
-  readonly streams: Map<number, { next: number; ended: boolean }> = new Map()
+  readonly streams: Map<number, CommandStream> = new Map()
   /** The shell's word of its end, until it is journaled. */
   end: (ControlFrame & { readonly _tag: "end" }) | undefined
   isMarkSeen = false
@@ -168,6 +179,8 @@ export class ExecSession implements SessionExtension {
   /** Rises when memory is thrown away: what was begun before must not go on. */
   #epoch = 0
   #tail: Buffer = Buffer.alloc(0)
+  #terminalRedactor: StreamRedactor | undefined
+  #policy: Policy | undefined
 
   constructor(
     live: LiveSession,
@@ -241,6 +254,7 @@ export class ExecSession implements SessionExtension {
     this.#streamsWaiter = undefined
     this.#streams.clear()
     this.#tail = Buffer.alloc(0)
+    this.#terminalRedactor?.flush()
     this.#restore = undefined
   }
 
@@ -265,7 +279,9 @@ export class ExecSession implements SessionExtension {
       const kept = keptOf(state, Math.floor(pipe / PIPE_KINDS))
       const journaled = kept === undefined ? heldFrom : kind === OUT ? kept.stdoutBytes : kept.stderrBytes
       const from = Math.max(heldFrom, journaled)
-      this.#stream(pipe).next = from
+      const stream = this.#stream(pipe)
+      stream.next = from
+      stream.journaled = from
       await host.attachPipe(live.id, pipe, from)
     }
     const control = held.find(({ pipe }) => pipe === this.#controlPipe)
@@ -397,6 +413,12 @@ export class ExecSession implements SessionExtension {
     return this.#commands.get(execId)
   }
 
+  /** As the session was created with. */
+  get policy(): Policy {
+    this.#policy ??= new Policy(this.state.deny)
+    return this.#policy
+  }
+
   get running(): Command | undefined {
     return this.#running
   }
@@ -438,6 +460,7 @@ export class ExecSession implements SessionExtension {
     const { request } = command
     const exec = state.nextExec
     command.exec = exec
+    live.flush()
     command.mark = request.tty === true ? randomBytes(8).toString("hex") : ""
     const stdin = request.tty === true ? "tty" : stdinKind(request)
     const { env } = maskEnv(request.env ?? {}, [])
@@ -468,6 +491,7 @@ export class ExecSession implements SessionExtension {
     }
     this.#tail = Buffer.alloc(0)
     this.#expectStreams(command)
+    this.#terminalRedactor = this.#redactor(command)
     command.sinceTicks = ticksNow()
     const epoch = this.#epoch
     const { first } = await live.append(
@@ -526,6 +550,18 @@ export class ExecSession implements SessionExtension {
     this.#writeLine(command.firstSequence, line)
   }
 
+  /** For what a command prints; undefined where no secret is known. */
+  #redactor(command: Command | undefined): StreamRedactor | undefined {
+    const values = this.#secretsOf(command)
+    return values.length === 0 ? undefined : new StreamRedactor(values, { keepsLength: true })
+  }
+
+  /** Values that nothing which is journaled may hold. */
+  #secretsOf(command: Command | undefined): ReadonlyArray<string> {
+    const { env, secretNames } = this.#environment ?? { env: {}, secretNames: NO_NAMES }
+    return [...[...secretNames].flatMap((name) => env[name] ?? []), ...Object.values(command?.request.secretEnv ?? {})]
+  }
+
   #writeLine(sequence: number, line: string): void {
     this.live.host?.writePipe(this.live.id, this.#commandPipe, sequence, Buffer.from(line)).catch(() => undefined)
   }
@@ -535,11 +571,11 @@ export class ExecSession implements SessionExtension {
     for (const kind of [OUT, ERR]) this.#stream(command.exec * PIPE_KINDS + kind, command)
   }
 
-  readonly #streams = new Map<number, { next: number; ended: boolean }>()
-  #stream(pipe: number, command?: Command): { next: number; ended: boolean } {
+  readonly #streams = new Map<number, CommandStream>()
+  #stream(pipe: number, command?: Command): CommandStream {
     let stream = this.#streams.get(pipe)
     if (stream === undefined) {
-      stream = { next: 0, ended: false }
+      stream = { next: 0, journaled: 0, ended: false, redactor: this.#redactor(command) }
       this.#streams.set(pipe, stream)
     }
     if (command !== undefined) command.streams.set(pipe, stream)
@@ -560,10 +596,17 @@ export class ExecSession implements SessionExtension {
       this.live.outOfStep(`byte ${offset} of pipe ${pipe}`)
       return
     }
-    const end = offset + bytes.byteLength
-    stream.next = end
-    const exec = Math.floor(pipe / PIPE_KINDS)
-    this.live.appendOutput(kind === OUT ? "stdout" : "stderr", exec, offset, bytes, () =>
+    stream.next = offset + bytes.byteLength
+    this.#journalStream(pipe, stream, stream.redactor?.push(bytes) ?? bytes)
+  }
+
+  #journalStream(pipe: number, stream: CommandStream, bytes: Uint8Array): void {
+    if (bytes.byteLength === 0) return
+    const channel = pipe % PIPE_KINDS === OUT ? "stdout" : "stderr"
+    const from = stream.journaled
+    const end = from + bytes.byteLength
+    stream.journaled = end
+    this.live.appendOutput(channel, Math.floor(pipe / PIPE_KINDS), from, bytes, () =>
       this.live.host?.ackPipe(this.live.id, pipe, end)
     )
   }
@@ -571,6 +614,7 @@ export class ExecSession implements SessionExtension {
   pipeEnded(pipe: number, _bytes: number): void {
     const stream = this.#streams.get(pipe)
     if (stream === undefined) return
+    if (stream.redactor !== undefined) this.#journalStream(pipe, stream, stream.redactor.flush())
     stream.ended = true
     const exec = Math.floor(pipe / PIPE_KINDS)
     // Of a command that has ended, this was the last of its late output.
@@ -622,7 +666,15 @@ export class ExecSession implements SessionExtension {
     this.live.host?.ackPipe(this.live.id, this.#controlPipe, offset)
   }
 
-  terminalOutput(bytes: Uint8Array): void {
+  get terminalHeldBytes(): number {
+    return this.#terminalRedactor?.heldBytes ?? 0
+  }
+
+  terminalRest(): Uint8Array {
+    return this.#terminalRedactor?.flush() ?? NO_BYTES
+  }
+
+  terminalOutput(bytes: Uint8Array): Uint8Array {
     const kept = Buffer.concat([this.#tail, bytes])
     this.#tail = kept.length > TAIL_BYTES ? Buffer.from(kept.subarray(-TAIL_BYTES)) : kept
     const command = this.#running
@@ -630,6 +682,7 @@ export class ExecSession implements SessionExtension {
       command.isMarkSeen = true
       this.#streamsWaiter?.()
     }
+    return this.#terminalRedactor?.push(bytes) ?? bytes
   }
 
   /** The terminal's last bytes since the running command began, for its prompt. */
@@ -655,7 +708,7 @@ export class ExecSession implements SessionExtension {
       exitCode: end.exitCode,
       signal: null,
       cwd: end.cwd,
-      value: end.value
+      value: end.value === null ? null : redactValues(end.value, this.#secretsOf(command))
     }
   }
 
@@ -727,7 +780,7 @@ export class ExecSession implements SessionExtension {
 
   #bytesOf(kept: CommandEntry, kind: number): number {
     const stream = this.#streams.get(kept.exec * PIPE_KINDS + kind)
-    return stream?.next ?? (kind === OUT ? kept.stdoutBytes : kept.stderrBytes)
+    return stream?.journaled ?? (kind === OUT ? kept.stdoutBytes : kept.stderrBytes)
   }
 
   /** What the last state frame changed, and the shell as it is now. */
@@ -779,6 +832,8 @@ export class ExecSession implements SessionExtension {
   #signal(command: Command, signal: NodeJS.Signals): void {
     const { pid, startTime } = this.live.state
     if (pid === null || startTime === null) return
+    // The shell would go on with the rest of the command once its child is gone.
+    if (ENDING.has(signal)) this.live.host?.signal(this.live.id, "SIGINT", "leader").catch(() => undefined)
     signalCommand({ session: this.live.id, shell: { pid, startTime }, since: command.sinceTicks }, signal)
   }
 
@@ -1031,6 +1086,9 @@ interface Outcome {
   readonly value: string | null
 }
 
+/** Signals that are meant to end a command. */
+const ENDING: ReadonlySet<string> = new Set(["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"])
+const NO_BYTES = new Uint8Array(0)
 const NO_NAMES: ReadonlySet<string> = new Set()
 
 const keptOf = (state: CommandsState, exec: number): CommandEntry | undefined => state.commands.get(exec)

@@ -148,6 +148,7 @@ const textEncoder = new TextEncoder()
 const textDecoder = new TextDecoder("utf-8", { ignoreBOM: true })
 const MASK_BYTES = textEncoder.encode(MASK)
 const NO_BYTES = new Uint8Array(0)
+const ASTERISK = 0x2a
 
 /**
  * Replaces values in a stream of bytes by `***`, wherever its chunks are cut.
@@ -182,7 +183,11 @@ export class StreamRedactor {
   /** Held bytes that belong to a mask already emitted. */
   #swallow = 0
 
-  constructor(values: Iterable<string | Uint8Array>) {
+  readonly #keepsLength: boolean
+
+  /** `keepsLength`: as many asterisks as the value had bytes, so that every other byte keeps its offset. */
+  constructor(values: Iterable<string | Uint8Array>, options: { readonly keepsLength?: boolean } = {}) {
+    this.#keepsLength = options.keepsLength ?? false
     const all = [...values]
     if (all.length > SECRET_VALUES_MAX) throw new RangeError(`more than ${SECRET_VALUES_MAX} secret values`)
     this.#forms = formsOf(all)
@@ -195,6 +200,11 @@ export class StreamRedactor {
     this.#depth = new Int32Array(nodes)
     this.#form = new Int32Array(nodes)
     this.#build()
+  }
+
+  /** Bytes held back: they may begin a value. */
+  get heldBytes(): number {
+    return this.#depth[this.#node]!
   }
 
   /** What can be emitted now. May be the chunk itself. */
@@ -240,6 +250,11 @@ export class StreamRedactor {
   #emit(held: Uint8Array, chunk: Uint8Array, end: number): Uint8Array {
     const out = new Uint8Array(end + MASK_BYTES.length)
     let length = 0
+    const mask = (from: number, to: number) => {
+      const bytes = this.#keepsLength ? Math.min(to, end) - from : MASK_BYTES.length
+      out.fill(ASTERISK, length, length + bytes)
+      length += bytes
+    }
     const copy = (from: number, to: number) => {
       if (from < held.length) {
         const part = held.subarray(from, Math.min(to, held.length))
@@ -253,6 +268,7 @@ export class StreamRedactor {
       }
     }
     let at = this.#swallow
+    if (this.#keepsLength && at > 0) mask(0, at)
     const later: Array<number> = []
     for (let index = 0; index < this.#ranges.length; index += 2) {
       const from = this.#ranges[index]!
@@ -262,8 +278,7 @@ export class StreamRedactor {
         continue
       }
       copy(at, from)
-      out.set(MASK_BYTES, length)
-      length += MASK_BYTES.length
+      mask(from, to)
       at = to
     }
     if (at < end) copy(at, end)

@@ -7,7 +7,7 @@ import { Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { Language, SessionId } from "../../journal/Event.ts"
 import { CommandRecord, type ExecInput, ExecResult, RestoreReport, ShellStateView } from "../exec/Exec.ts"
-import { ExecFinished, ExecNotFound, ExecRejected, SessionBusy } from "../exec/ExecError.ts"
+import { ExecFinished, ExecNotFound, ExecRejected, PolicyDenied, SessionBusy } from "../exec/ExecError.ts"
 import {
   InputRefused,
   InvalidRequest,
@@ -75,6 +75,7 @@ export class ExecRpcs extends RpcGroup.make(
       cwd: Schema.optional(Schema.String),
       env: Variables,
       secretEnv: Variables,
+      policy: Schema.optional(Schema.Struct({ deny: Schema.Array(Schema.String) })),
       size: Schema.optional(LooseSize),
       name: Schema.optional(Schema.String),
       actor: Actor
@@ -99,7 +100,7 @@ export class ExecRpcs extends RpcGroup.make(
       actor: Actor
     },
     success: ExecResult,
-    error: Schema.Union([...Here, SessionBusy, ExecRejected, SpawnFailed])
+    error: Schema.Union([...Here, SessionBusy, ExecRejected, PolicyDenied, SpawnFailed])
   }),
   Rpc.make("ExecPoll", {
     payload: {
@@ -125,7 +126,7 @@ export class ExecRpcs extends RpcGroup.make(
   }),
   Rpc.make("ExecSend", {
     payload: { session: SessionId, execId: Schema.String, input: Input, actor: Actor },
-    error: Schema.Union([...Here, ExecNotFound, ExecFinished, InputRefused])
+    error: Schema.Union([...Here, ExecNotFound, ExecFinished, InputRefused, PolicyDenied])
   }),
   Rpc.make("ExecInterrupt", {
     payload: { session: SessionId, execId: Schema.optional(Schema.String) },

@@ -69,6 +69,7 @@ export interface EngineCoreOptions {
 export interface CreateExec extends CreateSession {
   readonly id: SessionId
   readonly language: Language
+  readonly deny?: ReadonlyArray<string> | undefined
   readonly pipes: ReadonlyArray<PipeRequest>
   readonly extend: (session: LiveSession) => SessionExtension
 }
@@ -280,7 +281,9 @@ export class EngineCore {
       term: spawn.term,
       owner: ownerName(),
       ...(request.name !== undefined && { name: request.name }),
-      ...(exec === undefined ? { kind: "terminal" } : { kind: "exec", language: exec.language })
+      ...(exec === undefined
+        ? { kind: "terminal" }
+        : { kind: "exec", language: exec.language, ...(exec.deny !== undefined && { deny: exec.deny }) })
     }
     try {
       if (known === undefined) await session.create(created, request.actor ?? ACTOR_ENGINE)

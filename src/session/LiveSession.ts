@@ -342,11 +342,17 @@ export class LiveSession {
       return
     }
     if (this.#phase !== "running") return
-    if (offset !== this.#nextOffset + this.#chunkBytes) {
+    const held = this.extension?.terminalHeldBytes ?? 0
+    if (offset !== this.#nextOffset + this.#chunkBytes + held) {
       this.#outOfStep(`output at byte ${offset}`)
       return
     }
-    this.extension?.terminalOutput(bytes)
+    this.#take(this.extension?.terminalOutput(bytes) ?? bytes)
+    this.#activity()
+  }
+
+  #take(bytes: Uint8Array): void {
+    if (bytes.byteLength === 0) return
     if (this.#chunkBytes + bytes.byteLength > OUTPUT_CHUNK_BYTES_MAX) this.#journalChunks()
     // Alone it is journaled at once, so that an echo waits for nobody; under a flood the batch in flight gathers the next.
     if (this.#inFlight === 0 && this.#chunkBytes === 0) this.#journal(bytes)
@@ -356,7 +362,15 @@ export class LiveSession {
       this.#chunkBytes += bytes.byteLength
       if (this.#inFlight === 0 || this.#chunkBytes >= OUTPUT_CHUNK_BYTES_MAX) this.#journalChunks()
     }
-    this.#activity()
+  }
+
+  /** Bytes that may be more than one record holds come in pieces. */
+  #takeRest(): void {
+    const rest = this.extension?.terminalRest()
+    if (rest === undefined) return
+    for (let at = 0; at < rest.byteLength; at += OUTPUT_CHUNK_BYTES_MAX) {
+      this.#take(rest.subarray(at, at + OUTPUT_CHUNK_BYTES_MAX))
+    }
   }
 
   #journalChunks(): void {
@@ -434,6 +448,7 @@ export class LiveSession {
       return
     }
     if (this.#phase !== "running") return
+    this.#takeRest()
     this.#journalChunks()
     if (outputBytes !== this.#nextOffset) {
       this.#outOfStep(`closed at byte ${outputBytes}`)
@@ -496,8 +511,14 @@ export class LiveSession {
 
   /** Output that has come so far stands before what is appended next. */
   append(events: ReadonlyArray<NewEvent>, options?: AppendOptions): Promise<Appended> {
-    this.#journalChunks()
+    this.flush()
     return this.#append(events, options)
+  }
+
+  /** All output that came so far has its place in the stream. */
+  flush(): void {
+    this.#takeRest()
+    this.#journalChunks()
   }
 
   /** Journals output of a command's own stream; encoded at once. `done` is called when it is durable, not if it fails. */

@@ -15,8 +15,14 @@ export interface SessionExtension {
   adopted(): Promise<void>
   /** The next durable event of the stream. */
   fold(entry: JournalEntry): void
-  /** Bytes of the terminal, before they are journaled; valid during the call. */
-  terminalOutput(bytes: Uint8Array): void
+  /**
+   * Bytes of the terminal, before they are journaled; valid during the call. Answers those to journal: of the same number,
+   * less what is held back because a secret may begin there.
+   */
+  terminalOutput(bytes: Uint8Array): Uint8Array
+  readonly terminalHeldBytes: number
+  /** What was held back, when nothing can follow. */
+  terminalRest(): Uint8Array
   pipeOutput(pipe: number, offset: number, bytes: Uint8Array): void
   pipeEnded(pipe: number, bytes: number): void
   /** The program ended and LeaderExited is journaled. The session stays open until the extension ends it or starts another. */
