@@ -10,9 +10,9 @@ import { constants } from "node:os"
 import { ReadStream } from "node:tty"
 import { fileURLToPath } from "node:url"
 import * as nodePty from "node-pty"
-import { forked } from "./ForkedCopies.ts"
 import { InputWriter } from "./InputWriter.ts"
 import { libc, READ_EMPTY, type Termios } from "./Libc.ts"
+import { withoutOwnReaders } from "./OwnReader.ts"
 import { PROMPT_TAIL_BYTES, passwordPromptIn } from "./PasswordPrompt.ts"
 import { readProcess, SESSION_MARKER } from "./ProcessTable.ts"
 import type { LeaderExit, ProcessIdentity, SpawnRequest, TerminalMode, WriteResult } from "./PtyHost.ts"
@@ -98,7 +98,6 @@ export class GuardedPty implements ProcessIdentity {
     const terminal = fork(request, programUmask, (exitCode, signal) => this.#onExit(exitCode, signal))
     this.pid = terminal.pid
     this.startTime = readProcess(terminal.pid)?.startTime ?? ""
-    forked({ pid: this.pid, startTime: this.startTime, marker: request.session })
     this.#fd = terminal.fd
     this.#startModes = startModesOf(terminal.fd)
     this.#slave = holdSlave(terminal.pty)
@@ -339,7 +338,10 @@ const fork = (
   // The program inherits ours. Nothing else runs between the two lines: the fork is synchronous.
   const umask = programUmask === undefined ? undefined : process.umask(programUmask)
   try {
-    return native().fork(argv[0]!, argv.slice(1), pairs, cwd, size.cols, size.rows, -1, -1, true, spawnHelper(), onExit)
+    const { cols, rows } = size
+    return withoutOwnReaders(() =>
+      native().fork(argv[0]!, argv.slice(1), pairs, cwd, cols, rows, -1, -1, true, spawnHelper(), onExit)
+    )
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     // The only failure that Preflight cannot exclude here: no pseudo-terminal, descriptor or process left.

@@ -6,8 +6,8 @@
 import { closeSync, writeSync } from "node:fs"
 import { Socket } from "node:net"
 import { makeFifo, unlinkFifo } from "./Fifo.ts"
-import { areForkedCopies } from "./ForkedCopies.ts"
 import { libc } from "./Libc.ts"
+import { OwnReader } from "./OwnReader.ts"
 import { type HeldPipe, PIPE_QUEUED_BYTES_MAX, type PipeRequest } from "./PipeHost.ts"
 import { INPUT_WRITE_BYTES_MAX, type WriteResult } from "./PtyHost.ts"
 
@@ -23,9 +23,9 @@ export class InputPipe {
   readonly #request: PipeRequest
   /**
    * Our own reader: while there is one, writing fails for nobody's absence, and what was written waits in the kernel for
-   * a program that comes later. -1 once all is written and ended.
+   * a program that comes later. Closed once all is written and ended.
    */
-  #reader: number
+  readonly #reader: OwnReader
   /** -1 once closed. */
   #writer: number
   /**
@@ -43,8 +43,8 @@ export class InputPipe {
   constructor(request: PipeRequest) {
     this.#request = request
     const [reader, writer] = makeFifo(request.path, ["read", "write"])
-    this.#reader = reader!
     this.#writer = writer!
+    this.#reader = new OwnReader(reader!, request.path, writer!)
   }
 
   view(): HeldPipe {
@@ -85,7 +85,7 @@ export class InputPipe {
     this.#closed = true
     this.#ended = true
     clearTimeout(this.#timer)
-    this.#closeReader()
+    this.#reader.close()
     this.#closeWriter()
     unlinkFifo(this.#request.path)
   }
@@ -120,24 +120,17 @@ export class InputPipe {
    */
   #endWhenWritten(): void {
     if (!this.#ended || this.#closed || this.#queuedBytes > 0) return
-    this.#closeReader()
+    this.#reader.close()
     this.#awaitReader(READER_LOOK_MILLIS_MIN)
   }
 
   #awaitReader(millis: number): void {
-    // A copy of this process has our reader open still; asked first, so that none can go between the two questions.
-    const isCertain = !areForkedCopies()
-    if (this.#socket?.destroyed === true || (isCertain && libc().hasReader(this.#writer))) {
+    if (this.#socket?.destroyed === true || libc().hasReader(this.#writer)) {
       this.#closeWriter()
       return
     }
     this.#timer = setTimeout(() => this.#awaitReader(Math.min(millis * 2, READER_LOOK_MILLIS_MAX)), millis)
     this.#timer.unref()
-  }
-
-  #closeReader(): void {
-    if (this.#reader >= 0) closeSync(this.#reader)
-    this.#reader = -1
   }
 
   #closeWriter(): void {

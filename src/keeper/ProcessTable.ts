@@ -160,9 +160,6 @@ const killQuietly = (pid: number, signal: NodeJS.Signals | 0): boolean => {
   }
 }
 
-/** Whether the environment that a process was started with names this session. */
-export const hasMarker = (pid: number, marker: string): boolean => hasVariable(pid, `${SESSION_MARKER}=${marker}`)
-
 const hasVariable = (pid: number, variable: string): boolean => {
   try {
     const environment = readFileSync(`/proc/${pid}/environ`, "latin1")

@@ -433,6 +433,23 @@ export const pipeHostContract = (options: {
         assert.isFalse(existsSync(path(2)))
       })
 
+      it("end for a program that opens them while others are started", async () => {
+        const one = async (number: number) => {
+          const [from, to] = [2 * number + 1, 2 * number + 2]
+          const session = await shell(`cat <p${from} >p${to}`, { pipes: [input(from), output(to)] })
+          await host.writePipe(session, from, 1, Buffer.from("hello"))
+          await host.endPipe(session, from, 2)
+          assert.strictEqual((await recorder.pipeEnd(session, to)).text, "hello")
+          await recorder.closed(session)
+          host.forget(session)
+        }
+        let next = 0
+        const worker = async () => {
+          while (next < 60) await one(next++)
+        }
+        await Promise.all(Array.from({ length: 4 }, worker))
+      })
+
       it("are opened all or not at all", async () => {
         const session = await prompt([output(1)])
         const refused = async (pipes: ReadonlyArray<PipeRequest>, failure: PipeFailure) => {

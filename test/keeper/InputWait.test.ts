@@ -1,4 +1,5 @@
 /** Reading what the kernel says of a sleeping process, in a folder that stands for /proc. */
+import { execFileSync } from "node:child_process"
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -107,7 +108,13 @@ describe("InputWait", () => {
     const leader = { leaderPid: 42 }
     const mine = { sessionLeader: 42 }
     assert.strictEqual(look(raw, leader, mine), "raw kernel")
-    assert.strictEqual(look(raw, { ...leader, commandPipes: () => ["/nowhere"] }, mine), "raw kernel")
+    const pipe = join(proc, "pipe")
+    execFileSync("mkfifo", [pipe])
+    const commandPipes = () => ["/nowhere", pipe]
+    assert.strictEqual(look(raw, { ...leader, commandPipes }, mine), "raw kernel")
+    symlinkSync(pipe, join(proc, "42", "fd", "9"))
+    assert.isNull(look(raw, { ...leader, commandPipes }, mine))
+    assert.strictEqual(look(raw, { commandPipes }), "raw kernel")
   })
 
   it("says when it could only guess", () => {
