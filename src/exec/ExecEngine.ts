@@ -390,7 +390,9 @@ export class ExecEngine {
   /** What the journal has of a command, however old it is. */
   async #entry(id: SessionId, execId: string): Promise<CommandEntry | undefined> {
     const kept = findCommand(await this.#shellState(id), execId)
-    if (kept !== undefined) return kept
+    // A copy: the state goes on while the output is read, and an answer must not say "completed" of output that was read
+    // while the command still ran.
+    if (kept !== undefined) return { ...kept }
     const { journal, run } = this.#options
     const row = await run(journal.row(EXEC_SPACE, execRowKey(id, execId)))
     if (row === undefined) return undefined
