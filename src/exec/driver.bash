@@ -16,7 +16,7 @@ __reprise_dir=${BASH_SOURCE[0]%/*} __reprise_shell=$BASH __reprise_start=start
 __reprise_aliases=1 __reprise_allexport= __reprise_user_exit= __reprise_user_err= __reprise_code=0 __reprise_value=
 IFS=$' \t\n'
 
-# Left by __reprise_leave in this same process.
+# Left by __reprise_again: in this same process, or it does nothing.
 if [[ -s $__reprise_dir/snapshot ]]; then
   builtin . "$__reprise_dir/snapshot" </dev/null >/dev/null 2>&1
   builtin set +aeuxvt
@@ -24,7 +24,7 @@ if [[ -s $__reprise_dir/snapshot ]]; then
   : >|"$__reprise_dir/snapshot"
   builtin command -p rm -f -- "$__reprise_dir/snapshot" </dev/null >/dev/null 2>&1
   builtin shopt -u expand_aliases
-  __reprise_start=again __reprise_user_exit= __reprise_user_err=
+  __reprise_user_exit=
 fi
 __reprise_exec= __reprise_mark= __reprise_how= __reprise_from= __reprise_undo=()
 BASH_ARGV0=bash
@@ -92,7 +92,7 @@ if [[ $__reprise_start == start ]]; then
   }
   # Runs when a command's text has ended: sourcing would report a failed last command to the user's ERR trap once more.
   # Under the options of the command: nothing in it may fail, and what `set -x` says of it is no output of the command.
-  __reprise_return='{ if ((${#BASH_SOURCE[@]} < 2)); then builtin trap -p ERR >|"$__reprise_dir/traps"; IFS= builtin read -r -d "" __reprise_user_err <"$__reprise_dir/traps" || :; builtin trap - ERR; fi; } 2>/dev/null'
+  __reprise_return='{ if ((${#BASH_SOURCE[@]} < 2)); then builtin trap - DEBUG; builtin trap -p ERR >|"$__reprise_dir/traps"; IFS= builtin read -r -d "" __reprise_user_err <"$__reprise_dir/traps" || :; builtin trap - ERR; fi; } >/dev/null 2>&1'
 
   # What parseState reads, and the end; straight into the pipe: a fork for `$(...)` costs more than everything else here.
   __reprise_frames() { # exec, exit code, status
@@ -128,7 +128,11 @@ if [[ $__reprise_start == start ]]; then
   # Options that would act on us; allexport must be off before anything is assigned.
   __reprise_options() {
     case $- in
-      *a*) builtin set +aeuxvt; __reprise_allexport=1 ;;
+      *a*)
+        builtin set +aeuxvt
+        builtin export -n "${!__reprise_@}"
+        __reprise_allexport=1
+        ;;
       *) builtin set +euxvt; __reprise_allexport= ;;
     esac
     if [[ $BASHOPTS == *expand_aliases* ]]; then __reprise_aliases=1; else __reprise_aliases=; fi
@@ -203,6 +207,45 @@ if [[ $__reprise_start == start ]]; then
 
   __reprise_status() { builtin return "$__reprise_code"; }
 
+  __reprise_in_function() {
+    local __reprise_name
+    for __reprise_name in "${FUNCNAME[@]}"; do
+      case $__reprise_name in __reprise_* | source | main | exit) ;; *) builtin return 0 ;; esac
+    done
+    builtin return 1
+  }
+
+  # `exit` in a function: `declare -p` would show its local variables. Unsetting one shows what it hides, so the last that
+  # is found is the global one. A local variable that hides nothing becomes global.
+  __reprise_globals() {
+    local __reprise_name __reprise_kind __reprise_text __reprise_all
+    builtin compgen -v >|"$__reprise_dir/traps"
+    builtin mapfile -t __reprise_names <"$__reprise_dir/traps"
+    for __reprise_name in "${__reprise_names[@]}"; do
+      case $__reprise_name in
+        __reprise_* | BASH* | EUID | UID | PPID | SHELLOPTS | DIRSTACK | FUNCNAME | GROUPS | LINENO | RANDOM | SRANDOM) continue ;;
+        SECONDS | EPOCH* | COMP_* | HISTCMD | PIPESTATUS | _) continue ;;
+      esac
+      if [[ -R $__reprise_name || ${!__reprise_name@a} == *r* ]]; then
+        builtin declare -p "$__reprise_name"
+        continue
+      fi
+      while builtin declare -p "$__reprise_name" >/dev/null 2>&1; do
+        __reprise_kind=${!__reprise_name@a} __reprise_all="$__reprise_name[@]"
+        if [[ $__reprise_kind == *[aA]* ]]; then
+          __reprise_text=${!__reprise_all@A}
+          __reprise_text="declare -$__reprise_kind $__reprise_name=${__reprise_text#*=}"
+        elif [[ -v $__reprise_name ]]; then
+          __reprise_text="declare ${__reprise_kind:+-$__reprise_kind} $__reprise_name=${!__reprise_name@Q}"
+        else
+          __reprise_text="declare ${__reprise_kind:+-$__reprise_kind} $__reprise_name"
+        fi
+        builtin unset -v "$__reprise_name" || builtin break
+      done
+      builtin printf '%s\n' "$__reprise_text"
+    done
+  }
+
   # Writes down what a shell knows and executes the shell again in this process: its children stay its children.
   __reprise_again() {
     builtin unset -f exit
@@ -214,14 +257,17 @@ if [[ $__reprise_start == start ]]; then
     IFS= builtin read -r -d '' __reprise_umask <"$__reprise_dir/traps"
     builtin umask 077
     {
+      builtin printf '[[ $$ == %s ]] || builtin return 0\n' "$$"
       builtin shopt -p
+      builtin shopt -u localvar_unset
       builtin printf '%s\n' "$__reprise_umask"
       builtin printf 'builtin cd -- %q\n' "$PWD"
       builtin declare -f
       builtin declare -F
-      builtin declare -p
+      if __reprise_in_function; then __reprise_globals; else builtin declare -p; fi
       builtin alias -p
       builtin trap -p
+      builtin printf '__reprise_start=again\n'
       builtin set +o
     } >|"$__reprise_dir/snapshot"
     # What is ignored stays ignored in the next program and could never be trapped there.
@@ -236,7 +282,7 @@ if [[ $__reprise_start == start ]]; then
 
   builtin readonly -f __reprise_begin __reprise_cd __reprise_put __reprise_restore __reprise_last __reprise_frames \
     __reprise_failed __reprise_check __reprise_options __reprise_end __reprise_arm __reprise_rearm __reprise_die \
-    __reprise_leave __reprise_status __reprise_again
+    __reprise_leave __reprise_status __reprise_in_function __reprise_globals __reprise_again
 fi
 
 __reprise_arm

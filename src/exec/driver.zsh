@@ -1,0 +1,263 @@
+# The program of a zsh session (ZshDriver.ts writes the lines it reads). zsh runs this file as its script; its last line
+# sources the command pipe, so no loop and no function encloses a command: `return`, `typeset` and `trap` mean what they mean
+# at top level. After `exit` the shell executes itself again in place, with this file.
+#
+# What users do must not reach this file: builtins are called as `builtin`, functions that depend on options set them
+# (`emulate -L`), aliases are off while the host's lines are read. It never writes to a command's output, but for the reason
+# why a command was not run.
+
+{
+  builtin unsetopt aliases errexit errreturn xtrace verbose allexport
+  builtin setopt unset
+} 2>/dev/null
+__reprise_dir=${0:h} __reprise_start=start
+__reprise_aliases=1 __reprise_allexport= __reprise_user_exit= __reprise_code=0 __reprise_value=
+# The name that errors begin with; ours says nothing to anyone.
+0=zsh
+builtin zmodload zsh/parameter zsh/system 2>/dev/null
+# The program given on the command line, wherever PATH points later.
+if [[ $1 == /* ]]; then __reprise_shell=$1; else __reprise_shell=${commands[$1]:-$1}; fi
+builtin set --
+# As in a shell that a person types into, minus what acts on history.
+builtin setopt interactivecomments nohup nocheckjobs 2>/dev/null
+
+# Left by __reprise_again: in this same process, or it does nothing.
+if [[ -s $__reprise_dir/snapshot ]]; then
+  builtin source $__reprise_dir/snapshot </dev/null >/dev/null 2>&1
+  # It holds every variable, so it must not stay. Emptied first: there may be no rm and no room for a process.
+  : >|$__reprise_dir/snapshot
+  builtin command -p rm -f -- $__reprise_dir/snapshot </dev/null >/dev/null 2>&1
+fi
+__reprise_exec= __reprise_mark= __reprise_how= __reprise_from= __reprise_undo=
+
+# Before a command: its number and its mark.
+__reprise_begin() {
+  __reprise_mark=$2 __reprise_how= __reprise_exec=$1
+  if [[ -n $__reprise_aliases ]]; then builtin setopt aliases; fi
+}
+
+# The directory of this command only.
+__reprise_cd() {
+  builtin emulate -L zsh
+  __reprise_oldpwd=${OLDPWD-} __reprise_pwd=$PWD
+  if builtin cd -q -- "$1" 2>/dev/null; then
+    __reprise_from=$__reprise_pwd
+    builtin return 0
+  fi
+  builtin printf 'the command was not run: %s is not a directory that can be entered\n' "$1" >&2
+  builtin return 1
+}
+
+# A variable of this command only. What it was is kept as a program.
+__reprise_put() {
+  builtin emulate -L zsh
+  local kind=${(Pt)1}
+  if [[ $kind == *readonly* ]]; then
+    builtin printf 'the command was not run: the variable %s is read-only\n' "$1" >&2
+    builtin return 1
+  fi
+  if [[ $kind == *special* ]]; then
+    # Unset, PATH and its like would lose what they are.
+    local was=${(P)1}
+    __reprise_undo="$1=${(qqqq)was}"$'\n'"$__reprise_undo"
+    [[ $kind == *export* ]] || __reprise_undo="builtin typeset -g +x $1"$'\n'"$__reprise_undo"
+  elif [[ -n $kind ]]; then
+    __reprise_undo="builtin unset $1; ${$(builtin typeset -p -- $1)/#(#b)(typeset|export|readonly|integer|float) /$match[1] -g }"$'\n'"$__reprise_undo"
+    builtin unset -- "$1"
+  else
+    __reprise_undo="builtin unset $1"$'\n'"$__reprise_undo"
+  fi
+  builtin typeset -gx -- "$1=$2"
+}
+
+# Directory and variables of the command go back to what they were.
+__reprise_restore() {
+  builtin emulate -L zsh
+  local undo=$__reprise_undo
+  __reprise_undo=
+  [[ -z $undo ]] || builtin eval "$undo" 2>/dev/null
+  if [[ -n $__reprise_from ]]; then
+    builtin cd -q -- "$__reprise_from" 2>/dev/null
+    OLDPWD=$__reprise_oldpwd __reprise_from=
+  fi
+}
+
+# The last thing before a command's text: `$?` is what the command before it left.
+__reprise_last() {
+  if [[ -n $__reprise_allexport ]]; then builtin setopt allexport; fi
+  builtin return $__reprise_code
+}
+
+# For the programs of `restore`: a line for each thing that could not be brought back.
+__reprise_failed() { __reprise_value+=$1$'\n'; }
+
+# What parseState reads, and the end; straight into the pipe: a fork costs more than everything else here.
+__reprise_frames() { # exec, exit code, status
+  builtin emulate -L zsh
+  {
+    builtin printf 'state:1\0%s\n' "${(qqqq)PWD}"
+    builtin typeset -px
+    builtin alias -L
+    builtin printf '__reprise_function %s\n' "${(@qqqq)${(@k)functions}}"
+    builtin typeset -f
+    builtin printf '\0end:6\0%s\0%s\0%s\0%s\0%s\0%s\0' "$1" "$2" "$3" "$PWD" "${__reprise_value:+1}" \
+      "${__reprise_value%$'\n'}"
+  } >|$__reprise_dir/control
+  __reprise_value=
+}
+
+# Options that would act on us; allexport must be off before anything is assigned.
+__reprise_options() {
+  if [[ -o allexport ]]; then
+    builtin unsetopt allexport
+    builtin typeset -g +x -m '__reprise_*'
+    __reprise_allexport=1
+  else
+    __reprise_allexport=
+  fi
+  builtin unsetopt errexit errreturn xtrace verbose singlecommand
+  builtin setopt unset
+  if [[ -o aliases ]]; then __reprise_aliases=1; else __reprise_aliases=; fi
+  builtin unsetopt aliases
+} 2>/dev/null
+
+# After a command: its exit code.
+__reprise_keep() {
+  __reprise_options
+  __reprise_exec= __reprise_code=$1
+}
+
+# Then, with the list of traps in the file `traps` (within a function it would lack EXIT), its number.
+__reprise_end() {
+  # Also the test whether the host is there: once the terminal was hung up nobody comes back to this shell.
+  exec 0<>/dev/tty 1>&0 2>&0 || __reprise_die
+  __reprise_rearm
+  __reprise_restore
+  if [[ -n $__reprise_mark ]]; then builtin printf '\e]633;D;%s\a' "$__reprise_mark"; fi
+  __reprise_frames "$1" "$__reprise_code" completed
+}
+
+__reprise_arm_others() {
+  builtin setopt localoptions nolocaltraps
+  builtin trap '__reprise_how=hangup; builtin exit 129' HUP
+  builtin trap 'if [[ -n $__reprise_exec ]]; then __reprise_how=interrupted; builtin exit 130; fi' INT
+  builtin trap 'if [[ -n $__reprise_exec ]]; then builtin exit 131; fi' QUIT
+  builtin trap 'builtin exit 143' TERM
+}
+
+# The user's EXIT trap is kept as text and ours takes its place; the others are the user's where he set one.
+__reprise_rearm() {
+  builtin setopt localoptions nolocaltraps
+  local text
+  IFS= builtin read -r -d '' text <$__reprise_dir/traps
+  [[ $text != "$__reprise_traps" ]] || builtin return
+  if [[ $text != *"__reprise_leave"* ]]; then
+    if [[ $text == *$'\' EXIT\n'* ]]; then
+      __reprise_user_exit=${text%%$'\' EXIT\n'*}\'
+    elif (( ${+functions[TRAPEXIT]} )); then
+      __reprise_user_exit=' -- '${(qq)functions[TRAPEXIT]}
+      builtin unfunction TRAPEXIT
+    else
+      __reprise_user_exit=
+    fi
+  fi
+  # What was reset gets ours again; what the user set comes after it.
+  local -a mine
+  local name
+  for name in HUP INT QUIT TERM; do
+    if [[ $text != *\'\ $name$'\n'* ]] && (( ! ${+functions[TRAP$name]} )); then mine+=$name; fi
+  done
+  if (( $#mine == 4 )); then __reprise_arm_others; fi
+}
+
+__reprise_die() {
+  builtin trap - EXIT
+  builtin exit ${1-$__reprise_code}
+}
+
+# The EXIT trap: after `exit`, a failed `set -e`, a signal, and at the end of the command pipe. A command ends here with its
+# state kept; a shell that runs none, or whose terminal was hung up, really exits.
+__reprise_leave() {
+  # A child that was just forked may get a signal before it forgot our traps. It must not read the command pipe.
+  if (( ZSH_SUBSHELL )) || [[ ${sysparams[pid]-$$} != $$ ]]; then builtin exit $1; fi
+  __reprise_options
+  if [[ -z $__reprise_exec || $__reprise_how == hangup ]]; then __reprise_die $1; fi
+  { : <>/dev/tty || __reprise_die $1; } 2>/dev/null
+  __reprise_code=$1
+  # The user's EXIT trap runs now: for the user, the shell ended. It may call `exit`, which would be the last of us.
+  if [[ -n $__reprise_user_exit ]]; then
+    builtin eval "builtin set -- ${__reprise_user_exit#*-- }"
+    __reprise_user_exit=
+    exit() {
+      if (( ZSH_SUBSHELL )); then builtin exit "$@"; fi
+      __reprise_code=${1-$__reprise_code}
+      __reprise_again
+    }
+    __reprise_status
+    builtin eval "$1"
+  fi
+  __reprise_again
+}
+
+__reprise_status() { builtin return $__reprise_code; }
+
+# Writes down what a shell knows and executes the shell again in this process: its children stay its children.
+__reprise_again() {
+  local -A __reprise_set=("${(@kv)options}")
+  builtin emulate -L zsh
+  builtin setopt nolocaltraps
+  builtin unfunction exit exec 2>/dev/null
+  exec 0<>/dev/tty 1>&0 2>&0 || __reprise_die
+  __reprise_restore
+  if [[ -n $__reprise_mark ]]; then builtin printf '\e]633;D;%s\a' "$__reprise_mark"; fi
+  local name kind
+  local -a plain special
+  builtin umask >|$__reprise_dir/traps
+  builtin read -r name <$__reprise_dir/traps
+  builtin umask 077
+  {
+    builtin printf '[[ $$ == %s ]] || builtin return 0\n__reprise_start=again\n' $$
+    builtin printf 'builtin umask %s\nbuiltin cd -q -- %s\n' "$name" "${(qqqq)PWD}"
+    builtin trap
+    builtin typeset -f
+    builtin alias -L
+    for name kind in "${(@kv)__reprise_set}"; do
+      case $name in
+        errexit|errreturn|xtrace|verbose|exec|singlecommand|unset|interactive|shinstdin|login|monitor|zle|privileged) ;;
+        restricted|aliases|allexport|rcs|globalrcs) ;;
+        *)
+          if [[ $kind == on ]]; then builtin printf 'builtin setopt %s\n' $name
+          else builtin printf 'builtin unsetopt %s\n' $name; fi
+          ;;
+      esac
+    done
+    for name kind in "${(@kv)parameters}"; do
+      # What the shell keeps by itself, what other functions hide, and ours.
+      case $kind in *local*|*hideval*) continue ;; esac
+      case $name in
+        _|__reprise_dir|__reprise_shell|__reprise_start|0|argv|status|PPID|UID|EUID|GID|EGID|USERNAME|LINENO) continue ;;
+        TTYIDLE|PWD|MATCH|match) continue ;;
+      esac
+      case $kind in
+        *special*) if [[ $kind != *readonly* ]]; then special+=$name; fi ;;
+        *) plain+=$name ;;
+      esac
+    done
+    if (( $#plain )); then builtin typeset -p -- $plain; fi
+    # Last: one that cannot be set ends the reading of this file.
+    if (( $#special )); then builtin typeset -p -- $special; fi
+  } >|$__reprise_dir/snapshot
+  # What is ignored stays ignored in the next program and could never be trapped there.
+  for name in ${signals[2,-3]}; do builtin trap : $name 2>/dev/null; done
+  __reprise_how=${__reprise_how:-exited}
+  __reprise_frames "$__reprise_exec" "$__reprise_code" "$__reprise_how"
+  builtin trap - EXIT
+  exec $__reprise_shell -f $__reprise_dir/driver $__reprise_shell
+} 2>/dev/null
+
+builtin trap '__reprise_leave $?' EXIT
+__reprise_arm_others
+builtin trap >|$__reprise_dir/traps
+IFS= builtin read -r -d '' __reprise_traps <$__reprise_dir/traps
+builtin printf 'ready:2\0%s\0%s\0' $$ $__reprise_start >|$__reprise_dir/control
+builtin source $__reprise_dir/command
