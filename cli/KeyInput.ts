@@ -1,54 +1,16 @@
 /**
- * What `send` and `key` type: escapes in a text, and keys by name. The one place of the command line that knows either, so
- * that its tables can be replaced by the engine's. Pure.
+ * What `send` and `key` type, as bytes of a terminal: escapes in a text, and keys by name (the engine's own tables). The one
+ * place of the command line that knows either. Pure.
  */
+import { Effect } from "effect"
+import { parseEscapes } from "../src/exec/Escapes.ts"
+import { keysBytes, type UnknownKey } from "../src/exec/Keys.ts"
 
-const ESCAPES: Readonly<Record<string, string>> = {
-  "\\": "\\",
-  n: "\n",
-  r: "\r",
-  t: "\t",
-  b: "\b",
-  f: "\f",
-  v: "\v"
-}
+/** For help: enough of the names to guess the others. */
+export const KEYS_HELP = "Enter, Tab, Escape, Up, PageDown, F1, C-c, M-x, S-Tab, or one character"
 
-/** `\n \r \t \b \f \v \\ \xHH \uHHHH`; anything else after a backslash is left as it is. */
-export const parseEscapes = (text: string): string =>
-  text.replace(/\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|([\\nrtbfv]))/g, (_, byte, point, letter) =>
-    letter === undefined ? String.fromCharCode(Number.parseInt(byte ?? point, 16)) : ESCAPES[letter]!
-  )
+export const escapedText = (text: string): Uint8Array => parseEscapes(text)
 
-const KEYS: ReadonlyMap<string, string> = new Map([
-  ["enter", "\r"],
-  ["tab", "\t"],
-  ["escape", "\x1b"],
-  ["space", " "],
-  ["backspace", "\x7f"],
-  ["up", "\x1b[A"],
-  ["down", "\x1b[B"],
-  ["right", "\x1b[C"],
-  ["left", "\x1b[D"],
-  ["home", "\x1b[H"],
-  ["end", "\x1b[F"],
-  ["insert", "\x1b[2~"],
-  ["delete", "\x1b[3~"],
-  ["pageup", "\x1b[5~"],
-  ["pagedown", "\x1b[6~"]
-])
-
-export const KEY_NAMES =
-  "Enter, Tab, Escape, Space, Backspace, Up, Down, Left, Right, Home, End, Insert, Delete, PageUp, PageDown, C-a to C-z"
-
-/** What a terminal sends for a key, or the character itself; undefined for a name that is none. Case does not matter. */
-export const keyText = (name: string): string | undefined => {
-  const control = /^(?:c-|ctrl\+|\^)([a-z@[\\\]^_])$/i.exec(name)
-  if (control !== null) return String.fromCharCode(control[1]!.toUpperCase().charCodeAt(0) & 0x1f)
-  if ([...name].length === 1) return name
-  return KEYS.get(
-    name
-      .toLowerCase()
-      .replace(/^arrow_?/, "")
-      .replaceAll("_", "")
-  )
-}
+/** All of them, or the error of the first that is no key. */
+export const namedKeys = (names: ReadonlyArray<string>): Effect.Effect<Uint8Array, UnknownKey> =>
+  Effect.fromResult(keysBytes(names))

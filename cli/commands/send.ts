@@ -1,13 +1,13 @@
 /** `reprise send`: types a text into a session. */
 import { Effect } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import { parseEscapes } from "../KeyInput.ts"
+import { escapedText } from "../KeyInput.ts"
 import { chosenStore } from "../Root.ts"
 import { findSession, sessionArgument } from "../SessionArgument.ts"
 import { engine } from "../Store.ts"
 import { typeInto } from "../TypeInto.ts"
 
-const ENTER = "\r"
+const ENTER = Buffer.from("\r")
 
 export const send = Command.make(
   "send",
@@ -26,10 +26,11 @@ export const send = Command.make(
   },
   Effect.fn("cli.send")(function* (flags) {
     const paths = yield* chosenStore
-    const text = `${flags.raw ? flags.text : parseEscapes(flags.text)}${flags.enter ? ENTER : ""}`
+    const typed = flags.raw ? Buffer.from(flags.text) : escapedText(flags.text)
+    const bytes = flags.enter ? Buffer.concat([typed, ENTER]) : typed
     yield* Effect.gen(function* () {
       const session = yield* findSession(flags.session)
-      yield* typeInto(session, { text }, text)
+      yield* typeInto(session, bytes)
     }).pipe(Effect.provide(engine(paths)))
   })
 ).pipe(

@@ -1,7 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { describeDetachKey, makeDetachFilter, parseDetachKey } from "../../cli/DetachKey.ts"
 import { exitCodeOf } from "../../cli/ExitCode.ts"
-import { keyText, parseEscapes } from "../../cli/KeyInput.ts"
 import { formatTime, parseMoment } from "../../cli/Moment.ts"
 import { exitCodeOfEnd } from "../../cli/Outcome.ts"
 import { separateProgram } from "../../cli/ProgramArguments.ts"
@@ -69,32 +68,6 @@ describe("the program's arguments", () => {
       assert.strictEqual(separateProgram(input.split(" ")).join(" "), expected)
     })
   }
-})
-
-describe("keys and escapes", () => {
-  it("an escape is a character, anything else stays", () => {
-    const table: ReadonlyArray<readonly [string, string]> = [
-      ["hello\\nworld", "hello\nworld"],
-      ["\\x1B[A", "\x1b[A"],
-      ["\\\\n", "\\n"],
-      ["\\\\\\\\", "\\\\"],
-      ["\\x1", "\\x1"],
-      ["\\u001", "\\u001"],
-      ["\\q\\", "\\q\\"],
-      ["\\u20ac\0", "€\0"],
-      ["\\r\\t\\b\\f\\v", "\r\t\b\f\v"]
-    ]
-    for (const [input, expected] of table) assert.strictEqual(parseEscapes(input), expected)
-  })
-
-  it("a key is what a terminal sends for it", () => {
-    assert.strictEqual(keyText("Enter"), "\r")
-    assert.strictEqual(keyText("C-a"), "\x01")
-    assert.strictEqual(keyText("^["), "\x1b")
-    assert.strictEqual(keyText("page_up"), "\x1b[5~")
-    assert.strictEqual(keyText("€"), "€")
-    for (const wrong of ["", "C-", "C-aa", "Hyper", "toString"]) assert.isUndefined(keyText(wrong))
-  })
 })
 
 describe("the detach key", () => {
