@@ -93,7 +93,8 @@ const observed = (result: ExecResult, millis: number): Observed => ({
 })
 
 /** In the cases a signal is the code that a shell gives it. */
-const codeOf = ({ exitCode, signal }: ExecResult) => exitCode ?? (signal === null ? null : 128 + constants.signals[signal as NodeJS.Signals])
+const codeOf = ({ exitCode, signal }: ExecResult) =>
+  exitCode ?? (signal === null ? null : 128 + constants.signals[signal as NodeJS.Signals])
 
 const failed = (error: unknown): Observed => {
   const tagged = error as { readonly _tag?: string; readonly exitCode?: number }
