@@ -826,14 +826,15 @@ export class ExecSession implements SessionExtension {
 
   async kill(command: Command, signal: NodeJS.Signals, actor: string | undefined): Promise<void> {
     await this.live.append([this.#event({ _tag: "SignalSent", signal, target: "foreground" }, actor)])
-    this.#signal(command, signal)
+    await this.#signal(command, signal)
   }
 
-  #signal(command: Command, signal: NodeJS.Signals): void {
+  async #signal(command: Command, signal: NodeJS.Signals): Promise<void> {
     const { pid, startTime } = this.live.state
     if (pid === null || startTime === null) return
-    // The shell would go on with the rest of the command once its child is gone.
-    if (ENDING.has(signal)) this.live.host?.signal(this.live.id, "SIGINT", "leader").catch(() => undefined)
+    // The shell would go on with the rest of the command once its child is gone: it is told first.
+    if (ENDING.has(signal)) await this.live.host?.signal(this.live.id, "SIGINT", "leader").catch(() => undefined)
+    if (command.isSettled) return
     signalCommand({ session: this.live.id, shell: { pid, startTime }, since: command.sinceTicks }, signal)
   }
 
