@@ -28,7 +28,7 @@ const PROGRAMS = [
 ]
 
 /** Programs that run inside a session, in the languages of its shell: copied as they are. */
-const DRIVER = /^driver\.(bash|zsh|py|mjs)$/
+const DRIVER = /^driver\.(bash|zsh|py|cjs)$/
 
 /** They load native code or files beside their own, so they stay where npm put them. */
 const NATIVE_PACKAGES = [/^node-pty(\/|$)/, /^koffi(\/|$)/, /^level(\/|$)/, /^classic-level(\/|$)/]

@@ -81,3 +81,7 @@ export const escapeArguments = (argv: ReadonlyArray<string>): string =>
       return /^[\w@%+=:,./\\-]+$/.test(safe) ? safe : `'${safe.replaceAll("'", `'\\''`)}'`
     })
     .join(" ")
+
+/** What a person asked for: of a shell for commands its program, without the driver's own arguments. */
+export const commandOf = ({ argv, kind }: { readonly argv: ReadonlyArray<string>; readonly kind: string }): string =>
+  escapeArguments(kind === "exec" ? argv.slice(0, 1) : argv)

@@ -1,6 +1,7 @@
 /** The public face of reprise: sessions, their history, their errors, and the layers that provide them. */
 export {
   type JournalEntry,
+  Language,
   SessionEvent,
   SessionId,
   type SignalTarget,
@@ -8,6 +9,23 @@ export {
 } from "../journal/Event.ts"
 export { Journal } from "../journal/Journal.ts"
 export { StorageUnavailable, StoreRefused } from "../journal/JournalError.ts"
+export {
+  CommandRecord,
+  Exec,
+  type ExecInput,
+  type ExecRequest,
+  ExecResult,
+  type ExecShape,
+  type ExecStdin,
+  NeedsInput,
+  type PollOptions,
+  RestoreReport,
+  ShellStateView,
+  type StartShell,
+  Truncation
+} from "./exec/Exec.ts"
+export * from "./exec/ExecError.ts"
+export * as Runtime from "./exec/Runtime.ts"
 export * as Reprise from "./Reprise.ts"
 export { type FollowEvents, History, type HistoryShape } from "./session/History.ts"
 export * as HistoryLive from "./session/HistoryLive.ts"

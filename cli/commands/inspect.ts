@@ -4,7 +4,7 @@ import { Command, Flag } from "effect/cli"
 import { History } from "../../src/session/History.ts"
 import type { HistoryPoint, ScreenView, SessionSnapshot, SessionView } from "../../src/session/SessionView.ts"
 import { Caller } from "../Caller.ts"
-import { escapeArguments } from "../Escape.ts"
+import { commandOf } from "../Escape.ts"
 import { formatDuration, formatTime } from "../Moment.ts"
 import { describeStatus } from "../Outcome.ts"
 import { pointFlag, toPoint } from "../Point.ts"
@@ -65,7 +65,7 @@ const describeView = (view: SessionView): ReadonlyArray<readonly [string, string
   ["id", view.id],
   ...optional("name", view.name),
   ["status", `${describeStatus(view)}${view.status === "exited" && view.terminalOpen ? ", terminal still open" : ""}`],
-  ["command", escapeArguments(view.argv)],
+  ["command", commandOf(view)],
   ["cwd", view.cwd],
   ["size", formatSize(view.size)],
   ...optional("title", view.title === "" ? null : view.title),

@@ -4,7 +4,7 @@ import { Command, Flag } from "effect/cli"
 import { History } from "../../src/session/History.ts"
 import type { SessionView } from "../../src/session/SessionView.ts"
 import { Caller } from "../Caller.ts"
-import { escapeArguments } from "../Escape.ts"
+import { commandOf } from "../Escape.ts"
 import { formatLocalTime } from "../Moment.ts"
 import { describeStatus } from "../Outcome.ts"
 import { chosenStore } from "../Root.ts"
@@ -38,5 +38,5 @@ const row = (view: SessionView): ReadonlyArray<string> => [
   describeStatus(view),
   formatLocalTime(view.createdAt),
   // What the program calls itself says more than how it was started, when it says anything.
-  view.title === "" ? escapeArguments(view.argv) : `${escapeArguments(view.argv)}  (${view.title})`
+  view.title === "" ? commandOf(view) : `${commandOf(view)}  (${view.title})`
 ]

@@ -8,6 +8,7 @@ import { existsSync, readFileSync } from "node:fs"
 import { dirname, join, relative, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
+import { driverOf } from "../../src/exec/Drivers.ts"
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..")
 const read = (file: string) => readFileSync(join(root, file), "utf8")
@@ -123,6 +124,13 @@ describe("package", () => {
   it("exports what the README names", () => {
     const entries = ["reprise", "reprise/journal", "reprise/projections", "reprise/testing"]
     for (const entry of entries) assert.isTrue(existsSync(fileURLToPath(import.meta.resolve(entry))), entry)
+  })
+
+  it("has the programs that run inside a shell's session", () => {
+    for (const language of ["bash", "zsh", "python", "node"] as const) {
+      const { program } = driverOf(language)
+      assert.isTrue(existsSync(join(root, "dist/bin", program)), program)
+    }
   })
 
   it("has every file that its manifest names", () => {
