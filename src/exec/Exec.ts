@@ -5,7 +5,7 @@
  * read for as long as the store lives, also when the engine was killed meanwhile.
  */
 import { Context, type Effect, Schema } from "effect"
-import { CommandStatus, Language, SessionId, type TerminalSize } from "../../journal/Event.ts"
+import { CommandStatus, Language, SessionId, ShellRestarted, type TerminalSize } from "../../journal/Event.ts"
 import type {
   InputRefused,
   InvalidRequest,
@@ -190,15 +190,9 @@ export type ShellStateView = typeof ShellStateView.Type
 
 /** What a session's shell was brought back with. */
 export const RestoreReport = Schema.Struct({
-  reason: Schema.Literals(["died", "lost", "reset"]),
-  restored: Schema.Struct({
-    cwd: Schema.NullOr(Schema.String),
-    env: Schema.Array(Schema.String),
-    functions: Schema.Array(Schema.String),
-    aliases: Schema.Array(Schema.String),
-    imports: Schema.Array(Schema.String)
-  }),
-  missing: Schema.Array(Schema.String)
+  reason: ShellRestarted.fields.reason,
+  restored: ShellRestarted.fields.restored,
+  missing: ShellRestarted.fields.missing
 })
 export type RestoreReport = typeof RestoreReport.Type
 
