@@ -18,7 +18,7 @@ const isAlive = (pid: number) => {
 describe("engine kill -9", () => {
   it(
     `${KILLS} times during a run: 0 lines missing, 0 doubled, input once and in order, the pid never changes`,
-    { timeout: 35_000 + KILLS * 1000 },
+    { timeout: 60_000 + KILLS * 5000 },
     () =>
       withCommandLine(async (cli) => {
         const random = seededRandom(Number(process.env.REPRISE_SEED ?? 5))
