@@ -96,12 +96,15 @@ __reprise_failed() { __reprise_value+=$1$'\n'; }
 # What parseState reads, and the end; straight into the pipe: a fork costs more than everything else here.
 __reprise_frames() { # exec, exit code, status
   builtin emulate -L zsh
+  local -a __reprise__names
   {
     builtin printf 'state:1\0%s\n' "${(qqqq)PWD}"
     builtin typeset -px
     builtin alias -L
-    builtin printf '__reprise_function %s\n' "${(@qqqq)${(@k)functions}}"
-    builtin typeset -f
+    # Names and functions in the same order: in each text the next name is looked for.
+    __reprise__names=(${(k)functions})
+    builtin printf '__reprise_function %s\n' "${(@qqqq)__reprise__names}"
+    builtin typeset -f -- $__reprise__names
     builtin printf '\0end:6\0%s\0%s\0%s\0%s\0%s\0%s\0' "$1" "$2" "$3" "$PWD" "${__reprise_value:+1}" \
       "${__reprise_value%$'\n'}"
   } >|$__reprise_dir/control
