@@ -96,6 +96,8 @@ __reprise_failed() { __reprise_value+=$1$'\n'; }
 # What parseState reads, and the end; straight into the pipe: a fork costs more than everything else here.
 __reprise_frames() { # exec, exit code, status
   builtin emulate -L zsh
+  # Here they are local. What the user's would print must not get among the frames.
+  builtin trap - DEBUG ZERR
   local -a __reprise__names
   {
     builtin printf 'state:1\0%s\n' "${(qqqq)PWD}"
@@ -128,6 +130,8 @@ __reprise_options() {
 
 # After a command: its exit code.
 __reprise_keep() {
+  # It runs in functions too, so in ours: one of the user's lasts for one command.
+  builtin trap - DEBUG
   __reprise_options
   __reprise_exec= __reprise_code=$1
 }
@@ -187,6 +191,7 @@ __reprise_leave() {
     builtin exit $1
     builtin return $1
   fi
+  builtin trap - DEBUG
   __reprise_options
   # Before they are ours for the rest of this shell's life.
   builtin typeset -gA __reprise_set
