@@ -35,6 +35,8 @@ describe.skipIf(process.platform !== "linux")("a shell whose host was killed", (
     }
     it(`${language} ends with its command pipe`, async () => {
       const host = await DriverHost.start(driverOf(language))
+      // A shell says that it is ready before it opens the pipe; one that nobody writes to would not open.
+      await host.exec("1")
       host.endCommands()
       assert.isTrue(await until(() => host.exited, GONE_MILLIS_MAX))
       await host.close()
