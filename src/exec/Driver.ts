@@ -12,6 +12,13 @@
  *   ready:2  pid | "start" or "again" (the shell re-executed itself in place, state kept)
  *   state:1  dump                      before `end`; what `parseState` reads
  *   end:6    exec | exit code | "completed", "exited" or "interrupted" | cwd | "1" when there is a value | value
+ * After `end` the next line may be written at once. bash and zsh follow `exited`, and `interrupted` when Ctrl-C ended the
+ * command, with a second `ready`; python and node never do. bash and zsh put the lines of a failed `restore` in the value.
+ * A shell that runs no command really exits at the end of `command`, on HUP and on TERM.
+ *
+ * The user's EXIT trap runs, once, when a command ends the shell; DEBUG and RETURN traps last for one command. A command
+ * that sets an EXIT trap and exits itself replaced the driver's: the shell is dead, with the right code and output.
+ *
  * The shell opens `control` only while it writes, so no child inherits it and no output can forge a frame.
  */
 import type { Language } from "../../journal/Event.ts"

@@ -18,12 +18,12 @@ const restore = ({ cwd, env, functions, imports }: ShellState): string => {
   return `void await (async (cwd, env, program) => {
   const failed = []
   const attempt = async (what, action) => {
-    try { await action() } catch (error) { failed.push((what + ": " + error?.message).replaceAll("\n", " ")) }
+    try { await action() } catch (error) { failed.push((what + ": " + error?.message).replaceAll("\\n", " ")) }
   }
   for (const [name, value] of Object.entries(env)) await attempt("variable " + name, () => { process.env[name] = value })
   await attempt("directory " + cwd, () => process.chdir(cwd))
   for (const [what, source] of program) await attempt(what, () => process[Symbol.for("reprise.evaluate")](source))
-  if (failed.length > 0) process[Symbol.for("reprise.value")] = failed.join("\n")
+  if (failed.length > 0) process[Symbol.for("reprise.value")] = failed.join("\\n")
 })(${JSON.stringify(cwd)}, ${JSON.stringify(Object.fromEntries(env))}, ${JSON.stringify(program)})
 `
 }

@@ -45,13 +45,13 @@ interface Word {
 }
 
 /** The word at `start`, unquoted; it ends at white space outside quotes. undefined: it never ends. */
-const wordAt = (source: string, start: number): Word | undefined => {
+const wordAt = (source: string, start: number, stop = ""): Word | undefined => {
   const parts: Array<Uint8Array> = []
   const utf8 = new TextEncoder()
   const bytes = (...values: ReadonlyArray<number>) => parts.push(Uint8Array.from(values))
   const text = (value: string) => parts.push(utf8.encode(value))
   let at = start
-  while (at < source.length && !/[ \t\n]/.test(source[at]!)) {
+  while (at < source.length && source[at] !== stop && !/[ \t\n]/.test(source[at]!)) {
     if (source.startsWith("$'", at)) {
       at += 2
       for (;;) {
@@ -62,20 +62,24 @@ const wordAt = (source: string, start: number): Word | undefined => {
         if (at >= source.length) return undefined
         if (source[at] === "'") break
         const sequence =
-          /\\(?:([0-7]{1,3})|x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{1,4})|U([0-9a-fA-F]{1,8})|C-(.)|M-(.)|(.))/sy
+          /\\(?:([0-7]{1,3})|x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{1,4})|U([0-9a-fA-F]{1,8})|((?:C-|M-|\\C-|\\M-)+.)|(.))/sy
         sequence.lastIndex = at
         const found = sequence.exec(source)
         if (found === null) return undefined
         at = sequence.lastIndex
-        const [, octal, hex, short, long, control, , letter] = found
+        const [, octal, hex, short, long, control, letter] = found
         if (octal !== undefined) bytes(Number.parseInt(octal, 8) & 0xff)
         else if (hex !== undefined) bytes(Number.parseInt(hex, 16))
         else if (short !== undefined || long !== undefined) {
           const point = Number.parseInt((short ?? long)!, 16)
           if (point > 0x10ffff) return undefined
           text(String.fromCodePoint(point))
-        } else if (control !== undefined) bytes(control === "?" ? 127 : control.charCodeAt(0) & 0x1f)
-        else if (letter !== undefined && ANSI[letter] !== undefined) bytes(ANSI[letter])
+        } else if (control !== undefined) {
+          // zsh: any number of control and meta marks before a character.
+          const char = control.at(-1)!
+          const plain = control.includes("C-") ? (char === "?" ? 127 : char.charCodeAt(0) & 0x1f) : char.charCodeAt(0)
+          bytes(control.includes("M-") ? plain | 0x80 : plain)
+        } else if (letter !== undefined && ANSI[letter] !== undefined) bytes(ANSI[letter])
         else return undefined
       }
       at += 1
@@ -95,7 +99,7 @@ const wordAt = (source: string, start: number): Word | undefined => {
       text(source[at + 1] ?? "")
       at += 2
     } else {
-      const plain = /[^ \t\n'"\\$]+|\$/y
+      const plain = stop === "" ? /[^ \t\n'"\\$]+|\$/y : /[^ \t\n'"\\$)]+|\$/y
       plain.lastIndex = at
       text(plain.exec(source)![0])
       at = plain.lastIndex
@@ -118,12 +122,30 @@ const statementAt = (
   for (;;) {
     while (source[at] === " " || source[at] === "\t") at += 1
     if (at >= source.length || source[at] === "\n") return { words, end: at + 1 }
-    // An array: `NAME=(...)`. Nobody can export one, so only its end matters.
+    // An array. Nobody can export one, but zsh shows PATH and its like as `-T PATH path=( ... )`.
     const array = /[A-Za-z_]\w*=\(/y
     array.lastIndex = at
     if (array.test(source)) {
+      const elements: Array<string | undefined> = []
+      at = array.lastIndex
+      for (;;) {
+        while (/[ \t\n]/.test(source[at] ?? "")) at += 1
+        if (at >= source.length) return undefined
+        if (source[at] === ")") break
+        const element = wordAt(source, at, ")")
+        if (element === undefined) return undefined
+        elements.push(element.text)
+        at = element.end
+      }
       const line = source.indexOf("\n", at)
-      return { words: [], end: line < 0 ? source.length : line + 1 }
+      const separator = /^\) +(\S+)$/.exec(source.slice(at, line < 0 ? undefined : line))?.[1]
+      const name = words.at(-1)
+      const isWhole = words[1]?.includes("T") && elements.every((one) => one !== undefined)
+      const joiner = separator === undefined ? ":" : wordAt(separator, 0)?.text
+      return {
+        words: isWhole && name !== undefined ? [words[0], `${name}=${elements.join(joiner)}`] : [""],
+        end: line < 0 ? source.length : line + 1
+      }
     }
     const word = wordAt(source, at)
     if (word === undefined) return undefined

@@ -30,9 +30,9 @@ __reprise_exec= __reprise_mark= __reprise_how= __reprise_from= __reprise_undo=()
 BASH_ARGV0=bash
 
 if [[ $__reprise_start == start ]]; then
-  # Before a command: its number and its mark.
+  # Before a command: its number, the file with its text, and its mark.
   __reprise_begin() {
-    __reprise_mark=$2 __reprise_how= __reprise_err= __reprise_exec=$1
+    __reprise_src=$2 __reprise_mark=${3-} __reprise_how= __reprise_err= __reprise_exec=$1
     if [[ $__reprise_aliases ]]; then builtin shopt -s expand_aliases; fi
   }
 

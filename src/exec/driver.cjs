@@ -360,11 +360,19 @@ process.exit = (code) => {
 }
 
 /** What a frame of ours or of Node's loader says is of no use to who wrote the text. */
-const withoutOurFrames = (text) =>
-  text
-    .split("\n")
-    .filter((line) => !/^\s+at /.test(line) || !(line.includes(folder) || /node:(internal|inspector|vm)/.test(line)))
-    .join("\n")
+const withoutOurFrames = (error) => {
+  if (!util.types.isNativeError(error) || typeof error.stack !== "string") return error
+  const lines = error.stack.split("\n")
+  const ours = lines.findIndex((line) => /^\s+at evalmachine\.<anonymous>:1:1$/.test(line))
+  const isForeign = (line) =>
+    /^\s+at /.test(line) && (line.includes(folder) || /node:(internal|inspector|vm)/.test(line))
+  try {
+    error.stack = (ours < 0 ? lines : lines.slice(0, ours)).filter((line) => !isForeign(line)).join("\n")
+  } catch {
+    // A frozen error keeps its frames.
+  }
+  return error
+}
 
 const shown = (value) => {
   try {
@@ -375,7 +383,7 @@ const shown = (value) => {
 }
 const report = (prefix, error) => {
   if (error instanceof Exit) return
-  stderr.write(`${prefix} ${withoutOurFrames(shown(error))}\n`)
+  stderr.write(`${prefix} ${shown(withoutOurFrames(error))}\n`)
 }
 process.on("uncaughtException", (error) => report("Uncaught", error))
 process.on("unhandledRejection", (error) => report("Uncaught (in promise)", error))
@@ -413,7 +421,7 @@ const evaluateOnce = (expression) =>
     hidden(globalThis, "__reprise_run", () => {
       session.post("Runtime.evaluate", parameters, (error, result) => {
         if (!error) resolve(result)
-        else resolve(/terminated/.test(error.message) ? { interrupted: true } : { error })
+        else resolve(/terminated|Cannot find context/.test(error.message) ? { interrupted: true } : { error })
       })
     })
     try {

@@ -51,18 +51,18 @@ __reprise_cd() {
 # A variable of this command only. What it was is kept as a program.
 __reprise_put() {
   builtin emulate -L zsh
-  local kind=${(Pt)1}
-  if [[ $kind == *readonly* ]]; then
+  local __reprise__kind=${(Pt)1}
+  if [[ $__reprise__kind == *readonly* ]]; then
     builtin printf 'the command was not run: the variable %s is read-only\n' "$1" >&2
     builtin return 1
   fi
-  if [[ $kind == *special* ]]; then
+  if [[ $__reprise__kind == *special* ]]; then
     # Unset, PATH and its like would lose what they are.
-    local was=${(P)1}
-    __reprise_undo="$1=${(qqqq)was}"$'\n'"$__reprise_undo"
-    [[ $kind == *export* ]] || __reprise_undo="builtin typeset -g +x $1"$'\n'"$__reprise_undo"
-  elif [[ -n $kind ]]; then
-    __reprise_undo="builtin unset $1; ${$(builtin typeset -p -- $1)/#(#b)(typeset|export|readonly|integer|float) /$match[1] -g }"$'\n'"$__reprise_undo"
+    local __reprise__was=${(P)1}
+    __reprise_undo="$1=${(qqqq)__reprise__was}"$'\n'"$__reprise_undo"
+    [[ $__reprise__kind == *export* ]] || __reprise_undo="builtin typeset -g +x $1"$'\n'"$__reprise_undo"
+  elif [[ -n $__reprise__kind ]]; then
+    __reprise_undo="builtin unset $1; $(builtin typeset -p -- $1)"$'\n'"$__reprise_undo"
     builtin unset -- "$1"
   else
     __reprise_undo="builtin unset $1"$'\n'"$__reprise_undo"
@@ -73,12 +73,14 @@ __reprise_put() {
 # Directory and variables of the command go back to what they were.
 __reprise_restore() {
   builtin emulate -L zsh
-  local undo=$__reprise_undo
+  local __reprise__undo=$__reprise_undo
   __reprise_undo=
-  [[ -z $undo ]] || builtin eval "$undo" 2>/dev/null
+  [[ -z $__reprise__undo ]] || builtin eval "$__reprise__undo" 2>/dev/null
   if [[ -n $__reprise_from ]]; then
+    # `cd -` goes to where the shell was, whatever OLDPWD says.
+    builtin cd -q -- "$__reprise_oldpwd" 2>/dev/null
     builtin cd -q -- "$__reprise_from" 2>/dev/null
-    OLDPWD=$__reprise_oldpwd __reprise_from=
+    __reprise_from=
   fi
 }
 
@@ -94,12 +96,17 @@ __reprise_failed() { __reprise_value+=$1$'\n'; }
 # What parseState reads, and the end; straight into the pipe: a fork costs more than everything else here.
 __reprise_frames() { # exec, exit code, status
   builtin emulate -L zsh
+  # Here they are local. What the user's would print must not get among the frames.
+  builtin trap - DEBUG ZERR
+  local -a __reprise__names
   {
     builtin printf 'state:1\0%s\n' "${(qqqq)PWD}"
     builtin typeset -px
     builtin alias -L
-    builtin printf '__reprise_function %s\n' "${(@qqqq)${(@k)functions}}"
-    builtin typeset -f
+    # Names and functions in the same order: in each text the next name is looked for.
+    __reprise__names=(${(k)functions})
+    builtin printf '__reprise_function %s\n' "${(@qqqq)__reprise__names}"
+    builtin typeset -f -- $__reprise__names
     builtin printf '\0end:6\0%s\0%s\0%s\0%s\0%s\0%s\0' "$1" "$2" "$3" "$PWD" "${__reprise_value:+1}" \
       "${__reprise_value%$'\n'}"
   } >|$__reprise_dir/control
@@ -123,6 +130,8 @@ __reprise_options() {
 
 # After a command: its exit code.
 __reprise_keep() {
+  # It runs in functions too, so in ours: one of the user's lasts for one command.
+  builtin trap - DEBUG
   __reprise_options
   __reprise_exec= __reprise_code=$1
 }
@@ -138,7 +147,8 @@ __reprise_end() {
 }
 
 __reprise_arm_others() {
-  builtin setopt localoptions nolocaltraps
+  builtin emulate -L zsh
+  builtin setopt nolocaltraps
   builtin trap '__reprise_how=hangup; builtin exit 129' HUP
   builtin trap 'if [[ -n $__reprise_exec ]]; then __reprise_how=interrupted; builtin exit 130; fi' INT
   builtin trap 'if [[ -n $__reprise_exec ]]; then builtin exit 131; fi' QUIT
@@ -147,27 +157,25 @@ __reprise_arm_others() {
 
 # The user's EXIT trap is kept as text and ours takes its place; the others are the user's where he set one.
 __reprise_rearm() {
-  builtin setopt localoptions nolocaltraps
-  local text
-  IFS= builtin read -r -d '' text <$__reprise_dir/traps
-  [[ $text != "$__reprise_traps" ]] || builtin return
-  if [[ $text != *"__reprise_leave"* ]]; then
-    if [[ $text == *$'\' EXIT\n'* ]]; then
-      __reprise_user_exit=${text%%$'\' EXIT\n'*}\'
-    elif (( ${+functions[TRAPEXIT]} )); then
-      __reprise_user_exit=' -- '${(qq)functions[TRAPEXIT]}
-      builtin unfunction TRAPEXIT
+  builtin emulate -L zsh
+  builtin setopt nolocaltraps
+  local __reprise__text
+  IFS= builtin read -r -d '' __reprise__text <$__reprise_dir/traps
+  [[ $__reprise__text != "$__reprise_traps" ]] || builtin return
+  if [[ $__reprise__text != *"__reprise_leave"* ]]; then
+    if [[ $__reprise__text == *$'\' EXIT\n'* ]]; then
+      __reprise_user_exit=${__reprise__text%%$'\' EXIT\n'*}\'
     else
       __reprise_user_exit=
     fi
   fi
   # What was reset gets ours again; what the user set comes after it.
-  local -a mine
-  local name
-  for name in HUP INT QUIT TERM; do
-    if [[ $text != *\'\ $name$'\n'* ]] && (( ! ${+functions[TRAP$name]} )); then mine+=$name; fi
+  local -a __reprise__mine
+  local __reprise__name
+  for __reprise__name in HUP INT QUIT TERM; do
+    if [[ $__reprise__text != *\'\ $__reprise__name$'\n'* ]] && (( ! ${+functions[TRAP$__reprise__name]} )); then __reprise__mine+=$__reprise__name; fi
   done
-  if (( $#mine == 4 )); then __reprise_arm_others; fi
+  if (( $#__reprise__mine == 4 )); then __reprise_arm_others; fi
 }
 
 __reprise_die() {
@@ -179,10 +187,22 @@ __reprise_die() {
 # state kept; a shell that runs none, or whose terminal was hung up, really exits.
 __reprise_leave() {
   # A child that was just forked may get a signal before it forgot our traps. It must not read the command pipe.
-  if (( ZSH_SUBSHELL )) || [[ ${sysparams[pid]-$$} != $$ ]]; then builtin exit $1; fi
+  if (( ZSH_SUBSHELL )) || [[ ${sysparams[pid]-$$} != $$ ]]; then
+    builtin exit $1
+    builtin return $1
+  fi
+  builtin trap - DEBUG
   __reprise_options
-  if [[ -z $__reprise_exec || $__reprise_how == hangup ]]; then __reprise_die $1; fi
-  { : <>/dev/tty || __reprise_die $1; } 2>/dev/null
+  # Before they are ours for the rest of this shell's life.
+  builtin typeset -gA __reprise_set
+  __reprise_set=("${(@kv)options[@]}")
+  builtin emulate -L zsh
+  builtin setopt nolocaltraps nomonitor 2>/dev/null
+  # `exit` in a trap ends the functions one by one: what follows it here would still run.
+  if [[ -z $__reprise_exec || $__reprise_how == hangup ]] || ! { : <>/dev/tty } 2>/dev/null; then
+    builtin exit $1
+    builtin return $1
+  fi
   __reprise_code=$1
   # The user's EXIT trap runs now: for the user, the shell ended. It may call `exit`, which would be the last of us.
   if [[ -n $__reprise_user_exit ]]; then
@@ -203,52 +223,56 @@ __reprise_status() { builtin return $__reprise_code; }
 
 # Writes down what a shell knows and executes the shell again in this process: its children stay its children.
 __reprise_again() {
-  local -A __reprise_set=("${(@kv)options}")
   builtin emulate -L zsh
   builtin setopt nolocaltraps
   builtin unfunction exit exec 2>/dev/null
   exec 0<>/dev/tty 1>&0 2>&0 || __reprise_die
   __reprise_restore
   if [[ -n $__reprise_mark ]]; then builtin printf '\e]633;D;%s\a' "$__reprise_mark"; fi
-  local name kind
-  local -a plain special
+  local __reprise__name __reprise__kind
+  local -a __reprise__plain __reprise__special
+  local __reprise__later=
+  for __reprise__name __reprise__kind in "${(@kv)__reprise_set[@]}"; do
+    case $__reprise__name in
+      errexit|errreturn|xtrace|verbose|exec|singlecommand|unset|interactive|shinstdin|login|zle|privileged) ;;
+      restricted|aliases|allexport|rcs|globalrcs) ;;
+      *)
+        if [[ $__reprise__kind == on ]]; then __reprise__later+="builtin setopt $__reprise__name"$'\n'
+        else __reprise__later+="builtin unsetopt $__reprise__name"$'\n'; fi
+        ;;
+    esac
+  done
   builtin umask >|$__reprise_dir/traps
-  builtin read -r name <$__reprise_dir/traps
+  builtin read -r __reprise__name <$__reprise_dir/traps
   builtin umask 077
   {
     builtin printf '[[ $$ == %s ]] || builtin return 0\n__reprise_start=again\n' $$
-    builtin printf 'builtin umask %s\nbuiltin cd -q -- %s\n' "$name" "${(qqqq)PWD}"
+    # In this order: `cd -` goes to where the shell was, whatever OLDPWD says.
+    builtin printf 'builtin umask %s\nbuiltin cd -q -- %s\nbuiltin cd -q -- %s\n' "$__reprise__name" \
+      "${(qqqq)OLDPWD:-$PWD}" "${(qqqq)PWD}"
     builtin trap
     builtin typeset -f
     builtin alias -L
-    for name kind in "${(@kv)__reprise_set}"; do
-      case $name in
-        errexit|errreturn|xtrace|verbose|exec|singlecommand|unset|interactive|shinstdin|login|monitor|zle|privileged) ;;
-        restricted|aliases|allexport|rcs|globalrcs) ;;
-        *)
-          if [[ $kind == on ]]; then builtin printf 'builtin setopt %s\n' $name
-          else builtin printf 'builtin unsetopt %s\n' $name; fi
-          ;;
-      esac
-    done
-    for name kind in "${(@kv)parameters}"; do
+    # The rest of this file is read after it: they come last.
+    builtin printf '__reprise_later=%s\n' "${(qqqq)__reprise__later}"
+    for __reprise__name __reprise__kind in "${(@kv)parameters[@]}"; do
       # What the shell keeps by itself, what other functions hide, and ours.
-      case $kind in *local*|*hideval*) continue ;; esac
-      case $name in
-        _|__reprise_dir|__reprise_shell|__reprise_start|0|argv|status|PPID|UID|EUID|GID|EGID|USERNAME|LINENO) continue ;;
+      case $__reprise__kind in *local*|*hideval*) continue ;; esac
+      case $__reprise__name in
+        _|__reprise_dir|__reprise_later|__reprise_set|__reprise_shell|__reprise_start|0|argv|status|PPID|UID|EUID|GID|EGID|USERNAME|LINENO) continue ;;
         TTYIDLE|PWD|MATCH|match) continue ;;
       esac
-      case $kind in
-        *special*) if [[ $kind != *readonly* ]]; then special+=$name; fi ;;
-        *) plain+=$name ;;
+      case $__reprise__kind in
+        *special*) if [[ $__reprise__kind != *readonly* ]]; then __reprise__special+=$__reprise__name; fi ;;
+        *) __reprise__plain+=$__reprise__name ;;
       esac
     done
-    if (( $#plain )); then builtin typeset -p -- $plain; fi
+    if (( $#__reprise__plain )); then builtin typeset -p -- $__reprise__plain; fi
     # Last: one that cannot be set ends the reading of this file.
-    if (( $#special )); then builtin typeset -p -- $special; fi
+    if (( $#__reprise__special )); then builtin typeset -p -- $__reprise__special; fi
   } >|$__reprise_dir/snapshot
   # What is ignored stays ignored in the next program and could never be trapped there.
-  for name in ${signals[2,-3]}; do builtin trap : $name 2>/dev/null; done
+  for __reprise__name in ${signals[2,-3]}; do builtin trap : $__reprise__name 2>/dev/null; done
   __reprise_how=${__reprise_how:-exited}
   __reprise_frames "$__reprise_exec" "$__reprise_code" "$__reprise_how"
   builtin trap - EXIT
@@ -260,4 +284,6 @@ __reprise_arm_others
 builtin trap >|$__reprise_dir/traps
 IFS= builtin read -r -d '' __reprise_traps <$__reprise_dir/traps
 builtin printf 'ready:2\0%s\0%s\0' $$ $__reprise_start >|$__reprise_dir/control
+builtin eval "${__reprise_later-}" 2>/dev/null
+__reprise_later=
 builtin source $__reprise_dir/command

@@ -339,6 +339,8 @@ export class DriverHost {
   /** A new shell, with what the last one said of its state. */
   async restart(): Promise<EndFrame | undefined> {
     const { state } = this
+    kill(this.pid, "SIGKILL")
+    await until(() => this.exited, 2000)
     await this.#spawn()
     if (state === undefined) return undefined
     const restoring = this.#start(0, this.driver.restore(state), {})
