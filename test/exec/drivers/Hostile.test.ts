@@ -90,7 +90,7 @@ const HARM: Readonly<Record<"bash" | "zsh", ReadonlyArray<string>>> = {
 }
 
 for (const language of ["bash", "zsh"] as const) {
-  describe(`${language}, whatever a command did`, () => {
+  describe(`${language}, whatever a command did`, { concurrent: true }, () => {
     for (const harm of HARM[language]) {
       it(`goes on after ${JSON.stringify(harm).slice(0, 100)}`, () =>
         withHost(language, async (host) => {
@@ -180,7 +180,7 @@ for (const language of ["bash", "zsh"] as const) {
   })
 }
 
-describe("python, whatever a command did", () => {
+describe("python, whatever a command did", { concurrent: true }, () => {
   const HARM = [
     "import sys; sys.stdout.close(); sys.stderr.close()",
     "exit()",
@@ -212,7 +212,7 @@ describe("python, whatever a command did", () => {
     }))
 })
 
-describe("node, whatever a command did", () => {
+describe("node, whatever a command did", { concurrent: true }, () => {
   const HARM = [
     "process.stdout.destroy(); process.stderr.end()",
     "const fs = require('fs'); fs.closeSync(0); fs.closeSync(1); fs.closeSync(2)",
@@ -249,7 +249,7 @@ describe("node, whatever a command did", () => {
     }))
 })
 
-describe("an interpreter", () => {
+describe("an interpreter", { concurrent: true }, () => {
   for (const language of ["python", "node"] as const) {
     it(`${language} sets directory and variables for one command`, () =>
       withHost(language, async (host) => {
