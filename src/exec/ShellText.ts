@@ -188,11 +188,11 @@ const functionsIn = (source: string, names: ReadonlyArray<string>): Map<string, 
 interface Forms {
   /** Command words that print an exported variable, without options. */
   readonly variable: ReadonlySet<string>
-  /** Reads the names of the functions: the line's words, or undefined when the names have ended. */
-  readonly functionName: (words: ReadonlyArray<string | undefined>) => string | undefined
+  /** The names of functions that a line gives; undefined when it is no such line. */
+  readonly functionNames: (words: ReadonlyArray<string | undefined>) => ReadonlyArray<string | undefined> | undefined
 }
 
-const parseState = (dump: string, { functionName, variable }: Forms): ShellState => {
+const parseState = (dump: string, { functionNames, variable }: Forms): ShellState => {
   const env = new Map<string, string>()
   const aliases = new Map<string, string>()
   const names: Array<string> = []
@@ -203,8 +203,8 @@ const parseState = (dump: string, { functionName, variable }: Forms): ShellState
     const statement = statementAt(dump, at)
     if (statement === undefined) break
     const { end, words } = statement
-    const name = functionName(words)
-    if (name !== undefined) names.push(name)
+    const given = functionNames(words)
+    if (given !== undefined) names.push(...given.filter((name) => name !== undefined))
     else if (words[0] === "alias") {
       const pair = words.at(-1)
       const equals = pair?.indexOf("=", 1) ?? -1
@@ -228,14 +228,14 @@ const parseState = (dump: string, { functionName, variable }: Forms): ShellState
 export const parseBashState = (dump: string): ShellState =>
   parseState(dump, {
     variable: new Set(["declare", "export"]),
-    functionName: (words) => (words[0] === "declare" && /^-f/.test(words[1] ?? "") ? words[2] : undefined)
+    functionNames: (words) => (words[0] === "declare" && words[1] === "-f" ? words.slice(2) : undefined)
   })
 
 /** A dump of `driver.zsh`: the same, as zsh prints them. */
 export const parseZshState = (dump: string): ShellState =>
   parseState(dump, {
     variable: new Set(["export", "typeset"]),
-    functionName: (words) => (words[0] === "__reprise_function" ? words[1] : undefined)
+    functionNames: (words) => (words[0] === "__reprise_function" ? words.slice(1, 2) : undefined)
   })
 
 /** Each thing alone: one that fails says so with `__reprise_failed` and keeps nothing else from coming back. */

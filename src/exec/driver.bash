@@ -102,8 +102,15 @@ if [[ $__reprise_start == start ]]; then
       builtin printf 'state:1\0%q\n' "$PWD"
       builtin export -p
       builtin alias -p
-      builtin declare -F
-      builtin declare -f
+      # Each line is a write that wakes the host: our own functions would be most of them.
+      if builtin compgen -A function -X '__reprise_*' >|"$__reprise_dir/traps"; then
+        builtin mapfile -t __reprise_names <"$__reprise_dir/traps"
+        builtin printf 'declare -f'
+        builtin printf ' %s' "${__reprise_names[@]}"
+        builtin printf '\n'
+        builtin declare -f -- "${__reprise_names[@]}"
+        __reprise_names=()
+      fi
       builtin printf '\0end:6\0%s\0%s\0%s\0%s\0%s\0%s\0' "$1" "$2" "$3" "$PWD" "${__reprise_value:+1}" "${__reprise_value%$'\n'}"
     } >|"$__reprise_dir/control"
     __reprise_value=
