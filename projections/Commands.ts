@@ -175,6 +175,9 @@ export const Commands: Projection<CommandsState> = {
 
 /** The last command of that id that is kept, also one before a reset: an id stays used. */
 export const findCommand = (state: CommandsState, execId: string): CommandEntry | undefined => {
+  // Nearly always it is the newest that is asked for.
+  const newest = state.commands.get(state.nextExec - 1)
+  if (newest?.execId === execId) return newest
   let found: CommandEntry | undefined
   for (const command of state.commands.values()) if (command.execId === execId) found = command
   return found

@@ -1,6 +1,7 @@
 /**
  * The output of one command, read back from the journal: its own streams, and what the terminal showed while it ran. Used
- * for every result, so that a result is what the journal has and nothing else. It keeps head and tail of each stream within
+ * for every result, so that a result is what the journal has and nothing else; a short one that this engine has just
+ * journaled is not read again. It keeps head and tail of each stream within
  * a bound, and reads no further than the last event that can matter.
  */
 import { Effect, Stream } from "effect"
@@ -117,6 +118,22 @@ const moved = (truncation: Truncation | null, base = 0): Truncation | null =>
 const withoutMark = (bytes: Uint8Array): Uint8Array => {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1")
   return text.includes("\x1b]633;D;") ? Buffer.from(text.replace(MARK, ""), "latin1") : bytes
+}
+
+interface Pieces {
+  readonly pieces: ReadonlyArray<Uint8Array>
+}
+
+/** The same answer from all bytes that its streams have in the journal, for a command to which the terminal showed nothing. */
+export const outputInMemory = (
+  kept: { readonly stdout: Pieces; readonly stderr: Pieces },
+  cursor: number,
+  maxBytes: number
+): CommandOutput => {
+  const streams = { stdout: new HeadTail(maxBytes), stderr: new HeadTail(maxBytes), tty: new HeadTail(0) }
+  for (const piece of kept.stdout.pieces) streams.stdout.push(piece)
+  for (const piece of kept.stderr.pieces) streams.stderr.push(piece)
+  return resultOf(streams, { stdout: 0, stderr: 0, tty: 0 }, cursor)
 }
 
 /** Bytes [from, to) of one stream. */

@@ -29,7 +29,7 @@ import type { SessionExtension } from "../session/SessionExtension.ts"
 import type { CloseReport } from "../session/Sessions.ts"
 import type { SessionView } from "../session/SessionView.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
-import { readCommandOutput, readCommandRange } from "./CommandOutput.ts"
+import { outputInMemory, readCommandOutput, readCommandRange } from "./CommandOutput.ts"
 import { driverOf, languageOf } from "./Drivers.ts"
 import {
   CODE_BYTES_MAX,
@@ -48,6 +48,7 @@ import {
 import { ExecFinished, ExecNotFound, ExecRejected, PolicyDenied } from "./ExecError.ts"
 import {
   type Command,
+  type CommandMemory,
   EXEC_SPACE,
   ExecSession,
   type ExecSessionPort,
@@ -436,8 +437,12 @@ export class ExecEngine {
       if (command === undefined) throw await this.#unknownCommand(id, execId)
       return queuedResult(id, execId, (await this.#shellState(id)).shellCwd, after, nowMicros())
     }
-    const output = await run(readCommandOutput(journal, id, placeOf(entry), { after, maxBytes }))
-    const finished = await this.#finishedEvent(id, entry)
+    const memory = after === 0 ? command?.memory : undefined
+    const isAllInMemory = memory !== undefined && isWhole(memory, entry)
+    const output = isAllInMemory
+      ? outputInMemory(memory, entry.lastSequence, maxBytes)
+      : await run(readCommandOutput(journal, id, placeOf(entry), { after, maxBytes }))
+    const value = isAllInMemory ? memory.value : ((await this.#finishedEvent(id, entry))?.value ?? null)
     const needsInput = entry.status === "running" ? await this.#needsInput(id, execId) : null
     return {
       session: id,
@@ -447,7 +452,7 @@ export class ExecEngine {
       exitCode: entry.exitCode,
       signal: entry.signal,
       ...output,
-      value: finished?.value ?? null,
+      value,
       needsInput,
       cwd: entry.cwdAfter ?? entry.cwdBefore,
       startedAt: entry.startedAt,
@@ -494,6 +499,13 @@ const queuedResult = (session: SessionId, execId: string, cwd: string, cursor: n
 })
 
 const NO_BYTES = new Uint8Array(0)
+
+/** Nothing of it is in the journal alone: no earlier engine's, no late output, nothing that the terminal showed. */
+const isWhole = ({ stderr, stdout }: CommandMemory, entry: CommandEntry): boolean =>
+  entry.finishedSequence !== null &&
+  entry.ttyTo === entry.ttyFrom &&
+  entry.stdoutBytes === stdout.length &&
+  entry.stderrBytes === stderr.length
 
 const placeOf = (entry: CommandEntry) => ({
   exec: entry.exec,

@@ -8,8 +8,7 @@
  * output back (CommandOutput.ts does) and never invents an outcome.
  */
 import { randomBytes } from "node:crypto"
-import { rmSync, writeFileSync } from "node:fs"
-import { rm } from "node:fs/promises"
+import { rmSync, unlink, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import {
   ACTOR_ENGINE,
@@ -48,6 +47,8 @@ const INTERRUPT_MIN_AGE_MILLIS = 50
 const READY_TIMEOUT_MILLIS = 10_000
 /** Shells that end before they take a command, in a row: then the session ends. */
 const RESTARTS_MAX = 3
+/** Of each stream, for the answer: what one read of the journal costs more than. */
+const KEPT_BYTES_MAX = 64 * 1024
 /** Kept of the terminal for the prompt and the mark. */
 const TAIL_BYTES = 8 * 1024
 
@@ -105,6 +106,21 @@ interface CommandStream {
   journaled: number
   ended: boolean
   readonly redactor: StreamRedactor | undefined
+  /** What was journaled of it, from its first byte on; undefined once that is too much to keep. */
+  kept: KeptBytes | undefined
+}
+
+/** The first bytes of a stream as they were given to the journal. */
+export interface KeptBytes {
+  readonly pieces: Array<Uint8Array>
+  length: number
+}
+
+/** What this engine saw of a finished command. The journal has the same, and is asked when a byte of it is missing here. */
+export interface CommandMemory {
+  readonly stdout: KeptBytes
+  readonly stderr: KeptBytes
+  readonly value: string | null
 }
 
 /** A command from when it is asked for until its outcome is journaled. */
@@ -124,6 +140,8 @@ export class Command {
   end: (ControlFrame & { readonly _tag: "end" }) | undefined
   isMarkSeen = false
   timer: NodeJS.Timeout | undefined
+  /** Once it is finished, if little was printed: the answer needs no reading then. */
+  memory: CommandMemory | undefined
   readonly finished: Promise<void>
   settle!: () => void
   refuse!: (error: unknown) => void
@@ -157,6 +175,8 @@ export class ExecSession implements SessionExtension {
   /** The shell as its last state frame showed it: what the next one is compared with. */
   #shell: ShellState | undefined
   #dump: string | undefined
+  /** The frame from which #shell was read. */
+  #lastDump: string | undefined
   #isReady = false
   #ready: Array<(how: "ready" | "gone") => void> = []
   #running: Command | undefined
@@ -249,6 +269,7 @@ export class ExecSession implements SessionExtension {
     clearTimeout(this.#running?.timer)
     this.#running = undefined
     this.#dump = undefined
+    this.#lastDump = undefined
     this.#shell = undefined
     this.#isReady = false
     this.#streamsWaiter = undefined
@@ -494,6 +515,8 @@ export class ExecSession implements SessionExtension {
     this.#terminalRedactor = this.#redactor(command)
     command.sinceTicks = ticksNow()
     const epoch = this.#epoch
+    // Files and pipes are made while the journal writes: no program knows of them before it is given the line.
+    const line = this.#prepare(command, started)
     const { first } = await live.append(
       events.map((event) => this.#event(event, actor)),
       { rows: [row] }
@@ -502,16 +525,28 @@ export class ExecSession implements SessionExtension {
     command.startedMillis = this.#port.nowMicros() / 1000
     // Adopted meanwhile: whoever adopted it has given it to the shell.
     if (this.#epoch !== epoch) return
-    this.#give(command, started)
+    this.#run(command, line)
     this.#armTimeout(command)
   }
 
   /** The command's files and streams, then its line: in this order on one connection. */
   #give(command: Command, started: CommandStarted): void {
+    this.#run(command, this.#prepare(command, started))
+  }
+
+  #run(command: Command, line: string | undefined): void {
+    if (line === undefined) return
+    // What fails here fails with the connection: then the session is adopted again, and this is done again.
+    if (command.request.tty === true) this.live.host?.resetMode(this.live.id).catch(() => undefined)
+    this.#writeLine(command.firstSequence, line)
+  }
+
+  /** Makes the command's files and streams, which may be there already. The line that runs it; undefined without a host. */
+  #prepare(command: Command, started: CommandStarted): string | undefined {
     const { driver, live } = this
     const { request } = command
     const host = live.host
-    if (host === undefined) return
+    if (host === undefined) return undefined
     const { exec } = command
     const source = this.#file(`${exec}.src`)
     writeFileSync(source, request.code, { mode: 0o600 })
@@ -534,7 +569,8 @@ export class ExecSession implements SessionExtension {
         { pipe: exec * PIPE_KINDS + ERR, path: stderr, direction: "output" }
       )
     }
-    const line = driver.line({
+    if (pipes.length > 0) host.openPipes(live.id, pipes).catch(() => undefined)
+    return driver.line({
       exec,
       source,
       stdin,
@@ -544,10 +580,6 @@ export class ExecSession implements SessionExtension {
       cwd: request.cwd,
       env: { ...request.env, ...request.secretEnv }
     })
-    // What fails here fails with the connection: then the session is adopted again, and this is done again.
-    if (started.tty) host.resetMode(live.id).catch(() => undefined)
-    if (pipes.length > 0) host.openPipes(live.id, pipes).catch(() => undefined)
-    this.#writeLine(command.firstSequence, line)
   }
 
   /** For what a command prints; undefined where no secret is known. */
@@ -575,7 +607,13 @@ export class ExecSession implements SessionExtension {
   #stream(pipe: number, command?: Command): CommandStream {
     let stream = this.#streams.get(pipe)
     if (stream === undefined) {
-      stream = { next: 0, journaled: 0, ended: false, redactor: this.#redactor(command) }
+      stream = {
+        next: 0,
+        journaled: 0,
+        ended: false,
+        redactor: this.#redactor(command),
+        kept: command === undefined ? undefined : { pieces: [], length: 0 }
+      }
       this.#streams.set(pipe, stream)
     }
     if (command !== undefined) command.streams.set(pipe, stream)
@@ -606,6 +644,7 @@ export class ExecSession implements SessionExtension {
     const from = stream.journaled
     const end = from + bytes.byteLength
     stream.journaled = end
+    keep(stream, bytes)
     this.live.appendOutput(channel, Math.floor(pipe / PIPE_KINDS), from, bytes, () =>
       this.live.host?.ackPipe(this.live.id, pipe, end)
     )
@@ -618,13 +657,13 @@ export class ExecSession implements SessionExtension {
     stream.ended = true
     const exec = Math.floor(pipe / PIPE_KINDS)
     // Of a command that has ended, this was the last of its late output.
-    if (exec !== this.#running?.exec) this.#dropPipe(pipe)
+    if (exec !== this.#running?.exec) this.#dropPipes([pipe])
     else this.#streamsWaiter?.()
   }
 
-  #dropPipe(pipe: number): void {
-    this.#streams.delete(pipe)
-    this.live.host?.closePipes(this.live.id, [pipe])
+  #dropPipes(pipes: ReadonlyArray<number>): void {
+    for (const pipe of pipes) this.#streams.delete(pipe)
+    this.live.host?.closePipes(this.live.id, pipes)
   }
 
   #controlOutput(offset: number, bytes: Uint8Array): void {
@@ -744,18 +783,36 @@ export class ExecSession implements SessionExtension {
     }
     await this.live.append(events.map((event) => this.#event(event)))
     if (shell !== undefined) this.#shell = shell
+    this.#lastDump = this.#dump
     this.#dump = undefined
+    this.#remember(command, outcome.value)
     this.#settled(command)
+  }
+
+  #remember(command: Command, value: string | null): void {
+    const stdout = this.#takeKept(command, OUT)
+    const stderr = this.#takeKept(command, ERR)
+    if (stdout !== undefined && stderr !== undefined) command.memory = { stdout, stderr, value }
+  }
+
+  #takeKept(command: Command, kind: number): KeptBytes | undefined {
+    const stream = command.streams.get(command.exec * PIPE_KINDS + kind)
+    const kept = stream?.kept
+    // Late output is nobody's answer.
+    if (stream !== undefined) stream.kept = undefined
+    return kept
   }
 
   #settled(command: Command): void {
     const { exec } = command
-    const files = [`${exec}.src`, `${exec}.in`].map((name) => rm(this.#file(name), { force: true }))
-    Promise.all(files).catch(() => undefined)
+    // Not `rm`, which looks at the file first, on this thread.
+    unlink(this.#file(`${exec}.src`), () => undefined)
+    if (command.request.stdin?._tag === "Bytes") unlink(this.#file(`${exec}.in`), () => undefined)
     if (command.request.stdin?._tag === "Stream") {
       this.live.host?.closePipes(this.live.id, [exec * PIPE_KINDS + IN])
     }
-    for (const [pipe, stream] of command.streams) if (stream.ended) this.#dropPipe(pipe)
+    const ended = [...command.streams].flatMap(([pipe, stream]) => (stream.ended ? [pipe] : []))
+    if (ended.length > 0) this.#dropPipes(ended)
     if (this.#running === command) this.#running = undefined
     this.#commands.delete(command.execId)
     command.settle()
@@ -786,6 +843,8 @@ export class ExecSession implements SessionExtension {
   /** What the last state frame changed, and the shell as it is now. */
   #stateChange(exec: number) {
     if (this.#dump === undefined) return { changed: undefined, shell: undefined }
+    // Most commands change nothing: the same text says the same, and need not be read.
+    if (this.#shell !== undefined && this.#dump === this.#lastDump) return { changed: undefined, shell: this.#shell }
     const shell = this.driver.parseState(this.#dump)
     const before = this.#shell ?? this.#knownShell()
     const secrets = this.#environment?.secretNames ?? NO_NAMES
@@ -1152,6 +1211,17 @@ const pieces = (data: Uint8Array): ReadonlyArray<{ readonly base64: string; read
     base64: bytes.toString("base64", index * INPUT_PIECE_BYTES, (index + 1) * INPUT_PIECE_BYTES),
     isLast: index === count - 1
   }))
+}
+
+/** The bytes are the caller's again afterwards. */
+const keep = (stream: CommandStream, bytes: Uint8Array): void => {
+  const { kept } = stream
+  if (kept === undefined) return
+  if (kept.length + bytes.byteLength > KEPT_BYTES_MAX) stream.kept = undefined
+  else {
+    kept.pieces.push(Uint8Array.from(bytes))
+    kept.length += bytes.byteLength
+  }
 }
 
 const sleep = (millis: number) => new Promise<void>((resolve) => setTimeout(resolve, millis))
