@@ -24,7 +24,7 @@ import { driverFile } from "../EntryPoints.ts"
 import { checkSignal, checkSize, defaultEnvironment } from "../session/CreateRequest.ts"
 import type { EngineCore } from "../session/EngineCore.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
-import { InputRefused, InvalidRequest } from "../session/SessionError.ts"
+import { InputRefused, InvalidRequest, SessionEnded } from "../session/SessionError.ts"
 import type { SessionExtension } from "../session/SessionExtension.ts"
 import type { CloseReport } from "../session/Sessions.ts"
 import type { SessionView } from "../session/SessionView.ts"
@@ -239,7 +239,7 @@ export class ExecEngine {
 
   // --- commands ------------------------------------------------------------------------------------------------------
 
-  async exec(id: SessionId, request: ExecRequest): Promise<ExecResult> {
+  async exec(id: SessionId, request: ExecRequest, isLastTry = false): Promise<ExecResult> {
     checkRequest(request)
     const execId = request.execId ?? randomUUID()
     const known = request.execId === undefined ? undefined : await this.#known(id, execId, request)
@@ -249,7 +249,14 @@ export class ExecEngine {
     if (rule !== undefined) throw new PolicyDenied({ session: id, rule })
     // Looked for again: another call may have asked for the same meanwhile.
     const command = shell.find(execId) ?? shell.submit(execId, request)
-    await within(command.finished, request.yieldMillis)
+    try {
+      await within(command.finished, request.yieldMillis)
+    } catch (error) {
+      // Lost while it waited for its turn: as if it had been asked for a moment later.
+      const isLost = error instanceof SessionEnded && error.status === "lost" && command.exec === 0
+      if (!isLost || isLastTry) throw error
+      return this.exec(id, { ...request, execId }, true)
+    }
     return this.#result(id, execId, { maxOutputBytes: request.maxOutputBytes, command })
   }
 

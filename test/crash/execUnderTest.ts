@@ -101,6 +101,13 @@ export class ExecUnderTest {
     return result
   }
 
+  async whileNoEngine(use: () => Promise<void>): Promise<void> {
+    const pid = await this.cli.enginePid()
+    if (pid !== null) killed(pid)
+    await use()
+    await this.startEngine()
+  }
+
   async keeperPids(): Promise<ReadonlyArray<number>> {
     return (await listKeepers(this.paths.keepers)).map(({ pid }) => pid)
   }
