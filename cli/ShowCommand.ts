@@ -4,7 +4,7 @@
  */
 import { Clock, Effect, Queue, Schedule, Stream } from "effect"
 import type { SessionId } from "../journal/Event.ts"
-import { Exec, type ExecResult, MESSAGE_OUTPUT_BYTES_MAX } from "../src/exec/Exec.ts"
+import { Exec, type ExecInput, type ExecResult, MESSAGE_OUTPUT_BYTES_MAX } from "../src/exec/Exec.ts"
 import { Caller } from "./Caller.ts"
 import { describeNeed, describeOutcome, exitCodeOfResult, isLive } from "./ExecReport.ts"
 import { ExitCode } from "./ExitCode.ts"
@@ -143,7 +143,9 @@ const printStream = Effect.fnUntraced(function* <E>(
 export const feedInput = <E, R>(session: SessionId, execId: string, input: Stream.Stream<Uint8Array, E, R>) =>
   Effect.gen(function* () {
     const exec = yield* Exec
-    const send = (data: { readonly bytes: Uint8Array } | { readonly eof: true }) =>
+    // Of what was given so far: the engine may die under any of it, and is then told the same again.
+    let given = 0
+    const send = (data: ExecInput) =>
       exec.send(session, execId, data).pipe(
         Effect.retry({
           while: (error) => error._tag === "InputRefused" || error._tag === "ExecNotFound",
@@ -153,11 +155,13 @@ export const feedInput = <E, R>(session: SessionId, execId: string, input: Strea
     yield* Stream.runForEach(input, (chunk) =>
       Effect.gen(function* () {
         for (let at = 0; at < chunk.byteLength; at += INPUT_BYTES_MAX) {
-          yield* send({ bytes: chunk.subarray(at, at + INPUT_BYTES_MAX) })
+          const bytes = chunk.subarray(at, at + INPUT_BYTES_MAX)
+          yield* send({ bytes, at: given })
+          given += bytes.byteLength
         }
       })
     )
-    yield* send({ eof: true })
+    yield* send({ eof: true, at: given })
   }).pipe(
     // It ended, or it goes on without more input: that is not an error of the command.
     Effect.catchTag(["ExecFinished", "SessionEnded"], () => Effect.void)

@@ -143,12 +143,15 @@ export interface PollOptions {
   readonly maxOutputBytes?: number | undefined
 }
 
-/** One of them. Text is typed as it is; keys are names (`Keys.ts`); bytes go to a command's stdin stream. */
+/**
+ * One of them. Text is typed as it is; keys are names (`Keys.ts`); bytes go to a command's stdin stream. `at` is the place of
+ * the bytes, or of the end, in that stream: with it the same may be sent again, and what was given before is left out.
+ */
 export type ExecInput =
   | { readonly text: string }
   | { readonly keys: ReadonlyArray<string> }
-  | { readonly bytes: Uint8Array }
-  | { readonly eof: true }
+  | { readonly bytes: Uint8Array; readonly at?: number | undefined }
+  | { readonly eof: true; readonly at?: number | undefined }
 
 export const CommandRecord = Schema.Struct({
   exec: Schema.Int,

@@ -8,7 +8,7 @@ import { constants } from "node:os"
 import { isAbsolute, join } from "node:path"
 import { Effect, Option, Result, Stream } from "effect"
 import type { Language, SessionId } from "../../journal/Event.ts"
-import { SESSION_ID_PATTERN } from "../../journal/Event.ts"
+import { type JournalEntry, SESSION_ID_PATTERN } from "../../journal/Event.ts"
 import type { JournalShape } from "../../journal/Journal.ts"
 import {
   type CommandEntry,
@@ -24,7 +24,7 @@ import { driverFile } from "../EntryPoints.ts"
 import { checkSignal, checkSize, defaultEnvironment } from "../session/CreateRequest.ts"
 import type { EngineCore } from "../session/EngineCore.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
-import { InputRefused, InvalidRequest } from "../session/SessionError.ts"
+import { InputRefused, InvalidRequest, SessionEnded } from "../session/SessionError.ts"
 import type { SessionExtension } from "../session/SessionExtension.ts"
 import type { CloseReport } from "../session/Sessions.ts"
 import type { SessionView } from "../session/SessionView.ts"
@@ -53,6 +53,7 @@ import {
   ExecSession,
   type ExecSessionPort,
   execRowKey,
+  type InputPiece,
   type ShellEnvironment
 } from "./ExecSession.ts"
 import { keysBytes } from "./Keys.ts"
@@ -109,6 +110,7 @@ export class ExecEngine {
         run(journal.putRows([row])).catch(() => undefined)
       },
       readStart: (session, sequence) => this.#readStart(session as SessionId, sequence),
+      readInput: (session, command) => this.#readInput(session as SessionId, command),
       relaunch: (session, how) => this.core.relaunch(session, how),
       environmentOf,
       defaultEnvironment: () => ({ ...ENVIRONMENT, ...defaultEnvironment() }),
@@ -150,6 +152,31 @@ export class ExecEngine {
       )
     }
     return { started, input: Buffer.concat(input) }
+  }
+
+  async #readInput(
+    session: SessionId,
+    { after, applied, exec }: { readonly exec: number; readonly after: number; readonly applied: number }
+  ) {
+    const { journal, run } = this.#options
+    // The bytes of what was applied are only counted.
+    let pieces: Array<InputPiece & { readonly bytes: number }> = []
+    const take = ({ event, sequence }: JournalEntry): void => {
+      if (event._tag === "GapDetected" && event.what === "input") {
+        const { from, to } = event
+        pieces = pieces.filter((piece) => piece.sequence < from || piece.sequence > (to ?? piece.sequence))
+      }
+      if (event._tag !== "CommandInputWritten" || event.exec !== exec) return
+      const data = Buffer.from(event.base64, "base64")
+      pieces.push({ sequence, bytes: data.length, data: sequence > applied ? data : NO_BYTES, end: event.end })
+    }
+    await run(Stream.runForEachArray(journal.read(session, { after }), (page) => Effect.sync(() => page.forEach(take))))
+    const isApplied = ({ sequence }: InputPiece) => sequence <= applied
+    return {
+      bytes: pieces.filter(isApplied).reduce((sum, { bytes }) => sum + bytes, 0),
+      isEnded: pieces.some((piece) => piece.end && isApplied(piece)),
+      unapplied: pieces.filter((piece) => !isApplied(piece))
+    }
   }
 
   // --- start and end -------------------------------------------------------------------------------------------------
@@ -213,7 +240,7 @@ export class ExecEngine {
 
   // --- commands ------------------------------------------------------------------------------------------------------
 
-  async exec(id: SessionId, request: ExecRequest): Promise<ExecResult> {
+  async exec(id: SessionId, request: ExecRequest, isLastTry = false): Promise<ExecResult> {
     checkRequest(request)
     const execId = request.execId ?? randomUUID()
     const known = request.execId === undefined ? undefined : await this.#known(id, execId, request)
@@ -223,7 +250,14 @@ export class ExecEngine {
     if (rule !== undefined) throw new PolicyDenied({ session: id, rule })
     // Looked for again: another call may have asked for the same meanwhile.
     const command = shell.find(execId) ?? shell.submit(execId, request)
-    await within(command.finished, request.yieldMillis)
+    try {
+      await within(command.finished, request.yieldMillis)
+    } catch (error) {
+      // Lost while it waited for its turn: as if it had been asked for a moment later.
+      const isLost = error instanceof SessionEnded && error.status === "lost" && command.exec === 0
+      if (!isLost || isLastTry) throw error
+      return this.exec(id, { ...request, execId }, true)
+    }
     return this.#result(id, execId, { maxOutputBytes: request.maxOutputBytes, command })
   }
 
@@ -275,7 +309,10 @@ export class ExecEngine {
     if ("bytes" in input || ("eof" in input && isStream)) {
       if (!isStream) throw invalid("input", "this command has no standard input stream; start it with stdin: Stream")
       const data = "bytes" in input ? allowed(input.bytes) : NO_BYTES
-      const outcome = await shell.feed(command, data, "eof" in input, actor)
+      const { at } = input
+      if (at !== undefined && !(Number.isSafeInteger(at) && at >= 0)) throw invalid("at", "is a number of bytes")
+      const outcome = await shell.feed(command, data, { end: "eof" in input, at, actor })
+      if (outcome === "ahead") throw invalid("at", `${at} is ahead of what the command was given: something is missing`)
       if (outcome === "full") throw new InputRefused({ session: id, queuedBytesMax: data.byteLength })
       return
     }

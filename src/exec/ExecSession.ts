@@ -8,7 +8,7 @@
  * output back (CommandOutput.ts does) and never invents an outcome.
  */
 import { randomBytes } from "node:crypto"
-import { rmSync, unlink, writeFileSync } from "node:fs"
+import { readdirSync, rmSync, unlink, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import {
   ACTOR_ENGINE,
@@ -20,8 +20,14 @@ import {
 } from "../../journal/Event.ts"
 import type { Row } from "../../journal/Journal.ts"
 import { type CommandEntry, Commands, type CommandsState, findCommand } from "../../projections/Commands.ts"
-import type { InputWait, PipeRequest } from "../keeper/PipeHost.ts"
-import type { LeaderExit, PtyHost } from "../keeper/PtyHost.ts"
+import type { HeldPipe, InputWait, PipeRequest } from "../keeper/PipeHost.ts"
+import {
+  HostUnavailable,
+  INPUT_WRITE_BYTES_MAX,
+  type LeaderExit,
+  type PtyHost,
+  SessionUnknown
+} from "../keeper/PtyHost.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
 import { SessionEnded, SessionUnavailable } from "../session/SessionError.ts"
 import type { LastWord, SessionExtension } from "../session/SessionExtension.ts"
@@ -37,6 +43,8 @@ import { shellDiff } from "./ShellDiff.ts"
 
 /** After the shell's word of the end: what its children still hold open after this is late output. */
 const STREAMS_GRACE_MILLIS = 120
+/** The most that the kernel holds of a pipe (fs.pipe-max-size): what a command wrote is read within this much more. */
+const PIPE_CAPACITY_BYTES_MAX = 1024 * 1024
 /** The terminal delivers a command's mark a moment after the shell wrote it; without it something ate it. */
 const MARK_WAIT_MILLIS = 1000
 /** Each step of ending a command whose time is over: INT, TERM, KILL, then the shell itself. */
@@ -74,6 +82,11 @@ export interface ExecSessionPort {
     session: string,
     sequence: number
   ) => Promise<{ readonly started: CommandStarted; readonly input: Uint8Array } | undefined>
+  /** What was journaled for the standard input stream of a command and may not be in its pipe, and how much was before it. */
+  readonly readInput: (
+    session: string,
+    command: { readonly exec: number; readonly after: number; readonly applied: number }
+  ) => Promise<{ readonly bytes: number; readonly isEnded: boolean; readonly unapplied: ReadonlyArray<InputPiece> }>
   /** Starts another shell process in this session. */
   readonly relaunch: (
     session: LiveSession,
@@ -90,6 +103,13 @@ export interface ExecSessionPort {
 }
 
 export type CommandStarted = SessionEvent & { readonly _tag: "CommandStarted" }
+
+/** A record of a command's standard input. */
+export interface InputPiece {
+  readonly sequence: number
+  readonly data: Uint8Array
+  readonly end: boolean
+}
 
 /** The environment of the shell: values are in memory only. */
 export interface ShellEnvironment {
@@ -136,6 +156,9 @@ export class Command {
   isInterrupted = false
   isTimedOut = false
   readonly streams: Map<number, CommandStream> = new Map()
+  /** Bytes of its standard input stream that it was given, or will be. */
+  inputBytes = 0
+  isInputEnded = false
   /** The shell's word of its end, until it is journaled. */
   end: (ControlFrame & { readonly _tag: "end" }) | undefined
   isMarkSeen = false
@@ -188,6 +211,13 @@ export class ExecSession implements SessionExtension {
   /** 0, then one more for each shell process that this keeper saw. */
   #incarnation = 0
   #frames: Promise<void> = Promise.resolve()
+  #controlWaiter: (() => void) | undefined
+  /** Pipes that deliver to this taking of the session: what an earlier one still has on its way is of no use. */
+  readonly #taken = new Set<number>()
+  /** One input at a time: their order in the journal is their order in the pipe. */
+  #feeding: Promise<unknown> = Promise.resolve()
+  /** Set while what was journaled may not be in the pipe: nothing is fed before that. */
+  #behind: PromiseWithResolvers<void> | undefined
   #restore: ((lines: ReadonlyArray<string>) => void) | undefined
   #restarting: Promise<RestoreReport> | undefined
   #restarts = 0
@@ -214,6 +244,7 @@ export class ExecSession implements SessionExtension {
     this.folder = folder
     this.#port = port
     this.#environment = environment
+    this.#taken.add(this.#controlPipe)
     this.state = Commands.initial(live.id)
   }
 
@@ -265,7 +296,8 @@ export class ExecSession implements SessionExtension {
   }
 
   #forget(): void {
-    this.#epoch++
+    this.paused()
+    this.#taken.clear()
     clearTimeout(this.#running?.timer)
     this.#running = undefined
     this.#dump = undefined
@@ -281,18 +313,23 @@ export class ExecSession implements SessionExtension {
 
   paused(): void {
     this.#epoch++
+    this.#behind ??= Promise.withResolvers()
+    this.#controlWaiter?.()
   }
 
   async adopted(): Promise<void> {
     const { live, state } = this
     const host = live.host!
+    const epoch = this.#epoch
     const held = await host.listPipes(live.id)
     const shells = held.filter(({ pipe }) => pipe % PIPE_KINDS === COMMAND).map(({ pipe }) => pipe)
     this.#incarnation = Math.max(0, ...shells.map((pipe) => Math.floor(pipe / PIPE_KINDS)))
     this.#environment ??= this.#environmentOfShell()
     this.#shell = this.#knownShell()
     this.#isReady = true
-    await this.#resumeRunning(host)
+    // An engine that started this shell and died before a word to it: before all others.
+    if (held.some(({ inputSequence, pipe }) => pipe === this.#commandPipe && inputSequence === 0)) this.#greet(1)
+    await this.#resumeRunning(host, held)
     // Streams before the shell's word: an end that is delivered again finds their bytes already journaled.
     for (const { direction, heldFrom, pipe } of held) {
       const kind = pipe % PIPE_KINDS
@@ -303,18 +340,38 @@ export class ExecSession implements SessionExtension {
       const stream = this.#stream(pipe)
       stream.next = from
       stream.journaled = from
-      await host.attachPipe(live.id, pipe, from)
+      await host.attachPipe(live.id, pipe, from, () => this.#taken.add(pipe))
     }
     const control = held.find(({ pipe }) => pipe === this.#controlPipe)
     if (control !== undefined) {
       this.#control = new ControlReader(control.heldFrom)
       this.#controlAt = control.heldFrom
-      await host.attachPipe(live.id, control.pipe, control.heldFrom)
+      await host.attachPipe(live.id, control.pipe, control.heldFrom, () => this.#taken.add(control.pipe))
+    }
+    this.#removeLeftovers(host, held)
+    if (this.#epoch === epoch) {
+      this.#behind?.resolve()
+      this.#behind = undefined
     }
     // Those that an engine before had started and finished, or that never got that far.
     for (const command of [...this.#commands.values()]) this.#recheck(command)
     if (live.state.status === "exited") void this.#shellDied(exitOf(live)).catch(() => undefined)
     else this.#next()
+  }
+
+  /** What an engine that died right after a command's end had no time for. */
+  #removeLeftovers(host: PtyHost, held: ReadonlyArray<HeldPipe>): void {
+    const isOver = (exec: number) => exec !== this.#running?.exec
+    const inputs = held.filter(({ pipe }) => pipe % PIPE_KINDS === IN && isOver(Math.floor(pipe / PIPE_KINDS)))
+    if (inputs.length > 0)
+      host.closePipes(
+        this.live.id,
+        inputs.map(({ pipe }) => pipe)
+      )
+    for (const name of readdirSync(this.folder)) {
+      const exec = /^(\d+)\.(src|in)$/.exec(name)?.[1]
+      if (exec !== undefined && isOver(Number(exec))) rmSync(this.#file(name), { force: true })
+    }
   }
 
   #recheck(command: Command): void {
@@ -332,7 +389,7 @@ export class ExecSession implements SessionExtension {
   }
 
   /** A command that runs, according to the journal: goes on with it, or gives it to the shell if that never happened. */
-  async #resumeRunning(host: PtyHost): Promise<void> {
+  async #resumeRunning(host: PtyHost, held: ReadonlyArray<HeldPipe>): Promise<void> {
     const kept = this.state.running === null ? undefined : keptOf(this.state, this.state.running)
     if (kept === undefined) return this.#greetAgain()
     const start = await this.#port.readStart(this.live.id, kept.firstSequence)
@@ -352,15 +409,26 @@ export class ExecSession implements SessionExtension {
     this.#commands.set(kept.execId, command)
     this.#expectStreams(command)
     this.#armTimeout(command)
-    const pipes = await host.listPipes(this.live.id)
-    const applied = pipes.find(({ pipe }) => pipe === this.#commandPipe)?.inputSequence ?? 0
-    if (applied >= kept.firstSequence) return
+    const applied = held.find(({ pipe }) => pipe === this.#commandPipe)?.inputSequence ?? 0
+    if (applied >= kept.firstSequence) return this.#feedAgain(host, command, held)
     if (started.secretEnvNames.length > 0 && known === undefined) {
       // Its secrets died with the engine; it was never given to the shell.
       await this.#finish(command, { status: "lost", exitCode: null, signal: null, cwd: kept.cwdBefore, value: null })
       return
     }
     this.#give(command, started)
+    await this.#feedAgain(host, command, held)
+  }
+
+  /** Input that is in the journal and not in the command's pipe. */
+  async #feedAgain(host: PtyHost, command: Command, held: ReadonlyArray<HeldPipe>): Promise<void> {
+    if (command.request.stdin?._tag !== "Stream") return
+    const { exec } = command
+    const applied = held.find(({ pipe }) => pipe === exec * PIPE_KINDS + IN)?.inputSequence ?? 0
+    const input = await this.#port.readInput(this.live.id, { exec, after: command.firstSequence, applied })
+    command.inputBytes = input.bytes
+    command.isInputEnded = input.isEnded
+    await this.#writeInput(host, command, input.unapplied)
   }
 
   /** A shell that re-executed itself may wait for its first line, if the engine died in between. */
@@ -411,10 +479,11 @@ export class ExecSession implements SessionExtension {
   }
 
   ended(): void {
-    this.#epoch++
+    this.paused()
+    this.#behind?.resolve()
     clearTimeout(this.#running?.timer)
     for (const ready of this.#ready.splice(0)) ready("gone")
-    const error = new SessionEnded({ session: this.live.id, status: this.live.state.status })
+    const error = this.#gone()
     for (const command of this.#commands.values()) {
       // A command that was started has its outcome in the journal by now.
       if (command.exec > 0) command.settle()
@@ -570,6 +639,7 @@ export class ExecSession implements SessionExtension {
       )
     }
     if (pipes.length > 0) host.openPipes(live.id, pipes).catch(() => undefined)
+    for (const { pipe } of pipes) this.#taken.add(pipe)
     return driver.line({
       exec,
       source,
@@ -623,6 +693,7 @@ export class ExecSession implements SessionExtension {
   // --- what the keeper delivers --------------------------------------------------------------------------------------
 
   pipeOutput(pipe: number, offset: number, bytes: Uint8Array): void {
+    if (!this.#taken.has(pipe)) return
     const kind = pipe % PIPE_KINDS
     if (kind === CONTROL) {
       if (pipe === this.#controlPipe) this.#controlOutput(offset, bytes)
@@ -652,7 +723,7 @@ export class ExecSession implements SessionExtension {
 
   pipeEnded(pipe: number, _bytes: number): void {
     const stream = this.#streams.get(pipe)
-    if (stream === undefined) return
+    if (stream === undefined || !this.#taken.has(pipe)) return
     if (stream.redactor !== undefined) this.#journalStream(pipe, stream, stream.redactor.flush())
     stream.ended = true
     const exec = Math.floor(pipe / PIPE_KINDS)
@@ -662,7 +733,10 @@ export class ExecSession implements SessionExtension {
   }
 
   #dropPipes(pipes: ReadonlyArray<number>): void {
-    for (const pipe of pipes) this.#streams.delete(pipe)
+    for (const pipe of pipes) {
+      this.#streams.delete(pipe)
+      this.#taken.delete(pipe)
+    }
     this.live.host?.closePipes(this.live.id, pipes)
   }
 
@@ -679,6 +753,20 @@ export class ExecSession implements SessionExtension {
         // A journal that is away: the frame comes again when the session is adopted.
         .catch(() => undefined)
     }
+    this.#controlWaiter?.()
+  }
+
+  /** What the shell has said so far was heard. */
+  async #heard(): Promise<void> {
+    const held = await this.live.host?.listPipes(this.live.id)
+    const bytes = held?.find(({ pipe }) => pipe === this.#controlPipe)?.bytes ?? 0
+    const epoch = this.#epoch
+    while (this.#controlAt < bytes && this.#epoch === epoch) {
+      await new Promise<void>((resolve) => {
+        this.#controlWaiter = resolve
+      })
+    }
+    await this.#frames
   }
 
   async #frame(frame: ControlFrame, end: number): Promise<void> {
@@ -696,6 +784,8 @@ export class ExecSession implements SessionExtension {
         if (frame.exec === 0) this.#restore?.((frame.value ?? "").split("\n").filter((line) => line !== ""))
         const command = this.#running
         if (command !== undefined && command.exec === frame.exec) await this.#ended(command, frame)
+        // Told again: its end is journaled, and what the shell was then is not what it is at the next one's end.
+        else this.#dump = undefined
         return this.#ackControl(end)
       }
     }
@@ -732,8 +822,11 @@ export class ExecSession implements SessionExtension {
   // --- the end of a command ------------------------------------------------------------------------------------------
 
   async #ended(command: Command, end: ControlFrame & { readonly _tag: "end" }): Promise<void> {
+    const epoch = this.#epoch
     command.end = end
     await this.#untilStreams(command)
+    // Taken back meanwhile: the shell's word comes again.
+    if (this.#epoch !== epoch) throw new HostUnavailable("the session is being taken back")
     await this.#finish(command, this.#outcomeOf(end))
     if (end.how !== "completed")
       this.#greet(keptOf(this.state, command.exec)?.finishedSequence ?? this.live.state.sequence)
@@ -753,11 +846,33 @@ export class ExecSession implements SessionExtension {
 
   /** Its streams ended, or what still holds them is a child that it left behind. */
   async #untilStreams(command: Command): Promise<void> {
-    const isTerminal = command.request.tty === true
-    const isDone = () =>
-      isTerminal ? command.isMarkSeen : [...command.streams.values()].every((stream) => stream.ended)
-    if (isDone()) return
-    const millis = isTerminal && command.mark !== "" ? MARK_WAIT_MILLIS : STREAMS_GRACE_MILLIS
+    if (command.request.tty === true) {
+      if (!command.isMarkSeen) {
+        await this.#changed(command.mark === "" ? STREAMS_GRACE_MILLIS : MARK_WAIT_MILLIS, () => command.isMarkSeen)
+      }
+      return
+    }
+    const epoch = this.#epoch
+    const areEnded = () => this.#epoch !== epoch || [...command.streams.values()].every((stream) => stream.ended)
+    await this.#changed(STREAMS_GRACE_MILLIS, areEnded)
+    // What it wrote itself may be on its way on a busy machine: all that its pipes held when it ended belongs to it, and
+    // without more to come for two looks that is all.
+    let bytes = -1
+    let bytesMax = Number.POSITIVE_INFINITY
+    while (!areEnded() && !this.live.isEnded) {
+      const held = (await this.live.host?.listPipes(this.live.id)) ?? []
+      const read = held.filter(({ pipe }) => command.streams.has(pipe)).reduce((sum, pipe) => sum + pipe.bytes, 0)
+      const delivered = [...command.streams.values()].reduce((sum, stream) => sum + stream.next, 0)
+      if (delivered >= bytesMax || (delivered >= read && read === bytes)) return
+      bytesMax = Math.min(bytesMax, read + command.streams.size * PIPE_CAPACITY_BYTES_MAX)
+      if (read === bytes) await this.#changed(STREAMS_GRACE_MILLIS, areEnded)
+      bytes = read
+    }
+  }
+
+  /** Until it is so, or the time is over. */
+  async #changed(millis: number, isSo: () => boolean): Promise<void> {
+    if (isSo()) return
     await new Promise<void>((resolve) => {
       const timer = setTimeout(done, millis)
       function done() {
@@ -765,7 +880,7 @@ export class ExecSession implements SessionExtension {
         resolve()
       }
       this.#streamsWaiter = () => {
-        if (isDone() || this.live.isEnded) done()
+        if (isSo() || this.live.isEnded) done()
       }
     })
     this.#streamsWaiter = undefined
@@ -929,10 +1044,11 @@ export class ExecSession implements SessionExtension {
     if (command !== undefined) {
       const epoch = this.#epoch
       // Its word may still be on its way: it died after it, or of it.
-      await this.#frames
+      await this.#heard()
       if (this.#epoch !== epoch) return
       if (command.end === undefined && !command.isSettled) {
         await this.#untilStreams(command)
+        if (this.#epoch !== epoch) return
         await this.#finish(command, {
           status: command.isTimedOut ? "timeout" : "died",
           exitCode: exit.exitCode,
@@ -998,6 +1114,7 @@ export class ExecSession implements SessionExtension {
     }
     this.#control = new ControlReader()
     this.#controlAt = 0
+    this.#taken.add(this.#controlPipe)
     const missing: Array<string> = []
     const wanted = reason === "reset" ? emptyState(state.creationCwd) : this.#restorable(missing)
     const isThere = this.#port.isFolder(wanted.cwd)
@@ -1090,36 +1207,82 @@ export class ExecSession implements SessionExtension {
 
   // --- input ---------------------------------------------------------------------------------------------------------
 
-  /** Bytes for the standard input stream of a running command; `end` closes it. */
-  async feed(
+  /**
+   * Bytes for the standard input stream of a running command; `end` closes it. `at` is the place of the first of them in the
+   * stream: what was given before is left out, so that a caller may say the same again. `ahead`: something before is missing.
+   */
+  feed(
     command: Command,
     data: Uint8Array,
-    end: boolean,
-    actor: string | undefined
-  ): Promise<"applied" | "full" | "closed"> {
+    options: { readonly end: boolean; readonly at: number | undefined; readonly actor: string | undefined }
+  ): Promise<"applied" | "full" | "closed" | "ahead"> {
+    const fed = this.#feeding.then(() => this.#feed(command, data, options))
+    this.#feeding = fed.catch(() => undefined)
+    return fed
+  }
+
+  async #feed(
+    command: Command,
+    data: Uint8Array,
+    { actor, at, end }: { readonly end: boolean; readonly at: number | undefined; readonly actor: string | undefined }
+  ): Promise<"applied" | "full" | "closed" | "ahead"> {
+    await this.#behind?.promise
     const { exec } = command
-    const texts = data.byteLength === 0 ? [] : pieces(data).map(({ base64 }) => base64)
-    const events: Array<SessionEvent> = texts.map((base64) => ({
-      _tag: "CommandInputWritten",
-      exec,
-      base64,
-      end: false
-    }))
-    if (end) events.push({ _tag: "CommandInputWritten", exec, base64: "", end: true })
+    const repeated = at === undefined ? 0 : command.inputBytes - at
+    if (repeated < 0) return "ahead"
+    const rest = data.subarray(Math.min(repeated, data.byteLength))
+    const isEnd = end && !command.isInputEnded
+    if (command.isInputEnded && rest.byteLength > 0) return "closed"
+    const events: Array<SessionEvent & { readonly _tag: "CommandInputWritten" }> = []
+    if (rest.byteLength > 0) {
+      for (const { base64 } of pieces(rest)) events.push({ _tag: "CommandInputWritten", exec, base64, end: false })
+    }
+    if (isEnd) events.push({ _tag: "CommandInputWritten", exec, base64: "", end: true })
     if (events.length === 0) return "applied"
-    const { first, last } = await this.live.append(events.map((event) => this.#event(event, actor)))
+    const { first } = await this.live.append(events.map((event) => this.#event(event, actor)))
     const host = this.live.host
     if (host === undefined) return "closed"
-    const pipe = exec * PIPE_KINDS + IN
-    const written = texts.map((base64, index) =>
-      host.writePipe(this.live.id, pipe, first + index, Buffer.from(base64, "base64"))
+    return this.#writeInput(
+      host,
+      command,
+      events.map(({ base64, end }, index) => ({ sequence: first + index, data: Buffer.from(base64, "base64"), end }))
     )
-    if (end) written.push(host.endPipe(this.live.id, pipe, last))
-    const outcomes = (await Promise.all(written)).map(({ outcome }) => outcome)
-    return (
-      (outcomes.find((outcome) => outcome === "full" || outcome === "closed") as "full" | "closed" | undefined) ??
-      "applied"
-    )
+  }
+
+  /** In order, each after the one before is in: a full queue that takes a later one would leave a hole. */
+  async #writeInput(
+    host: PtyHost,
+    command: Command,
+    input: ReadonlyArray<InputPiece>
+  ): Promise<"applied" | "full" | "closed"> {
+    const pipe = command.exec * PIPE_KINDS + IN
+    try {
+      for (let at = 0; at < input.length; ) {
+        const group = inOneWrite(input, at)
+        const { data, end, sequence } = group
+        const { outcome } = await (end
+          ? host.endPipe(this.live.id, pipe, sequence)
+          : host.writePipe(this.live.id, pipe, sequence, data))
+        if (outcome === "full" || outcome === "closed") {
+          const why = outcome === "full" ? "the command does not read and its queue is full" : "the pipe was closed"
+          const from = input[at]!.sequence
+          const to = input.at(-1)!.sequence
+          await this.live.append([this.#event({ _tag: "GapDetected", what: "input", from, to, why })])
+          return outcome
+        }
+        command.inputBytes += data.byteLength
+        command.isInputEnded ||= end
+        at = group.next
+      }
+    } catch (error) {
+      // It is in the journal: whoever takes the session back writes it.
+      if (!(error instanceof HostUnavailable)) throw error instanceof SessionUnknown ? this.#gone() : error
+    }
+    return "applied"
+  }
+
+  #gone(): SessionEnded {
+    return new SessionEnded({ session: this.live.id, status: this.live.state.status })
   }
 
   inputWait(): Promise<InputWait | null> {
@@ -1222,6 +1385,20 @@ const keep = (stream: CommandStream, bytes: Uint8Array): void => {
     kept.pieces.push(Uint8Array.from(bytes))
     kept.length += bytes.byteLength
   }
+}
+
+/** The records from `at` on that fit one write, which is applied as a whole; the end is a write of its own. */
+const inOneWrite = (input: ReadonlyArray<InputPiece>, at: number): InputPiece & { readonly next: number } => {
+  const first = input[at]!
+  if (first.end) return { ...first, next: at + 1 }
+  const parts: Array<Uint8Array> = []
+  let next = at
+  for (let bytes = 0; next < input.length && !input[next]!.end; next++) {
+    bytes += input[next]!.data.byteLength
+    if (bytes > INPUT_WRITE_BYTES_MAX) break
+    parts.push(input[next]!.data)
+  }
+  return { sequence: input[next - 1]!.sequence, data: Buffer.concat(parts), end: false, next }
 }
 
 const sleep = (millis: number) => new Promise<void>((resolve) => setTimeout(resolve, millis))

@@ -51,15 +51,20 @@ export interface SessionIdentity {
   readonly leader: ProcessIdentity
   /** The value of SESSION_MARKER in the environment of its programs. */
   readonly marker: string
+  /**
+   * Nobody watched the leader end: its pid may have named another kernel session since, in another container even. Then only
+   * a leader that still runs proves that the number is the session's. Default false.
+   */
+  readonly isUnwatched?: boolean | undefined
 }
 
 /** Every process of the session that still runs: same kernel session, or the same marker in its environment. */
-export const processesOfSession = ({ leader, marker }: SessionIdentity): ReadonlyArray<ProcessEntry> => {
+export const processesOfSession = ({ isUnwatched, leader, marker }: SessionIdentity): ReadonlyArray<ProcessEntry> => {
   if (leader.startTime === "") return withoutTable(leader.pid)
   const leaderStart = Number(leader.startTime)
   const leaderNow = readProcess(leader.pid)
   // The leader's pid can be used again once the whole session is gone; then its number names another session.
-  const numberIsOurs = leaderNow === null || leaderNow.startTime === leader.startTime
+  const numberIsOurs = leaderNow === null ? isUnwatched !== true : leaderNow.startTime === leader.startTime
   const variable = `${SESSION_MARKER}=${marker}`
   const found: Array<ProcessEntry> = []
   for (const name of readdirSync("/proc")) {

@@ -73,7 +73,9 @@ export const makeExec = (remote: ExecRemote): ExecShape => ({
       return Effect.fail(new InvalidRequest({ field: "input", reason: `at most ${WRITE_BYTES_MAX} bytes at a time` }))
     }
     const payload = { session, execId, input: toWireInput(input), actor: options?.actor ?? remote.actor }
-    return remote.once((client) => client.ExecSend(payload))
+    // With its place in the stream, the second time finds what the first one gave.
+    const isPlaced = "at" in input && input.at !== undefined
+    return (isPlaced ? remote.call : remote.once)((client) => client.ExecSend(payload))
   },
   // With an id, a second one meets the same command or nothing; without one it could meet the next.
   interrupt: (session, execId) =>

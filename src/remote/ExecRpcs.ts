@@ -34,8 +34,8 @@ const Stdin = Schema.Union([
 const Input = Schema.Union([
   Schema.TaggedStruct("Text", { text: Schema.String }),
   Schema.TaggedStruct("Keys", { keys: Schema.Array(Schema.String) }),
-  Schema.TaggedStruct("Bytes", { bytes: Schema.Uint8Array }),
-  Schema.TaggedStruct("Eof", {})
+  Schema.TaggedStruct("Bytes", { bytes: Schema.Uint8Array, at: Schema.optional(Schema.Number) }),
+  Schema.TaggedStruct("Eof", { at: Schema.optional(Schema.Number) })
 ])
 type Input = typeof Input.Type
 
@@ -46,10 +46,10 @@ export const toWireInput = (input: ExecInput): Input =>
       ? { _tag: "Keys", ...input }
       : "bytes" in input
         ? { _tag: "Bytes", ...input }
-        : { _tag: "Eof" }
+        : { _tag: "Eof", at: input.at }
 
 export const fromWireInput = (input: Input): ExecInput => {
-  if (input._tag === "Eof") return { eof: true }
+  if (input._tag === "Eof") return { eof: true, at: input.at }
   const { _tag, ...rest } = input
   return rest
 }

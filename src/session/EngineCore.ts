@@ -21,6 +21,7 @@ import {
 import type { JournalShape, Row } from "../../journal/Journal.ts"
 import type { JournalDamaged, StorageUnavailable } from "../../journal/JournalError.ts"
 import type { SessionState } from "../../projections/SessionState.ts"
+import { endOrphans, isKeeperDead } from "../keeper/Orphans.ts"
 import type { PipeRequest } from "../keeper/PipeHost.ts"
 import { HostUnavailable, type PtyHost } from "../keeper/PtyHost.ts"
 import { checkCreate, checkOptions, checkSignal, checkSize, ownerName, spawnFailed } from "./CreateRequest.ts"
@@ -90,6 +91,8 @@ export class EngineCore {
   readonly #port: LiveSessionPort
   #hosts!: Hosts
   #stopSuspensions: () => void = () => undefined
+  /** Lost sessions whose last processes are being ended: no new program of theirs is started before that. */
+  readonly #ending = new Map<SessionId, Promise<void>>()
   /** Rows on their way to the journal: the engine closes after them. */
   readonly #saving = new Set<Promise<void>>()
 
@@ -163,6 +166,7 @@ export class EngineCore {
     try {
       if (host === undefined) {
         await session.abandon("its keeper is gone, and the process with it or out of reach")
+        this.#endOrphans(session, true)
         if (session.isUnstarted) this.#awaitCreator(session)
         return
       }
@@ -204,10 +208,27 @@ export class EngineCore {
       gone: (id, reason) => {
         for (const session of this.#sessionsOf(id)) {
           session.host = undefined
+          this.#endOrphans(session, false)
           this.#inBackground(session.lose(`its keeper is gone: ${reason}`))
         }
       }
     }
+  }
+
+  /**
+   * A shell for commands that nobody can give a command or hear from any more, and what it started, would only act unseen
+   * beside the shell that takes its place. Programs of a terminal are left alone: whoever started one with nohup meant it.
+   */
+  #endOrphans(session: LiveSession, isUnwatched: boolean): void {
+    const { id, state } = session
+    const { closed, keeper, kind, pid, startTime } = state
+    if (kind !== "exec" || closed || keeper === null || keeper === "" || pid === null || startTime === null) return
+    const ending = isKeeperDead(this.#options.paths.keepers, keeper)
+      .then((isDead) => (isDead ? endOrphans({ leader: { pid, startTime }, marker: id, isUnwatched }) : []))
+      .then(() => undefined)
+      .finally(() => this.#ending.delete(id))
+    this.#ending.set(id, ending)
+    this.#inBackground(ending)
   }
 
   #sessionsOf(host: string): ReadonlyArray<LiveSession> {
@@ -324,6 +345,7 @@ export class EngineCore {
     if (live !== undefined && !live.isEnded) return live
     const { status } = await this.#viewOf(id)
     if (status !== "lost") throw new SessionEnded({ session: id, status })
+    await this.#ending.get(id)?.catch(() => undefined)
     const session = new LiveSession(id, this.#port)
     await session.reopen()
     return session

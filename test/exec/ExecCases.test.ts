@@ -372,7 +372,7 @@ const corrected = (id: string, expect: Expectation): Expectation =>
         ...(expect.stdoutLength !== undefined && { stdoutLength: 1_288_895 })
       }
 
-/** It kills the keeper, which the other cases use. */
+/** It kills the keeper, which the other cases use: test/crash/KeeperKill.test.ts does what it asks, for every language. */
 const ALONE = "engine-host-killed-no-orphans"
 
 describe("acceptance cases of exec, through the engine", { concurrent: true, timeout: 60_000 }, () => {

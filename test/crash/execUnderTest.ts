@@ -1,0 +1,175 @@
+/**
+ * Shells of a real background engine for the crash tests: a client of that engine, ways to kill it at a moment and to have
+ * another one at once, and what of a session lives in the process table. It ends only processes that it was given by its
+ * own engine, and leaves none behind.
+ */
+import { spawn } from "node:child_process"
+import { readdirSync, readFileSync } from "node:fs"
+import { dirname, join } from "node:path"
+import type { Readable } from "node:stream"
+import { fileURLToPath } from "node:url"
+import { Cause, type Context, Effect, Exit, Layer, Schedule, Scope } from "effect"
+import type { SessionId } from "../../journal/Event.ts"
+import type { Journal } from "../../journal/index.ts"
+import * as JournalLevel from "../../journal/JournalLevel.ts"
+import { Exec, type ExecRequest, type ExecShape, type StartShell } from "../../src/exec/Exec.ts"
+import { listKeepers } from "../../src/keeper/KeeperProcess.ts"
+import * as EngineClient from "../../src/remote/EngineClient.ts"
+import type { History } from "../../src/session/History.ts"
+import type { Sessions } from "../../src/session/Sessions.ts"
+import { storePaths } from "../../src/session/StorePaths.ts"
+import { CommandLine } from "./commandLine.ts"
+
+const engine = join(dirname(fileURLToPath(import.meta.url)), "../../dist/bin/engine.js")
+
+type Services = Exec | Sessions | History
+
+export class ExecUnderTest {
+  readonly cli = new CommandLine()
+  readonly paths = storePaths(this.cli.store)
+  readonly #scope = Effect.runSync(Scope.make())
+  #context!: Context.Context<Services>
+
+  async open(): Promise<void> {
+    await this.startEngine()
+    const layer = EngineClient.layer({ paths: this.paths, start: true, actor: "test" })
+    this.#context = await Effect.runPromise(Layer.buildWithScope(layer, this.#scope))
+  }
+
+  /** As a client does, and as often: a store whose engine has just been killed is locked until the kernel is done with it. */
+  async startEngine(): Promise<void> {
+    do await this.#startEngine()
+    while ((await this.cli.enginePid()) === null)
+  }
+
+  async #startEngine(): Promise<void> {
+    const { REPRISE_SESSION: _, ...env } = process.env
+    const child = spawn(process.execPath, [engine, "--store", this.cli.store], {
+      detached: true,
+      stdio: ["ignore", "ignore", "ignore", "pipe"],
+      env
+    })
+    const ready = child.stdio[3] as Readable
+    await new Promise((resolve) => ready.once("data", resolve).once("close", resolve))
+    ready.destroy()
+    child.unref()
+  }
+
+  run<A, E>(effect: Effect.Effect<A, E, Services>): Promise<A> {
+    return Effect.runPromiseExit(Effect.provideContext(effect, this.#context)).then((exit) => {
+      if (Exit.isSuccess(exit)) return exit.value
+      throw Cause.squash(exit.cause)
+    })
+  }
+
+  exec<A, E>(use: (exec: ExecShape) => Effect.Effect<A, E>): Promise<A> {
+    return this.run(Exec.use(use))
+  }
+
+  async start(request: StartShell = {}): Promise<SessionId> {
+    return (await this.exec((shells) => shells.start({ cwd: this.cli.store, ...request }))).id as SessionId
+  }
+
+  /** Waits for the end. */
+  command(session: SessionId, request: ExecRequest) {
+    return this.exec((shells) => shells.exec(session, request))
+  }
+
+  /** kill -9, and another one. False when there was none to kill. */
+  async killEngine(): Promise<boolean> {
+    const pid = await this.cli.enginePid()
+    if (pid === null) return false
+    const isKilled = killed(pid)
+    await this.startEngine()
+    return isKilled
+  }
+
+  /** Ends the engine, so that `journal` can be used; the sessions go on. */
+  async withoutEngine<A, E>(use: Effect.Effect<A, E, Journal>): Promise<A> {
+    const pid = await this.cli.enginePid()
+    if (pid !== null) killed(pid)
+    const layer = JournalLevel.layer({ location: this.paths.journal })
+    const result = await Effect.runPromise(
+      Effect.scoped(Effect.provide(use, layer)).pipe(
+        Effect.retry({
+          while: (error) => (error as { readonly reason?: unknown }).reason === "locked",
+          schedule: Schedule.spaced("5 millis")
+        })
+      )
+    )
+    await this.startEngine()
+    return result
+  }
+
+  async whileNoEngine(use: () => Promise<void>): Promise<void> {
+    const pid = await this.cli.enginePid()
+    if (pid !== null) killed(pid)
+    await use()
+    await this.startEngine()
+  }
+
+  async keeperPids(): Promise<ReadonlyArray<number>> {
+    return (await listKeepers(this.paths.keepers)).map(({ pid }) => pid)
+  }
+
+  async killKeepers(): Promise<void> {
+    for (const pid of await this.keeperPids()) killed(pid)
+  }
+
+  /** Whether a file of the store holds these bytes, as `grep -a` would find them. */
+  holds(text: string): boolean {
+    return filesOf(this.cli.store).some((file) => readFileSync(file).includes(text))
+  }
+
+  async dispose(): Promise<void> {
+    await Effect.runPromise(Scope.close(this.#scope, Exit.void))
+    await this.cli.dispose()
+  }
+}
+
+export const withShells = async (use: (shells: ExecUnderTest) => Promise<void>): Promise<void> => {
+  const shells = new ExecUnderTest()
+  try {
+    await shells.open()
+    await use(shells)
+  } finally {
+    await shells.dispose()
+  }
+}
+
+const filesOf = (at: string): ReadonlyArray<string> =>
+  readdirSync(at, { withFileTypes: true }).flatMap((entry) =>
+    entry.isDirectory() ? filesOf(join(at, entry.name)) : entry.isFile() ? [join(at, entry.name)] : []
+  )
+
+const killed = (pid: number): boolean => {
+  try {
+    return process.kill(pid, "SIGKILL")
+  } catch {
+    return false
+  }
+}
+
+/** A dead process that nobody has collected yet does not run. */
+export const isRunning = (pid: number): boolean => {
+  try {
+    return !/^\d+ \(.*\) [ZX]/s.test(readFileSync(`/proc/${pid}/stat`, "utf8"))
+  } catch {
+    return false
+  }
+}
+
+/** Running processes with the session's mark in their environment. */
+export const processesWith = (session: SessionId): ReadonlyArray<number> =>
+  readdirSync("/proc")
+    .map(Number)
+    .filter((pid) => {
+      if (!(pid > 0) || !isRunning(pid)) return false
+      try {
+        return readFileSync(`/proc/${pid}/environ`, "latin1").includes(`REPRISE_SESSION=${session}\0`)
+      } catch {
+        return false
+      }
+    })
+
+export const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString()
