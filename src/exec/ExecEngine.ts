@@ -108,6 +108,10 @@ export class ExecEngine {
         run(journal.putRows([row])).catch(() => undefined)
       },
       readStart: (session, sequence) => this.#readStart(session as SessionId, sequence),
+      readSecretNames: async (session) => {
+        const created = Option.getOrUndefined(await run(Stream.runHead(journal.read(session as SessionId))))?.event
+        return new Set(created?._tag === "SessionCreated" ? created.secretEnvNames : [])
+      },
       relaunch: (session, how) => this.core.relaunch(session, how),
       environmentOf,
       defaultEnvironment: () => ({ ...ENVIRONMENT, ...defaultEnvironment() }),
@@ -169,7 +173,8 @@ export class ExecEngine {
       ...request.secretEnv,
       ...driver.env(folder)
     }
-    const environment: ShellEnvironment = { env, secretNames: new Set(Object.keys(request.secretEnv ?? {})) }
+    const secretEnvNames = Object.keys(request.secretEnv ?? {})
+    const environment: ShellEnvironment = { env, secretNames: new Set(secretEnvNames) }
     prepareFolder(folder, driver.program)
     let shell: ExecSession | undefined
     try {
@@ -184,6 +189,7 @@ export class ExecEngine {
         actor: request.actor,
         language,
         deny: request.policy?.deny,
+        secretEnvNames,
         pipes: ExecSession.firstPipes(folder),
         extend: (live) => {
           shell = new ExecSession(live, driver, folder, this.#port, environment)
