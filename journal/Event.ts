@@ -71,7 +71,9 @@ export const SessionCreated = Schema.TaggedStruct("SessionCreated", {
   /** Of an exec session: what its commands are written in. */
   language: Schema.optionalKey(Language),
   /** Of an exec session: regular expressions; a command or typed text that one of them finds is refused. */
-  deny: Schema.optionalKey(Schema.Array(Schema.String))
+  deny: Schema.optionalKey(Schema.Array(Schema.String)),
+  /** Of an exec session: those of `envNames` whose values must be in nothing that is kept. */
+  secretEnvNames: Schema.optionalKey(Schema.Array(Schema.String))
 })
 export const ProcessStarted = Schema.TaggedStruct("ProcessStarted", {
   pid: Schema.Int,

@@ -111,6 +111,10 @@ export class ExecEngine {
       },
       readStart: (session, sequence) => this.#readStart(session as SessionId, sequence),
       readInput: (session, command) => this.#readInput(session as SessionId, command),
+      readSecretNames: async (session) => {
+        const created = Option.getOrUndefined(await run(Stream.runHead(journal.read(session as SessionId))))?.event
+        return new Set(created?._tag === "SessionCreated" ? created.secretEnvNames : [])
+      },
       relaunch: (session, how) => this.core.relaunch(session, how),
       environmentOf,
       defaultEnvironment: () => ({ ...ENVIRONMENT, ...defaultEnvironment() }),
@@ -197,7 +201,8 @@ export class ExecEngine {
       ...request.secretEnv,
       ...driver.env(folder)
     }
-    const environment: ShellEnvironment = { env, secretNames: new Set(Object.keys(request.secretEnv ?? {})) }
+    const secretEnvNames = Object.keys(request.secretEnv ?? {})
+    const environment: ShellEnvironment = { env, secretNames: new Set(secretEnvNames) }
     prepareFolder(folder, driver.program)
     let shell: ExecSession | undefined
     try {
@@ -212,6 +217,7 @@ export class ExecEngine {
         actor: request.actor,
         language,
         deny: request.policy?.deny,
+        secretEnvNames,
         pipes: ExecSession.firstPipes(folder),
         extend: (live) => {
           shell = new ExecSession(live, driver, folder, this.#port, environment)

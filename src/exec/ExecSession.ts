@@ -87,6 +87,8 @@ export interface ExecSessionPort {
     session: string,
     command: { readonly exec: number; readonly after: number; readonly applied: number }
   ) => Promise<{ readonly bytes: number; readonly isEnded: boolean; readonly unapplied: ReadonlyArray<InputPiece> }>
+  /** Variables that the session was created with and whose values nothing may hold. */
+  readonly readSecretNames: (session: string) => Promise<ReadonlySet<string>>
   /** Starts another shell process in this session. */
   readonly relaunch: (
     session: LiveSession,
@@ -324,7 +326,8 @@ export class ExecSession implements SessionExtension {
     const held = await host.listPipes(live.id)
     const shells = held.filter(({ pipe }) => pipe % PIPE_KINDS === COMMAND).map(({ pipe }) => pipe)
     this.#incarnation = Math.max(0, ...shells.map((pipe) => Math.floor(pipe / PIPE_KINDS)))
-    this.#environment ??= this.#environmentOfShell()
+    // Before anything is journaled: what the shell prints is searched for its secrets.
+    this.#environment ??= this.#environmentOfShell(await this.#port.readSecretNames(live.id))
     this.#shell = this.#knownShell()
     this.#isReady = true
     // An engine that started this shell and died before a word to it: before all others.
@@ -890,7 +893,7 @@ export class ExecSession implements SessionExtension {
     clearTimeout(command.timer)
     const kept = keptOf(this.state, command.exec)
     if (kept === undefined || this.live.isEnded) return
-    const { changed, shell } = this.#stateChange(command.exec)
+    const { changed, shell } = this.#stateChange(command)
     const events: Array<SessionEvent> = [this.#finishedEvent(kept, outcome)]
     if (changed !== undefined) events.push(changed)
     if (outcome.cwd !== this.state.shellCwd) {
@@ -956,18 +959,24 @@ export class ExecSession implements SessionExtension {
   }
 
   /** What the last state frame changed, and the shell as it is now. */
-  #stateChange(exec: number) {
+  #stateChange(command: Command) {
     if (this.#dump === undefined) return { changed: undefined, shell: undefined }
     // Most commands change nothing: the same text says the same, and need not be read.
     if (this.#shell !== undefined && this.#dump === this.#lastDump) return { changed: undefined, shell: this.#shell }
     const shell = this.driver.parseState(this.#dump)
     const before = this.#shell ?? this.#knownShell()
-    const secrets = this.#environment?.secretNames ?? NO_NAMES
-    const changed = shellDiff(exec, before, shell, {
+    const names = this.#environment?.secretNames ?? NO_NAMES
+    const values = this.#secretsOf(command)
+    const holdsSecret = (text: string) => values.length > 0 && redactValues(text, values) !== text
+    // Of what was masked before an engine died nobody knows the value any more: it is not taken for a new one.
+    const wasMasked = (name: string) => this.state.masked.has(name) && !before.env.has(name)
+    const changed = shellDiff(command.exec, before, shell, {
       mask: (name, value) => {
-        const { env, masked } = maskEnv({ [name]: value }, [...secrets])
+        const isSecret = names.has(name) || wasMasked(name) || holdsSecret(value)
+        const { env, masked } = maskEnv({ [name]: value }, isSecret ? [name] : [])
         return { value: env[name] ?? value, masked: masked.includes(name) }
-      }
+      },
+      holdsSecret
     })
     return { changed, shell }
   }
@@ -980,10 +989,10 @@ export class ExecSession implements SessionExtension {
     return { cwd: state.shellCwd, env, functions: state.functions, aliases: state.aliases, imports: state.imports }
   }
 
-  #environmentOfShell(): ShellEnvironment | undefined {
+  #environmentOfShell(secretNames: ReadonlySet<string>): ShellEnvironment | undefined {
     const { pid } = this.live.state
     const env = pid === null ? undefined : this.#port.environmentOf(pid)
-    return env === undefined ? undefined : { env: Object.fromEntries(env), secretNames: NO_NAMES }
+    return env === undefined ? undefined : { env: Object.fromEntries(env), secretNames }
   }
 
   // --- interrupt, kill, time limit -----------------------------------------------------------------------------------
@@ -1164,6 +1173,7 @@ export class ExecSession implements SessionExtension {
       else if (live?.has(name)) env.set(name, live.get(name)!)
       else missing.push(`variable ${name}: its value is not stored`)
     }
+    missing.push(...state.omitted)
     return { cwd: state.shellCwd, env, functions: state.functions, aliases: state.aliases, imports: state.imports }
   }
 

@@ -17,6 +17,8 @@ export type ShellStateChanged = SessionEvent & { readonly _tag: "ShellStateChang
 export interface Masking {
   /** The value to store: itself, or a mask. */
   readonly mask: (name: string, value: string) => { readonly value: string; readonly masked: boolean }
+  /** A text that cannot be stored in part, as a mask would have it. */
+  readonly holdsSecret: (text: string) => boolean
 }
 
 const isIgnored = (name: string): boolean => IGNORED.has(name) || name.toLowerCase().startsWith("__reprise")
@@ -26,12 +28,16 @@ export const shellDiff = (
   exec: number,
   before: ShellState,
   after: ShellState,
-  { mask }: Masking
+  { holdsSecret, mask }: Masking
 ): ShellStateChanged | undefined => {
   const omitted: Array<string> = []
   const masked: Array<string> = []
   let room = EVENT_BYTES_MAX
   const fits = (what: string, text: string): boolean => {
+    if (holdsSecret(text)) {
+      omitted.push(`${what}: it holds a secret`)
+      return false
+    }
     const bytes = Buffer.byteLength(text)
     if (bytes > TEXT_BYTES_MAX || bytes > room) {
       omitted.push(`${what}: ${bytes} bytes are too many to keep`)
@@ -52,6 +58,8 @@ export const shellDiff = (
       if (old.get(name) === value || isIgnored(name)) continue
       const stored = store(name, value)
       if (fits(`${kind} ${name}`, stored)) changed.push([name, stored])
+      // The older one is not the shell's any more.
+      else if (kind !== "variable" && old.has(name)) changed.push([name, null])
     }
     for (const name of old.keys()) if (!now.has(name) && !isIgnored(name)) changed.push([name, null])
     return Object.fromEntries(changed)

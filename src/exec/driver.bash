@@ -96,8 +96,12 @@ if [[ $__reprise_start == start ]]; then
 
   # What parseState reads, and the end; straight into the pipe: a fork for `$(...)` costs more than everything else here.
   __reprise_frames() { # exec, exit code, status
-    # PWD is a variable as any other.
-    if [[ ! $PWD -ef . ]]; then builtin cd -P . 2>/dev/null; fi
+    # PWD is a variable as any other. Where the directory is gone, `cd` only makes its name longer.
+    if [[ ! $PWD -ef . ]]; then
+      __reprise_here=$PWD
+      builtin cd -P . 2>/dev/null
+      if [[ ! $PWD -ef . ]]; then builtin printf -v PWD %s "$__reprise_here" 2>/dev/null; fi
+    fi
     {
       builtin printf 'state:1\0%q\n' "$PWD"
       builtin export -p

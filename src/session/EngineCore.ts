@@ -71,6 +71,7 @@ export interface CreateExec extends CreateSession {
   readonly id: SessionId
   readonly language: Language
   readonly deny?: ReadonlyArray<string> | undefined
+  readonly secretEnvNames: ReadonlyArray<string>
   readonly pipes: ReadonlyArray<PipeRequest>
   readonly extend: (session: LiveSession) => SessionExtension
 }
@@ -304,7 +305,12 @@ export class EngineCore {
       ...(request.name !== undefined && { name: request.name }),
       ...(exec === undefined
         ? { kind: "terminal" }
-        : { kind: "exec", language: exec.language, ...(exec.deny !== undefined && { deny: exec.deny }) })
+        : {
+            kind: "exec",
+            language: exec.language,
+            ...(exec.deny !== undefined && { deny: exec.deny }),
+            ...(exec.secretEnvNames.length > 0 && { secretEnvNames: exec.secretEnvNames })
+          })
     }
     try {
       if (known === undefined) await session.create(created, request.actor ?? ACTOR_ENGINE)
