@@ -1,6 +1,6 @@
 /**
  * The benchmarks behind the figures this project claims. `npm run bench` runs all of them; `--only NAME` (throughput,
- * echo, disk, memory, opening, start), `--rounds N` of the throughput, and `--json FILE` for machines. Everything happens
+ * echo, exec, disk, memory, opening, start), `--rounds N` of the throughput, and `--json FILE` for machines. Everything happens
  * in one temporary folder that is removed at the end, after a failure and after a signal. Not run by the tests: figures
  * belong to a machine, so machine, date and versions are printed with them. A missed aim is printed and is no failure.
  */
@@ -9,6 +9,7 @@ import { arch, cpus, loadavg, release, totalmem, type } from "node:os"
 import { parseArgs } from "node:util"
 import { disk } from "./disk.ts"
 import { echo } from "./echo.ts"
+import { exec } from "./exec.ts"
 import { memory } from "./memory.ts"
 import { opening } from "./opening.ts"
 import { aimText, type Report, tableText } from "./Report.ts"
@@ -34,6 +35,7 @@ const rounds = Number(options.rounds ?? ROUNDS_DEFAULT)
 const measurements: Readonly<Record<string, (workspace: Workspace) => Promise<Report>>> = {
   start,
   echo,
+  exec,
   throughput: (workspace) => throughput(workspace, rounds),
   disk,
   memory,
