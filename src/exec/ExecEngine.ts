@@ -53,6 +53,7 @@ import {
   ExecSession,
   type ExecSessionPort,
   execRowKey,
+  firstNote,
   type InputPiece,
   type ShellEnvironment
 } from "./ExecSession.ts"
@@ -213,6 +214,7 @@ export class ExecEngine {
         language,
         deny: request.policy?.deny,
         pipes: ExecSession.firstPipes(folder),
+        note: firstNote(environment),
         extend: (live) => {
           shell = new ExecSession(live, driver, folder, this.#port, environment)
           return shell
