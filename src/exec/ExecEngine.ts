@@ -53,6 +53,7 @@ import {
   ExecSession,
   type ExecSessionPort,
   execRowKey,
+  firstNote,
   type InputPiece,
   type ShellEnvironment
 } from "./ExecSession.ts"
@@ -219,6 +220,7 @@ export class ExecEngine {
         deny: request.policy?.deny,
         secretEnvNames,
         pipes: ExecSession.firstPipes(folder),
+        note: firstNote(environment),
         extend: (live) => {
           shell = new ExecSession(live, driver, folder, this.#port, environment)
           return shell

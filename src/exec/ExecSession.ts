@@ -20,7 +20,13 @@ import {
 } from "../../journal/Event.ts"
 import type { Row } from "../../journal/Journal.ts"
 import { type CommandEntry, Commands, type CommandsState, findCommand } from "../../projections/Commands.ts"
-import type { HeldPipe, InputWait, PipeRequest } from "../keeper/PipeHost.ts"
+import {
+  type HeldPipe,
+  type InputWait,
+  NOTE_BYTES_MAX,
+  type PipeRequest,
+  SPAWN_NOTE_BYTES_MAX
+} from "../keeper/PipeHost.ts"
 import {
   HostUnavailable,
   INPUT_WRITE_BYTES_MAX,
@@ -37,6 +43,7 @@ import type { Driver, ShellState } from "./Driver.ts"
 import type { ExecRequest, RestoreReport } from "./Exec.ts"
 import { QUEUED_COMMANDS_MAX } from "./Exec.ts"
 import { SessionBusy } from "./ExecError.ts"
+import { decodeNote, encodeNote, type KeeperNote } from "./KeeperNote.ts"
 import { Policy } from "./Policy.ts"
 import { maskEnv, redactValues, StreamRedactor } from "./Secrets.ts"
 import { shellDiff } from "./ShellDiff.ts"
@@ -96,6 +103,7 @@ export interface ExecSessionPort {
       readonly env: Readonly<Record<string, string>>
       readonly cwd: string
       readonly pipes: ReadonlyArray<PipeRequest>
+      readonly note: Uint8Array
     }
   ) => Promise<void>
   /** The environment with which a running process was started, or undefined. */
@@ -113,7 +121,7 @@ export interface InputPiece {
   readonly end: boolean
 }
 
-/** The environment of the shell: values are in memory only. */
+/** The environment of the shell: values are in memory only, this process's and the keeper's. */
 export interface ShellEnvironment {
   /** Everything, secrets included. */
   readonly env: Readonly<Record<string, string>>
@@ -220,7 +228,12 @@ export class ExecSession implements SessionExtension {
   #feeding: Promise<unknown> = Promise.resolve()
   /** Set while what was journaled may not be in the pipe: nothing is fed before that. */
   #behind: PromiseWithResolvers<void> | undefined
-  #restore: ((lines: ReadonlyArray<string>) => void) | undefined
+  #restore: { readonly line: string; readonly done: (lines: ReadonlyArray<string>) => void } | undefined
+  /** Secrets and mark of commands, by number, as long as something of them may come. */
+  readonly #noted = new Map<number, KeeperNote["commands"][string]>()
+  /** Exported by commands and not stored, as an engine before knew them. */
+  #notedMasked: KeeperNote["masked"] = {}
+  #unfinishedRestart: KeeperNote["restarting"] = null
   #restarting: Promise<RestoreReport> | undefined
   #restarts = 0
   #resetting: Promise<RestoreReport> | undefined
@@ -273,6 +286,7 @@ export class ExecSession implements SessionExtension {
   async begin(): Promise<void> {
     const greeting = this.driver.greeting(this.folder)
     if (greeting !== "") this.#writeLine(this.live.state.sequence, greeting)
+    this.#saveNote(this.live.host)
     if ((await this.#untilReady(READY_TIMEOUT_MILLIS)) === "ready") return
     const said = this.#tail.toString("utf8").trim().slice(-300)
     throw new SessionUnavailable({
@@ -300,6 +314,7 @@ export class ExecSession implements SessionExtension {
   #forget(): void {
     this.paused()
     this.#taken.clear()
+    this.#notedMasked = this.#maskedNow()
     clearTimeout(this.#running?.timer)
     this.#running = undefined
     this.#dump = undefined
@@ -310,13 +325,28 @@ export class ExecSession implements SessionExtension {
     this.#streams.clear()
     this.#tail = Buffer.alloc(0)
     this.#terminalRedactor?.flush()
-    this.#restore = undefined
   }
 
   paused(): void {
     this.#epoch++
     this.#behind ??= Promise.withResolvers()
     this.#controlWaiter?.()
+  }
+
+  async adopting(host: PtyHost): Promise<void> {
+    if (this.#environment === undefined) {
+      const note = decodeNote(await host.getNote(this.live.id))
+      for (const [exec, noted] of Object.entries(note?.commands ?? {})) this.#noted.set(Number(exec), noted)
+      this.#notedMasked = note?.masked ?? {}
+      this.#unfinishedRestart = note?.restarting ?? null
+      const env = note?.env ?? this.#environmentOfShell()
+      // Before anything is journaled: what the shell prints is searched for its secrets.
+      const secretNames = new Set(note?.secretNames ?? (await this.#port.readSecretNames(this.live.id)))
+      if (env !== undefined) this.#environment = { env, secretNames }
+    }
+    // What an earlier connection took with it.
+    this.#saveNote(host)
+    this.#terminalRedactor = this.#redactor(this.state.running ?? 0)
   }
 
   async adopted(): Promise<void> {
@@ -326,13 +356,12 @@ export class ExecSession implements SessionExtension {
     const held = await host.listPipes(live.id)
     const shells = held.filter(({ pipe }) => pipe % PIPE_KINDS === COMMAND).map(({ pipe }) => pipe)
     this.#incarnation = Math.max(0, ...shells.map((pipe) => Math.floor(pipe / PIPE_KINDS)))
-    // Before anything is journaled: what the shell prints is searched for its secrets.
-    this.#environment ??= this.#environmentOfShell(await this.#port.readSecretNames(live.id))
     this.#shell = this.#knownShell()
-    this.#isReady = true
     // An engine that started this shell and died before a word to it: before all others.
     if (held.some(({ inputSequence, pipe }) => pipe === this.#commandPipe && inputSequence === 0)) this.#greet(1)
     await this.#resumeRunning(host, held)
+    // Not before what runs is known: another command would be given to the same shell.
+    this.#isReady = true
     // Streams before the shell's word: an end that is delivered again finds their bytes already journaled.
     for (const { direction, heldFrom, pipe } of held) {
       const kind = pipe % PIPE_KINDS
@@ -359,7 +388,11 @@ export class ExecSession implements SessionExtension {
     // Those that an engine before had started and finished, or that never got that far.
     for (const command of [...this.#commands.values()]) this.#recheck(command)
     if (live.state.status === "exited") void this.#shellDied(exitOf(live)).catch(() => undefined)
-    else this.#next()
+    else if (this.#restore !== undefined) this.#writeLine(live.state.sequence + 1, this.#restore.line)
+    else if (this.#unfinishedRestart !== null && this.#restarting === undefined) {
+      const unfinished = this.#unfinishedRestart
+      void this.#oneRestart(() => this.#finishRestart(unfinished)).catch(() => undefined)
+    } else this.#next()
   }
 
   /** What an engine that died right after a command's end had no time for. */
@@ -371,6 +404,7 @@ export class ExecSession implements SessionExtension {
         this.live.id,
         inputs.map(({ pipe }) => pipe)
       )
+    for (const exec of this.#noted.keys()) this.#forgetNoted(exec)
     for (const name of readdirSync(this.folder)) {
       const exec = /^(\d+)\.(src|in)$/.exec(name)?.[1]
       if (exec !== undefined && isOver(Number(exec))) rmSync(this.#file(name), { force: true })
@@ -399,23 +433,25 @@ export class ExecSession implements SessionExtension {
     if (start === undefined) return
     const { started } = start
     const known = this.#commands.get(kept.execId)
-    const command = known ?? new Command(kept.execId, requestOf(started, start.input))
+    const noted = this.#noted.get(kept.exec)
+    const command = known ?? new Command(kept.execId, requestOf(started, start.input, noted?.secretEnv))
     command.exec = kept.exec
     command.firstSequence = kept.firstSequence
     command.startedMillis = kept.startedAt / 1000
     command.sinceTicks = ticksNow() - Math.ceil((this.#port.nowMicros() - kept.startedAt) / 10_000)
     command.streams.clear()
     command.end = undefined
-    // The mark of a dead engine is not known: the terminal's output is waited for instead.
-    if (known === undefined) command.mark = ""
+    // Without the mark of the engine before, the terminal's output is waited for instead.
+    if (known === undefined) command.mark = noted?.mark ?? ""
+    command.isMarkSeen = false
     this.#running = command
     this.#commands.set(kept.execId, command)
     this.#expectStreams(command)
     this.#armTimeout(command)
     const applied = held.find(({ pipe }) => pipe === this.#commandPipe)?.inputSequence ?? 0
     if (applied >= kept.firstSequence) return this.#feedAgain(host, command, held)
-    if (started.secretEnvNames.length > 0 && known === undefined) {
-      // Its secrets died with the engine; it was never given to the shell.
+    if (started.secretEnvNames.some((name) => command.request.secretEnv?.[name] === undefined)) {
+      // Its secrets are gone; it was never given to the shell.
       await this.#finish(command, { status: "lost", exitCode: null, signal: null, cwd: kept.cwdBefore, value: null })
       return
     }
@@ -582,9 +618,17 @@ export class ExecSession implements SessionExtension {
       key: execRowKey(live.id, command.execId),
       value: Buffer.from(JSON.stringify({ exec, after: live.state.sequence }))
     }
+    // Before the journal says that it is there: whoever finds it there finds its secrets.
+    const secretEnv = request.secretEnv ?? {}
+    if (command.mark !== "" || Object.keys(secretEnv).length > 0) {
+      this.#noted.set(exec, { secretEnv, mark: command.mark })
+      this.#saveNote(live.host)
+    } else this.#noted.delete(exec)
     this.#tail = Buffer.alloc(0)
+    // Of a command that got this number before, and then could not be journaled: other secrets were looked for.
+    for (const kind of [OUT, ERR]) this.#streams.delete(exec * PIPE_KINDS + kind)
     this.#expectStreams(command)
-    this.#terminalRedactor = this.#redactor(command)
+    this.#terminalRedactor = this.#redactor(exec)
     command.sinceTicks = ticksNow()
     const epoch = this.#epoch
     // Files and pipes are made while the journal writes: no program knows of them before it is given the line.
@@ -656,15 +700,53 @@ export class ExecSession implements SessionExtension {
   }
 
   /** For what a command prints; undefined where no secret is known. */
-  #redactor(command: Command | undefined): StreamRedactor | undefined {
-    const values = this.#secretsOf(command)
+  #redactor(exec: number): StreamRedactor | undefined {
+    const values = this.#secretsOf(exec)
     return values.length === 0 ? undefined : new StreamRedactor(values, { keepsLength: true })
   }
 
   /** Values that nothing which is journaled may hold. */
-  #secretsOf(command: Command | undefined): ReadonlyArray<string> {
+  #secretsOf(exec: number): ReadonlyArray<string> {
     const { env, secretNames } = this.#environment ?? { env: {}, secretNames: NO_NAMES }
-    return [...[...secretNames].flatMap((name) => env[name] ?? []), ...Object.values(command?.request.secretEnv ?? {})]
+    return [
+      ...[...secretNames].flatMap((name) => env[name] ?? []),
+      ...Object.values(this.#noted.get(exec)?.secretEnv ?? {})
+    ]
+  }
+
+  /** Exported variables whose values are not stored. */
+  #maskedNow(): KeeperNote["masked"] {
+    const env = this.#shell?.env
+    return Object.fromEntries(
+      [...this.state.masked].flatMap((name) => {
+        const value = env?.get(name) ?? this.#notedMasked[name]
+        return value === undefined ? [] : [[name, value] as const]
+      })
+    )
+  }
+
+  #note(bytesMax: number): Uint8Array {
+    return encodeNote(
+      {
+        env: this.#environment?.env,
+        secretNames: [...(this.#environment?.secretNames ?? [])],
+        masked: this.#maskedNow(),
+        commands: Object.fromEntries(this.#noted),
+        restarting: this.#unfinishedRestart
+      },
+      bytesMax
+    )
+  }
+
+  #saveNote(host: PtyHost | undefined): void {
+    host?.setNote(this.live.id, this.#note(NOTE_BYTES_MAX))
+  }
+
+  /** Nothing more of it can come: its secrets go. */
+  #forgetNoted(exec: number): void {
+    if (this.#running?.exec === exec || this.#streams.has(exec * PIPE_KINDS + OUT)) return
+    if (this.#streams.has(exec * PIPE_KINDS + ERR) || !this.#noted.delete(exec)) return
+    this.#saveNote(this.live.host)
   }
 
   #writeLine(sequence: number, line: string): void {
@@ -684,7 +766,7 @@ export class ExecSession implements SessionExtension {
         next: 0,
         journaled: 0,
         ended: false,
-        redactor: this.#redactor(command),
+        redactor: this.#redactor(Math.floor(pipe / PIPE_KINDS)),
         kept: command === undefined ? undefined : { pieces: [], length: 0 }
       }
       this.#streams.set(pipe, stream)
@@ -741,6 +823,7 @@ export class ExecSession implements SessionExtension {
       this.#taken.delete(pipe)
     }
     this.live.host?.closePipes(this.live.id, pipes)
+    for (const pipe of pipes) this.#forgetNoted(Math.floor(pipe / PIPE_KINDS))
   }
 
   #controlOutput(offset: number, bytes: Uint8Array): void {
@@ -784,7 +867,7 @@ export class ExecSession implements SessionExtension {
         this.#next()
         return
       case "end": {
-        if (frame.exec === 0) this.#restore?.((frame.value ?? "").split("\n").filter((line) => line !== ""))
+        if (frame.exec === 0) this.#restore?.done((frame.value ?? "").split("\n").filter((line) => line !== ""))
         const command = this.#running
         if (command !== undefined && command.exec === frame.exec) await this.#ended(command, frame)
         // Told again: its end is journaled, and what the shell was then is not what it is at the next one's end.
@@ -843,7 +926,7 @@ export class ExecSession implements SessionExtension {
       exitCode: end.exitCode,
       signal: null,
       cwd: end.cwd,
-      value: end.value === null ? null : redactValues(end.value, this.#secretsOf(command))
+      value: end.value === null ? null : redactValues(end.value, this.#secretsOf(end.exec))
     }
   }
 
@@ -902,6 +985,7 @@ export class ExecSession implements SessionExtension {
     await this.live.append(events.map((event) => this.#event(event)))
     if (shell !== undefined) this.#shell = shell
     this.#lastDump = this.#dump
+    if (changed !== undefined && changed.masked.length > 0) this.#saveNote(this.live.host)
     this.#dump = undefined
     this.#remember(command, outcome.value)
     this.#settled(command)
@@ -932,6 +1016,7 @@ export class ExecSession implements SessionExtension {
     const ended = [...command.streams].flatMap(([pipe, stream]) => (stream.ended ? [pipe] : []))
     if (ended.length > 0) this.#dropPipes(ended)
     if (this.#running === command) this.#running = undefined
+    this.#forgetNoted(exec)
     this.#commands.delete(command.execId)
     command.settle()
     this.#next()
@@ -985,14 +1070,17 @@ export class ExecSession implements SessionExtension {
   #knownShell(): ShellState {
     const { state } = this
     const env = new Map(Object.entries(this.#environment?.env ?? {}))
-    for (const [name, value] of state.env) if (!state.masked.has(name)) env.set(name, value)
+    for (const [name, value] of state.env) {
+      const known = state.masked.has(name) ? this.#notedMasked[name] : value
+      if (known !== undefined) env.set(name, known)
+    }
     return { cwd: state.shellCwd, env, functions: state.functions, aliases: state.aliases, imports: state.imports }
   }
 
-  #environmentOfShell(secretNames: ReadonlySet<string>): ShellEnvironment | undefined {
+  #environmentOfShell(): Readonly<Record<string, string>> | undefined {
     const { pid } = this.live.state
     const env = pid === null ? undefined : this.#port.environmentOf(pid)
-    return env === undefined ? undefined : { env: Object.fromEntries(env), secretNames }
+    return env && Object.fromEntries(env)
   }
 
   // --- interrupt, kill, time limit -----------------------------------------------------------------------------------
@@ -1104,7 +1192,11 @@ export class ExecSession implements SessionExtension {
 
   /** Another shell with what is known of the old one (not for `reset`: as at the start). One at a time. */
   restart(reason: RestoreReport["reason"]): Promise<RestoreReport> {
-    this.#restarting ??= this.#restart(reason).finally(() => {
+    return this.#oneRestart(() => this.#restart(reason))
+  }
+
+  #oneRestart(restart: () => Promise<RestoreReport>): Promise<RestoreReport> {
+    this.#restarting ??= restart().finally(() => {
       this.#restarting = undefined
       this.#next()
     })
@@ -1125,16 +1217,20 @@ export class ExecSession implements SessionExtension {
     this.#controlAt = 0
     this.#taken.add(this.#controlPipe)
     const missing: Array<string> = []
-    const wanted = reason === "reset" ? emptyState(state.creationCwd) : this.#restorable(missing)
+    const wanted = this.#wanted(reason, missing)
     const isThere = this.#port.isFolder(wanted.cwd)
     if (!isThere) missing.push(`directory ${wanted.cwd}: it is gone`)
     const cwd = isThere ? wanted.cwd : this.#port.isFolder(state.creationCwd) ? state.creationCwd : "/"
     const environment = this.#environment ?? this.#rebuiltEnvironment(missing)
     this.#environment = environment
+    const restarting = { reason, cwd, missing }
+    this.#unfinishedRestart = restarting
+    this.#noted.clear()
     await this.#port.relaunch(live, {
       env: environment.env,
       cwd,
-      pipes: shellPipes(this.folder, this.#commandPipe, this.#controlPipe)
+      pipes: shellPipes(this.folder, this.#commandPipe, this.#controlPipe),
+      note: this.#note(SPAWN_NOTE_BYTES_MAX)
     })
     const greeting = this.driver.greeting(this.folder)
     if (greeting !== "") this.#writeLine(live.state.sequence, greeting)
@@ -1142,12 +1238,19 @@ export class ExecSession implements SessionExtension {
     if (started !== "ready") {
       throw new SessionUnavailable({ session: live.id, reason: `its shell could not be started again (${started})` })
     }
+    return this.#finishRestart(restarting)
+  }
+
+  /** A shell that was started for this gets the state of the old one; also one that an engine before started. */
+  async #finishRestart({ cwd, missing, reason }: NonNullable<KeeperNote["restarting"]>): Promise<RestoreReport> {
+    const { live } = this
     this.#restarts = 0
+    const wanted = this.#wanted(reason, [])
     const failed = reason === "reset" ? [] : await this.#runRestore({ ...wanted, cwd })
     const report: RestoreReport = {
       reason,
       restored: {
-        cwd: isThere ? cwd : null,
+        cwd: cwd === wanted.cwd ? cwd : null,
         env: [...wanted.env.keys()],
         functions: [...wanted.functions.keys()],
         aliases: [...wanted.aliases.keys()],
@@ -1160,7 +1263,16 @@ export class ExecSession implements SessionExtension {
       this.#event({ _tag: "ShellRestarted", ...report }),
       this.#event({ _tag: "CwdChanged", cwd, source: "exec" })
     ])
+    // What it was brought back with is what the shell has: the values that are not stored too.
+    this.#notedMasked = Object.fromEntries([...this.state.masked].map((name) => [name, wanted.env.get(name) ?? ""]))
+    this.#shell = this.#knownShell()
+    this.#unfinishedRestart = null
+    this.#saveNote(live.host)
     return report
+  }
+
+  #wanted(reason: RestoreReport["reason"], missing: Array<string>): ShellState {
+    return reason === "reset" ? emptyState(this.state.creationCwd) : this.#restorable(missing)
   }
 
   /** The state as far as the journal has it. */
@@ -1190,13 +1302,6 @@ export class ExecSession implements SessionExtension {
   async #runRestore(wanted: ShellState): Promise<ReadonlyArray<string>> {
     const source = this.#file("restore.src")
     writeFileSync(source, this.driver.restore(wanted), { mode: 0o600 })
-    const restored = new Promise<ReadonlyArray<string>>((resolve) => {
-      const timer = setTimeout(() => resolve(["the shell did not finish restoring its state"]), READY_TIMEOUT_MILLIS)
-      this.#restore = (lines) => {
-        clearTimeout(timer)
-        resolve(lines)
-      }
-    })
     const nowhere = "/dev/null"
     const line = this.driver.line({
       exec: 0,
@@ -1207,6 +1312,16 @@ export class ExecSession implements SessionExtension {
       mark: "",
       cwd: undefined,
       env: {}
+    })
+    const restored = new Promise<ReadonlyArray<string>>((resolve) => {
+      const timer = setTimeout(() => resolve(["the shell did not finish restoring its state"]), READY_TIMEOUT_MILLIS)
+      this.#restore = {
+        line,
+        done: (lines) => {
+          clearTimeout(timer)
+          resolve(lines)
+        }
+      }
     })
     this.#writeLine(this.live.state.sequence + 1, line)
     const lines = await restored
@@ -1345,12 +1460,21 @@ const stdinKind = ({ stdin }: ExecRequest): CommandStarted["stdin"] => {
   }
 }
 
-const requestOf = (started: CommandStarted, input: Uint8Array): ExecRequest => ({
+/** The note of a session whose shell is about to be started. */
+export const firstNote = ({ env, secretNames }: ShellEnvironment): Uint8Array =>
+  encodeNote({ env, secretNames: [...secretNames], masked: {}, commands: {}, restarting: null }, SPAWN_NOTE_BYTES_MAX)
+
+const requestOf = (
+  started: CommandStarted,
+  input: Uint8Array,
+  secretEnv: Readonly<Record<string, string>> | undefined
+): ExecRequest => ({
   code: started.code,
   tty: started.tty,
   stdin: stdinOf(started.stdin, input),
   cwd: started.cwd,
   env: started.env,
+  secretEnv,
   timeoutMillis: started.timeoutMillis ?? undefined
 })
 

@@ -8,7 +8,7 @@ import type { SpawnRequest, WriteResult } from "./PtyHost.ts"
 
 type SessionId = SpawnRequest["session"]
 
-export const PROTOCOL_VERSION = 2
+export const PROTOCOL_VERSION = 3
 
 /** Engine to keeper below 64, keeper to engine from 64. */
 export const FrameType = {
@@ -35,6 +35,8 @@ export const FrameType = {
   ClosePipes: 21,
   InputWait: 22,
   ResetMode: 23,
+  SetNote: 24,
+  GetNote: 25,
   Welcome: 64,
   Refused: 65,
   Result: 66,
@@ -50,7 +52,7 @@ export const FrameType = {
 /** Outcomes of a write on the wire, by index. */
 export const WRITE_OUTCOMES: ReadonlyArray<WriteResult["outcome"]> = ["applied", "repeated", "full", "closed"]
 
-/** Type and body. The largest that is used is a spawn with 1.5 MiB of arguments as JSON; output stays far below. */
+/** Type and body. The largest that is used is a spawn with 1.5 MiB of arguments and note as JSON; output stays far below. */
 export const FRAME_BYTES_MAX = 2 * 1024 * 1024
 /** Before the handshake nobody has a reason to send more. */
 export const HANDSHAKE_FRAME_BYTES_MAX = 4 * 1024

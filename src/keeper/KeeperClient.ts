@@ -25,7 +25,14 @@ import {
   sessionFrame,
   WRITE_OUTCOMES
 } from "./Frames.ts"
-import { type HeldPipe, type InputWait, PipeError, type PipeFailure, type PipeRequest } from "./PipeHost.ts"
+import {
+  type HeldPipe,
+  type InputWait,
+  NOTE_BYTES_MAX,
+  PipeError,
+  type PipeFailure,
+  type PipeRequest
+} from "./PipeHost.ts"
 import type { HeldSession, ProcessIdentity, PtyHost, PtyHostListener, SpawnFailure, SpawnRequest } from "./PtyHost.ts"
 import {
   CLOSE_GRACE_MILLIS_MAX,
@@ -170,7 +177,8 @@ class KeeperClient implements PtyHost {
   async spawn(request: SpawnRequest): Promise<ProcessIdentity> {
     return this.#ask<ProcessIdentity>((number) => {
       try {
-        return [jsonFrame(FrameType.Spawn, number, request)]
+        const note = request.note === undefined ? undefined : Buffer.from(request.note).toString("base64")
+        return [jsonFrame(FrameType.Spawn, number, { ...request, note })]
       } catch {
         throw new SpawnError("invalid-argument", "arguments and environment are too large: pass some of it in a file")
       }
@@ -269,6 +277,16 @@ class KeeperClient implements PtyHost {
   closePipes(session: SessionId, pipes: ReadonlyArray<number>): void {
     const data = Buffer.from(JSON.stringify(pipes))
     this.#send([sessionFrame(FrameType.ClosePipes, session, 0, data.length), data])
+  }
+
+  setNote(session: SessionId, bytes: Uint8Array): void {
+    if (bytes.length > NOTE_BYTES_MAX) throw new PipeError("limit", `a note has at most ${NOTE_BYTES_MAX} bytes`)
+    this.#send([sessionFrame(FrameType.SetNote, session, 0, bytes.length), Buffer.from(bytes)])
+  }
+
+  async getNote(session: SessionId): Promise<Uint8Array | null> {
+    const note = await this.#ask<string | undefined>((number) => [requestFrame(FrameType.GetNote, number, session)])
+    return note === undefined ? null : Buffer.from(note, "base64")
   }
 
   async inputWait(session: SessionId): Promise<InputWait | null> {

@@ -27,7 +27,7 @@ import {
   sessionFrame,
   WRITE_OUTCOMES
 } from "./Frames.ts"
-import { PipeError, type PipeRequest } from "./PipeHost.ts"
+import { NOTE_BYTES_MAX, PipeError, type PipeRequest } from "./PipeHost.ts"
 import type { PtyHostListener, SpawnRequest, WriteResult } from "./PtyHost.ts"
 import { SpawnError } from "./PtyHost.ts"
 import { Terminals } from "./Terminals.ts"
@@ -190,6 +190,9 @@ export class KeeperServer {
       case FrameType.ClosePipes:
         this.#terminals.closePipes(readSession(body, 0), pipeNumbersIn(body, SESSION_BYTES + 8))
         break
+      case FrameType.SetNote:
+        this.#setNote(readSession(body, 0), body.subarray(SESSION_BYTES + 8))
+        break
       case FrameType.Forget:
         this.#terminals.forget(readSession(body, 0))
         break
@@ -199,6 +202,11 @@ export class KeeperServer {
       default:
         this.#answer(socket, type, body)
     }
+  }
+
+  #setNote(session: SpawnRequest["session"], bytes: Uint8Array): void {
+    if (bytes.length > NOTE_BYTES_MAX) throw new FrameError(`a note of ${bytes.length} bytes is not possible`)
+    this.#terminals.setNote(session, bytes)
   }
 
   #answer(socket: Socket, type: number, body: Buffer): void {
@@ -239,6 +247,10 @@ export class KeeperServer {
         return terminals.openPipes(session, jsonIn(data, 0) as ReadonlyArray<PipeRequest>)
       case FrameType.ListPipes:
         return terminals.listPipes(session)
+      case FrameType.GetNote: {
+        const note = await terminals.getNote(session)
+        return note === null ? null : Buffer.from(note).toString("base64")
+      }
       case FrameType.InputWait:
         return terminals.inputWait(session)
       case FrameType.ResetMode:
@@ -331,7 +343,7 @@ const writeResultFrame = (request: number, { outcome, truncatedTo }: WriteResult
 
 /** Only the shape; Preflight checks the content. */
 const spawnRequestIn = (body: Buffer): SpawnRequest => {
-  const value = jsonIn(body) as SpawnRequest
+  const value = jsonIn(body) as Omit<SpawnRequest, "note"> & { readonly note?: unknown }
   const strings = (values: ReadonlyArray<unknown>) => values.every((item) => typeof item === "string")
   const valid =
     typeof value === "object" &&
@@ -345,7 +357,8 @@ const spawnRequestIn = (body: Buffer): SpawnRequest => {
     typeof value.size === "object" &&
     value.size !== null
   if (!valid) throw new SpawnError("invalid-argument", "the request to start a program is malformed")
-  return value
+  const { note, ...request } = value
+  return { ...request, ...(typeof note === "string" && { note: Buffer.from(note, "base64") }) }
 }
 
 /** Whoever can write to the folder can replace the socket: it must be a real folder, ours, and closed to all others. */

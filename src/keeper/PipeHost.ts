@@ -17,6 +17,11 @@ export const PIPE_QUEUED_BYTES_MAX = 8 * 1024 * 1024
 /** Pipes open at once in one session: two for each command that left a process behind, and a handful. */
 export const SESSION_PIPES_MAX = 1024
 
+/** A session's note: it is in the keeper's memory as long as the session, and its answer (base64) fits a frame. */
+export const NOTE_BYTES_MAX = 1024 * 1024
+/** The note that comes with a spawn: the frame has to hold arguments and environment too. */
+export const SPAWN_NOTE_BYTES_MAX = 256 * 1024
+
 /** The longest path of a pipe. */
 export const PIPE_PATH_BYTES_MAX = 1024
 
@@ -129,6 +134,14 @@ export interface PipeHost {
    * leader. Others (their parent has ended, a daemon started them) are looked for only now and then: ask again.
    */
   inputWait(session: SessionId): Promise<InputWait | null>
+  /**
+   * A note of the engine to its successor, replaced as a whole, held in memory until the session is forgotten and never
+   * looked at: what must outlive the engine and may not be stored. At most NOTE_BYTES_MAX, else it throws PipeError
+   * `limit`. Fire and forget, in order with the other calls: what follows finds it done.
+   */
+  setNote(session: SessionId, bytes: Uint8Array): void
+  /** null when there is none. */
+  getNote(session: SessionId): Promise<Uint8Array | null>
   /** Puts the terminal's modes back to those it started with (a program may have left it raw or without echo). */
   resetMode(session: SessionId): Promise<void>
 }

@@ -42,6 +42,8 @@ export interface SpawnRequest {
   readonly term: string
   /** Made and opened before the fork, so that the program can open them at once. A failure of theirs is a SpawnError. */
   readonly pipes?: ReadonlyArray<PipeRequest> | undefined
+  /** The session's note (PipeHost), at most SPAWN_NOTE_BYTES_MAX: nobody sees the program without it. */
+  readonly note?: Uint8Array | undefined
   /** Takes the place of the session's program when that has ended: its terminal goes, its pipes stay. Default false. */
   readonly replace?: boolean | undefined
   /** Offset of the first byte of output: a program that takes another's place goes on in its count. Default 0. */

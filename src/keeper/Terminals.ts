@@ -6,7 +6,14 @@
 import { endSession } from "./EndSession.ts"
 import { type Gate, HeldTerminal } from "./HeldTerminal.ts"
 import { inputWaitIn } from "./InputWait.ts"
-import { type HeldPipe, type InputWait, PipeError, type PipeRequest } from "./PipeHost.ts"
+import {
+  type HeldPipe,
+  type InputWait,
+  NOTE_BYTES_MAX,
+  PipeError,
+  type PipeRequest,
+  SPAWN_NOTE_BYTES_MAX
+} from "./PipeHost.ts"
 import { Pipes } from "./Pipes.ts"
 import { checkSpawn } from "./Preflight.ts"
 import { processesOfSession, type SessionIdentity, signalGroup, signalProcess } from "./ProcessTable.ts"
@@ -39,6 +46,7 @@ export class Terminals implements PtyHost {
   readonly #terminals = new Map<SessionId, HeldTerminal>()
   /** Of every session held; they go when it is forgotten. */
   readonly #pipes = new Map<SessionId, Pipes>()
+  readonly #notes = new Map<SessionId, Uint8Array>()
   readonly #closing = new Map<SessionId, Promise<ReadonlyArray<SurvivingProcess>>>()
   readonly #gate: { -readonly [K in keyof Gate]: Gate[K] } = { open: true }
   #firstSource = 0
@@ -64,6 +72,9 @@ export class Terminals implements PtyHost {
       throw new SpawnError("limit", `all ${this.#options.sessionsMax} sessions of this host are taken: close some`)
     }
     checkSpawn(request)
+    if ((request.note?.byteLength ?? 0) > SPAWN_NOTE_BYTES_MAX) {
+      throw new SpawnError("invalid-argument", `the note of a new program has at most ${SPAWN_NOTE_BYTES_MAX} bytes`)
+    }
     const { listener, programUmask } = this.#options
     // A process that the old program left behind may still write into a pipe: they go on.
     const pipes = this.#pipes.get(request.session) ?? new Pipes(request.session, listener, this.#gate)
@@ -73,6 +84,7 @@ export class Terminals implements PtyHost {
       const terminal = new HeldTerminal(request, listener, this.#gate, programUmask)
       this.#terminals.set(request.session, terminal)
       this.#pipes.set(request.session, pipes)
+      if (request.note !== undefined) this.#notes.set(request.session, Uint8Array.from(request.note))
       replaced?.detach()
       replaced?.pty.destroy()
       return { pid: terminal.pty.pid, startTime: terminal.pty.startTime }
@@ -151,6 +163,7 @@ export class Terminals implements PtyHost {
     terminal.pty.destroy()
     this.#pipes.get(session)?.closeAll()
     this.#pipes.delete(session)
+    this.#notes.delete(session)
   }
 
   async openPipes(session: SessionId, pipes: ReadonlyArray<PipeRequest>): Promise<void> {
@@ -188,6 +201,16 @@ export class Terminals implements PtyHost {
     this.#pipes.get(session)?.close(pipes)
   }
 
+  setNote(session: SessionId, bytes: Uint8Array): void {
+    if (bytes.byteLength > NOTE_BYTES_MAX) throw new PipeError("limit", `a note has at most ${NOTE_BYTES_MAX} bytes`)
+    if (this.#terminals.has(session)) this.#notes.set(session, Uint8Array.from(bytes))
+  }
+
+  async getNote(session: SessionId): Promise<Uint8Array | null> {
+    this.#find(session)
+    return this.#notes.get(session) ?? null
+  }
+
   async inputWait(session: SessionId): Promise<InputWait | null> {
     const { pty } = this.#find(session)
     const termios = pty.termios()
@@ -214,6 +237,7 @@ export class Terminals implements PtyHost {
     for (const pipes of this.#pipes.values()) pipes.closeAll()
     this.#terminals.clear()
     this.#pipes.clear()
+    this.#notes.clear()
   }
 
   /** Nobody listens any more: everything is held until someone attaches. */

@@ -46,10 +46,10 @@ export const toWireInput = (input: ExecInput): Input =>
       ? { _tag: "Keys", ...input }
       : "bytes" in input
         ? { _tag: "Bytes", ...input }
-        : { _tag: "Eof", at: input.at }
+        : { _tag: "Eof", ...(input.at !== undefined && { at: input.at }) }
 
 export const fromWireInput = (input: Input): ExecInput => {
-  if (input._tag === "Eof") return { eof: true, at: input.at }
+  if (input._tag === "Eof") return input.at === undefined ? { eof: true } : { eof: true, at: input.at }
   const { _tag, ...rest } = input
   return rest
 }

@@ -73,6 +73,7 @@ export interface CreateExec extends CreateSession {
   readonly deny?: ReadonlyArray<string> | undefined
   readonly secretEnvNames: ReadonlyArray<string>
   readonly pipes: ReadonlyArray<PipeRequest>
+  readonly note: Uint8Array
   readonly extend: (session: LiveSession) => SessionExtension
 }
 
@@ -81,6 +82,7 @@ export interface Relaunch {
   readonly env: Readonly<Record<string, string>>
   readonly cwd: string
   readonly pipes: ReadonlyArray<PipeRequest>
+  readonly note: Uint8Array
 }
 
 export class EngineCore {
@@ -285,7 +287,7 @@ export class EngineCore {
   }
 
   async #create(id: SessionId, request: CreateSession, exec?: CreateExec): Promise<SessionView> {
-    const spawn = { ...checkCreate(id, request), pipes: exec?.pipes }
+    const spawn = { ...checkCreate(id, request), pipes: exec?.pipes, note: exec?.note }
     checkOptions(request)
     const { get, journal, run } = this.#options
     const known = this.#live.get(id)
@@ -327,7 +329,7 @@ export class EngineCore {
    * Starts another program in a session that has none any more: one whose program ended, or that was lost. A session that
    * is not live is read from the journal first.
    */
-  async relaunch(session: LiveSession, { cwd, env, pipes }: Relaunch): Promise<void> {
+  async relaunch(session: LiveSession, { cwd, env, note, pipes }: Relaunch): Promise<void> {
     const { id, state } = session
     const host = session.host ?? (await this.#hosts.acquire(id))
     this.#live.set(id, session)
@@ -336,7 +338,7 @@ export class EngineCore {
     try {
       await session.relaunch(
         host,
-        (from) => host.spawn({ session: id, argv, cwd, env, size, term, pipes, replace: true, ...from }),
+        (from) => host.spawn({ session: id, argv, cwd, env, size, term, pipes, note, replace: true, ...from }),
         { rows }
       )
     } catch (error) {

@@ -274,6 +274,7 @@ export class LiveSession {
     }
     this.#nextOffset = journaled + gapBytes
     this.#durableOffset = this.#nextOffset
+    await this.extension?.adopting(host)
     // What an earlier delivery of this host still has on its way is of no use; from the answer on it is the new one.
     await host.attach(this.id, this.#nextOffset, () => {
       this.#phase = "running"

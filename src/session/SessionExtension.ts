@@ -3,7 +3,7 @@
  * that session and never past it, so that one place decides the order of a stream. It owns no terminal and no journal.
  */
 import type { JournalEntry, NewEvent } from "../../journal/Event.ts"
-import type { LeaderExit } from "../keeper/PtyHost.ts"
+import type { LeaderExit, PtyHost } from "../keeper/PtyHost.ts"
 
 /** Why nothing more will come from the session's processes. */
 export type LastWord = { readonly _tag: "Lost" } | { readonly _tag: "Ended"; readonly exit: LeaderExit | undefined }
@@ -11,6 +11,8 @@ export type LastWord = { readonly _tag: "Lost" } | { readonly _tag: "Ended"; rea
 export interface SessionExtension {
   /** Reads what it knows anew from the journal: the session is being taken back, and nothing is in flight. */
   load(): Promise<void>
+  /** The session's host is known, and nothing of it is delivered yet. */
+  adopting(host: PtyHost): Promise<void>
   /** The session was taken back and its terminal is delivered again. */
   adopted(): Promise<void>
   /** The next durable event of the stream. */

@@ -10,12 +10,14 @@ import { join } from "node:path"
 import { afterEach, assert, beforeEach, describe, it } from "vitest"
 import {
   type InputWait,
+  NOTE_BYTES_MAX,
   PIPE_HELD_BYTES_HIGH,
   PIPE_QUEUED_BYTES_MAX,
   PipeError,
   type PipeFailure,
   type PipeRequest,
-  SESSION_PIPES_MAX
+  SESSION_PIPES_MAX,
+  SPAWN_NOTE_BYTES_MAX
 } from "../../src/keeper/PipeHost.ts"
 import {
   INPUT_WRITE_BYTES_MAX,
@@ -502,6 +504,32 @@ export const pipeHostContract = (options: {
         await host.listPipes(session)
         // Less, when something of an earlier test was still open.
         assert.isAtMost(descriptors(host.pid), before)
+      })
+
+      it("have a note of the engine beside them, as it was set last, until the session is forgotten", async () => {
+        const request = spawnRequest(["cat"], { note: Buffer.from("first") })
+        const { session } = request
+        await host.spawn(request)
+        assert.strictEqual(Buffer.from((await host.getNote(session))!).toString(), "first")
+        const bytes = Buffer.alloc(NOTE_BYTES_MAX, 7)
+        host.setNote(session, bytes)
+        assert.isTrue(bytes.equals((await host.getNote(session))!))
+        const mine = Buffer.from([0, 255, 10])
+        host.setNote(session, mine)
+        mine.fill(1)
+        assert.deepStrictEqual([...(await host.getNote(session))!], [0, 255, 10])
+        assert.throws(() => host.setNote(session, Buffer.alloc(NOTE_BYTES_MAX + 1)), PipeError)
+        const large = spawnRequest(["cat"], { note: Buffer.alloc(SPAWN_NOTE_BYTES_MAX + 1) })
+        assert.instanceOf(await failureOf(host.spawn(large)), SpawnError)
+        const bare = spawnRequest(["cat"])
+        await host.spawn(bare)
+        assert.isNull(await host.getNote(bare.session))
+        // Of a session that is not held nothing is kept.
+        host.setNote(large.session, mine)
+        assert.instanceOf(await failureOf(host.getNote(large.session)), SessionUnknown)
+        await host.close(session, 1000)
+        host.forget(session)
+        assert.instanceOf(await failureOf(host.getNote(session)), SessionUnknown)
       })
 
       it("count the terminal's output and input on from where another program stopped", async () => {
