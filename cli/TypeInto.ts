@@ -16,7 +16,10 @@ export const typeInto = Effect.fnUntraced(function* (
 ) {
   const { kind } = yield* History.use((history) => history.get(session))
   if (kind === "terminal") {
-    return yield* Sessions.use((sessions) => Effect.asVoid(sessions.write(session, bytes)))
+    const { truncatedTo } = yield* Sessions.use((sessions) => sessions.write(session, bytes))
+    if (truncatedTo === null) return
+    const note = `typed, but the terminal keeps only ${truncatedTo} bytes of a line and dropped the rest`
+    return yield* new Ending({ exitCode: ExitCode.invalid, note })
   }
   const exec = yield* Exec
   const { running } = yield* exec.state(session)

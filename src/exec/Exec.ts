@@ -221,7 +221,10 @@ export interface ExecShape {
     execId: string,
     range: { readonly channel: "stdout" | "stderr" | "tty"; readonly from: number; readonly to: number }
   ): Effect.Effect<Uint8Array, SessionNotFound | SessionUnavailable | InvalidRequest | ExecNotFound>
-  /** Types into the terminal, or into the command's stdin stream. ExecFinished when the command has ended. */
+  /**
+   * Types into the terminal, or into the command's stdin stream. ExecFinished when the command has ended; InvalidRequest
+   * also when the kernel cut what was typed: a terminal in line mode keeps 4095 bytes of a line.
+   */
   send(
     session: SessionId,
     execId: string,

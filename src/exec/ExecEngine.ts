@@ -329,7 +329,8 @@ export class ExecEngine {
       "text" in input
         ? Buffer.from(input.text)
         : Result.getOrThrowWith(keysBytes(input.keys), ({ message }) => invalid("keys", message))
-    await this.core.write(id, allowed(bytes), { actor })
+    const { truncatedTo } = await this.core.write(id, allowed(bytes), { actor })
+    if (truncatedTo !== null) throw invalid("input", lineCut(truncatedTo))
   }
 
   async interrupt(id: SessionId, execId: string | undefined): Promise<void> {
@@ -658,6 +659,8 @@ const checkMax = (bytes: number | undefined): number => {
   return Math.min(bytes, RESULT_OUTPUT_BYTES_MAX)
 }
 
+const lineCut = (bytes: number) =>
+  `typed, but the terminal keeps only ${bytes} bytes of a line and dropped the rest; use a standard input stream`
 const usedBefore = (execId: string) =>
   new ExecRejected({ execId, reason: "this id was used for other code; choose a new one" })
 const notForCommands = () =>

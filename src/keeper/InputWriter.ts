@@ -21,6 +21,8 @@ const END_OF_FILE_RETRY_MILLIS = 50
 
 const LINE_FEED = 10
 const CARRIAGE_RETURN = 13
+/** With the usual keys that send a line without its end (Ctrl-D) or throw it away (Ctrl-C, Ctrl-U, Ctrl-Z, Ctrl-\\). */
+const LINE_ENDS: ReadonlySet<number> = new Set([LINE_FEED, CARRIAGE_RETURN, 3, 4, 21, 26, 28])
 
 export interface InputTarget {
   readonly fd: number
@@ -76,16 +78,9 @@ export class InputWriter {
       return false
     }
     let exceeds = false
-    let at = 0
-    while (at < bytes.length) {
-      const lineFeed = bytes.indexOf(LINE_FEED, at)
-      const carriageReturn = bytes.subarray(at, lineFeed < 0 ? bytes.length : lineFeed).indexOf(CARRIAGE_RETURN)
-      const end = carriageReturn >= 0 ? at + carriageReturn : lineFeed
-      this.#lineBytes += (end < 0 ? bytes.length : end) - at
-      exceeds ||= this.#lineBytes > CANONICAL_LINE_BYTES_MAX
-      if (end < 0) break
-      this.#lineBytes = 0
-      at = end + 1
+    for (const byte of bytes) {
+      if (LINE_ENDS.has(byte)) this.#lineBytes = 0
+      else if (++this.#lineBytes > CANONICAL_LINE_BYTES_MAX) exceeds = true
     }
     return exceeds
   }

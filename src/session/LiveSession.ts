@@ -593,7 +593,7 @@ export class LiveSession {
       throw error
     })
     await this.#checkApplied([result], last)
-    return { sequence: last, hidden: true, truncatedTo: null }
+    return { sequence: last, hidden: true, truncatedTo: result.truncatedTo ?? null }
   }
 
   closeInput(options: CommandOptions): Promise<void> {

@@ -431,6 +431,10 @@ export const ptyHostContract = (options: {
         assert.strictEqual((await type(session, `${"x".repeat(5000)}\n`)).truncatedTo, CANONICAL_LINE_BYTES_MAX)
         assert.isUndefined((await type(session, "x".repeat(4000))).truncatedTo)
         assert.strictEqual((await type(session, "x".repeat(96))).truncatedTo, CANONICAL_LINE_BYTES_MAX)
+        // The end of a line that was cut cuts nothing, and what was thrown away counts no more.
+        assert.isUndefined((await type(session, "\r")).truncatedTo)
+        assert.isUndefined((await type(session, `${"x".repeat(4000)}\x15`)).truncatedTo)
+        assert.isUndefined((await type(session, "x".repeat(96))).truncatedTo)
       })
     })
 
