@@ -1051,7 +1051,7 @@ export class ExecSession implements SessionExtension {
     const shell = this.driver.parseState(this.#dump)
     const before = this.#shell ?? this.#knownShell()
     const names = this.#environment?.secretNames ?? NO_NAMES
-    const values = this.#secretsOf(command)
+    const values = this.#secretsOf(command.exec)
     const holdsSecret = (text: string) => values.length > 0 && redactValues(text, values) !== text
     // Of what was masked before an engine died nobody knows the value any more: it is not taken for a new one.
     const wasMasked = (name: string) => this.state.masked.has(name) && !before.env.has(name)
