@@ -92,10 +92,11 @@ if [[ $__reprise_start == start ]]; then
   }
   # What a builtin prints is had through a file: a fork for `$(...)` costs more than everything else here. Written over
   # (`<>`) up to a NUL, and not cut off (`>|`): ext4 puts a file that was emptied and written on the disk when it is closed.
+  # By way of 0, for `declare -f`, from which the functions come back after `exit`, prints `1<>` as `<>`.
 
   # Runs when a command's text has ended: sourcing would report a failed last command to the user's ERR trap once more.
   # Under the options of the command: nothing in it may fail, and what `set -x` says of it is no output of the command.
-  __reprise_return='{ if ((${#BASH_SOURCE[@]} < 2)); then builtin trap - DEBUG; { builtin trap -p ERR; builtin printf "\0"; } 1<>"$__reprise_dir/traps"; IFS= builtin read -r -d "" __reprise_user_err <"$__reprise_dir/traps" || :; builtin trap - ERR; fi; } >/dev/null 2>&1'
+  __reprise_return='{ if ((${#BASH_SOURCE[@]} < 2)); then builtin trap - DEBUG; { builtin trap -p ERR; builtin printf "\0"; } 0<>"$__reprise_dir/traps" 1>&0; IFS= builtin read -r -d "" __reprise_user_err <"$__reprise_dir/traps" || :; builtin trap - ERR; fi; } >/dev/null 2>&1'
 
   # What parseState reads, and the end; straight into the pipe: a fork for `$(...)` costs more than everything else here.
   __reprise_frames() { # exec, exit code, status
@@ -111,11 +112,8 @@ if [[ $__reprise_start == start ]]; then
       builtin alias -p
       # Each line is a write that wakes the host: our own functions would be most of them.
       if builtin compgen -A function -X '__reprise_*' >/dev/null; then
-        { builtin compgen -A function -X '__reprise_*'; builtin printf '\0'; } 1<>"$__reprise_dir/names"
-        local - IFS=$'\n'
-        builtin set -f
-        IFS= builtin read -r -d '' __reprise_names <"$__reprise_dir/names"
-        __reprise_names=($__reprise_names)
+        { builtin compgen -A function -X '__reprise_*'; builtin printf '\0'; } 0<>"$__reprise_dir/names" 1>&0
+        IFS=$'\n' builtin read -r -d '' -a __reprise_names <"$__reprise_dir/names"
         builtin printf 'declare -f'
         builtin printf ' %s' "${__reprise_names[@]}"
         builtin printf '\n'
@@ -182,7 +180,7 @@ if [[ $__reprise_start == start ]]; then
   # The user's EXIT trap is kept as text and ours takes its place; the others are the user's where he set one.
   __reprise_rearm() {
     local __reprise_text __reprise_name
-    { builtin trap -p EXIT HUP INT QUIT TERM; builtin printf '\0'; } 1<>"$__reprise_dir/traps"
+    { builtin trap -p EXIT HUP INT QUIT TERM; builtin printf '\0'; } 0<>"$__reprise_dir/traps" 1>&0
     IFS= builtin read -r -d '' __reprise_text <"$__reprise_dir/traps"
     if [[ $__reprise_text == "$__reprise_traps" ]]; then builtin return; fi
     builtin trap -p EXIT >|"$__reprise_dir/traps"
