@@ -1264,7 +1264,8 @@ export class ExecSession implements SessionExtension {
       this.#event({ _tag: "CwdChanged", cwd, source: "exec" })
     ])
     // What it was brought back with is what the shell has: the values that are not stored too.
-    this.#notedMasked = Object.fromEntries([...this.state.masked].map((name) => [name, wanted.env.get(name) ?? ""]))
+    const { masked } = this.state
+    this.#notedMasked = Object.fromEntries([...wanted.env].filter(([name]) => masked.has(name)))
     this.#shell = this.#knownShell()
     this.#unfinishedRestart = null
     this.#saveNote(live.host)

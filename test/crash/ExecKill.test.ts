@@ -18,6 +18,8 @@ import { type ExecUnderTest, text, withShells } from "./execUnderTest.ts"
 const CAMPAIGN = Number(process.env.REPRISE_KILLS ?? 0)
 const KILLS = CAMPAIGN > 0 ? CAMPAIGN : 5
 const FAST = CAMPAIGN > 0 ? CAMPAIGN : 5
+/** While one call waits: a client gives up after eight losses in a row (Reconnecting.ts). */
+const KILLS_WAITING = 5
 const random = seededRandom(Number(process.env.REPRISE_SEED ?? 7))
 
 const LINES = 2000
@@ -48,20 +50,21 @@ describe("commands, engine kill -9", { timeout: 60_000 + KILLS * 3000 }, () => {
       const first = await shells.command(session, { code: COUNTING.bash, execId: "count", yieldMillis: 300 })
       assert.strictEqual(first.status, "running")
       await shells.killEngine()
+      if (CAMPAIGN > 0) await killing(shells, KILLS, () => false)
       const result = await shells.exec((exec) => exec.poll(session, "count", { yieldMillis: 60_000 }))
       assert.deepInclude({ ...result }, { status: "completed", exitCode: 0 })
       assert.strictEqual(text(result.stdout), numbers(LINES))
     }))
 
   for (const language of ["bash", "python", "node"] as const) {
-    it(`${language}: ${KILLS} times while a call waits for it: the call has the complete result`, () =>
+    it(`${language}: ${KILLS_WAITING} times while a call waits for it: the call has the complete result`, () =>
       withShells(async (shells) => {
         const session = await shells.start({ language })
         let isOver = false
         const running = shells.command(session, { code: COUNTING[language], execId: "count" }).finally(() => {
           isOver = true
         })
-        const kills = await killing(shells, KILLS, () => isOver)
+        const kills = await killing(shells, KILLS_WAITING, () => isOver)
         const result = await running
         assert.deepInclude({ ...result }, { status: "completed", exitCode: 0 })
         assert.strictEqual(text(result.stdout), numbers(LINES))
