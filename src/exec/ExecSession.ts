@@ -53,7 +53,7 @@ const STREAMS_GRACE_MILLIS = 120
 /** The most that the kernel holds of a pipe (fs.pipe-max-size): what a command wrote is read within this much more. */
 const PIPE_CAPACITY_BYTES_MAX = 1024 * 1024
 /** The terminal delivers a command's mark a moment after the shell wrote it; without it something ate it. */
-const MARK_WAIT_MILLIS = 1000
+const MARK_WAIT_MILLIS = 3000
 /** Each step of ending a command whose time is over: INT, TERM, KILL, then the shell itself. */
 const TIMEOUT_STEP_MILLIS = [500, 500, 1000] as const
 /** A signal before the shell has opened the command's streams would meet an idle shell, which ignores it. */

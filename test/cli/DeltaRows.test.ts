@@ -108,7 +108,7 @@ describe("rows of Delta's sessions, through the command line", { concurrent: tru
       const reprise = yield* makeReprise
       const started = yield* reprise.run(["run", "--detach", "--name", "pty", "--", "sh"])
       assert.strictEqual(started.code, 0)
-      const reader = yield* reprise.start(["attach", "pty"])
+      const reader = yield* reprise.start(["attach", "pty", "--after", "0"])
       assert.strictEqual((yield* reprise.run(["send", "pty", "echo h''i; exit 4", "--enter"])).code, 0)
       const { code, stdout } = yield* finish(reader)
       assert.strictEqual(code, 4)

@@ -20,7 +20,7 @@ import { type ExecUnderTest, text, withShells } from "./execUnderTest.ts"
 const SECRET = ["correct-horse", "battery-staple"].join("-")
 const GIVEN = ["given-to-the", "whole-session"].join("-")
 const MASKED = "*".repeat(SECRET.length)
-const FAST = Number(process.env.REPRISE_KILLS ?? 5)
+const FAST = Number(process.env.REPRISE_KILLS ?? 2)
 
 /** What the command waits for is there; the engine before has been killed by then. */
 const printing = 'printf \'begun \'; until [ -e go ]; do sleep 0.01; done; printf %s "$S"; echo " $GIVEN"'

@@ -4,7 +4,7 @@ import { assert, describe, it } from "vitest"
 import { type CommandLine, sequence, sha256, withCommandLine } from "./commandLine.ts"
 
 /** A slice of the campaign, which runs 100 (`npm run campaign`). */
-const TRIES = Number(process.env.REPRISE_TRIES ?? 16)
+const TRIES = Number(process.env.REPRISE_TRIES ?? 8)
 const AT_ONCE = 8
 
 const idsOf = async (cli: CommandLine): Promise<ReadonlyArray<string>> =>
