@@ -62,11 +62,13 @@ export const exec = async (workspace: Workspace): Promise<Report> => {
     const { fresh, samples, startMillis } = await service<Noop>("noop", language, String(count))
     const p50 = percentile(samples, 0.5)
     row(`${language}, a command that does nothing`, samples, startMillis)
-    aims.push({
-      aim: `exec in ${language}: p50 is at most ${NOOP_AIM_MILLIS} ms`,
-      measured: `${figure(p50)} ms`,
-      holds: p50 <= NOOP_AIM_MILLIS
-    })
+    // Nothing was promised of zsh.
+    if (language !== "zsh")
+      aims.push({
+        aim: `exec in ${language}: p50 is at most ${NOOP_AIM_MILLIS} ms`,
+        measured: `${figure(p50)} ms`,
+        holds: p50 <= NOOP_AIM_MILLIS
+      })
     if (fresh.length === 0) continue
     const freshP50 = percentile(fresh, 0.5)
     row("bash -c true, fresh", fresh)
