@@ -6,7 +6,7 @@
 import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Stream } from "effect"
+import { Effect, Fiber, Stream } from "effect"
 import type { SessionId } from "../../journal/Event.ts"
 import { Exec } from "../../src/exec/Exec.ts"
 import { History } from "../../src/session/History.ts"
@@ -109,8 +109,10 @@ describe("rows of Delta's sessions, through the command line", { concurrent: tru
       const started = yield* reprise.run(["run", "--detach", "--name", "pty", "--", "sh"])
       assert.strictEqual(started.code, 0)
       const reader = yield* reprise.start(["attach", "pty", "--after", "0"])
+      // From now on: what nobody has listened to is thrown away when the reader ends.
+      const reading = yield* Effect.forkScoped(finish(reader), { startImmediately: true })
       assert.strictEqual((yield* reprise.run(["send", "pty", "echo h''i; exit 4", "--enter"])).code, 0)
-      const { code, stdout } = yield* finish(reader)
+      const { code, stdout } = yield* Fiber.join(reading)
       assert.strictEqual(code, 4)
       assert.include(stdout.toString(), "\r\nhi\r\n")
       // Reading takes nothing away.
