@@ -10,6 +10,7 @@ export default defineConfig({
     pool: "forks",
     // No test changes what its file shares with others, and a process for each file costs a third of a second.
     isolate: false,
-    maxWorkers: 2
+    // Two cores, and tests that mostly wait for other processes.
+    maxWorkers: 3
   }
 })

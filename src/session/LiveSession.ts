@@ -114,6 +114,8 @@ export class LiveSession {
   readonly #untyped = new Set<string>()
   #closing: Promise<CloseReport> | undefined
   #leaderExit: LeaderExit | undefined
+  /** Its end is not appended yet. Not asked of the state, which learns of a start only when that is durable. */
+  #terminalOpen = false
   #terminalClosed: (() => void) | undefined
   #cwd = ""
   #cwdTimer: NodeJS.Timeout | undefined
@@ -169,6 +171,7 @@ export class LiveSession {
     }
     this.#early = undefined
     this.#phase = "running"
+    this.#terminalOpen = true
     const event: SessionEvent = {
       _tag: "ProcessStarted",
       pid: started.pid,
@@ -210,6 +213,7 @@ export class LiveSession {
     this.#unfolded.clear()
     this.#snapshotSequence = this.state.sequence
     this.#cwd = this.state.kernelCwd
+    this.#terminalOpen = this.state.terminalOpen
     if (this.state.kind !== "exec") return
     this.extension ??= this.#port.extend(this)
     await this.extension?.load()
@@ -252,10 +256,13 @@ export class LiveSession {
     }
     this.host = host
     this.#leaderExit = undefined
+    // Its keeper was found after all.
+    if (this.state.status === "lost") this.#terminalOpen = true
     const journaled = this.state.outputBytes
     const taken: Array<SessionEvent> = []
     // The engine before died between the fork and the word of it.
     if (this.state.pid === null) {
+      this.#terminalOpen = true
       taken.push({ _tag: "ProcessStarted", pid: held.pid, startTime: held.startTime, keeper: host.id })
     }
     const gapBytes = Math.max(0, held.heldFrom - journaled)
@@ -466,7 +473,7 @@ export class LiveSession {
     const exit = this.#leaderExit
     const last = this.extension?.lastWords({ _tag: "Ended", exit }) ?? []
     const events: Array<SessionEvent> = []
-    if (this.state.terminalOpen) events.push({ _tag: "TerminalClosed", outputBytes: this.#nextOffset })
+    if (this.#terminalOpen) events.push({ _tag: "TerminalClosed", outputBytes: this.#nextOffset })
     events.push({
       _tag: "SessionClosed",
       exitCode: exit?.exitCode ?? this.state.exitCode,
@@ -474,6 +481,7 @@ export class LiveSession {
       reason,
       survivors: survivors.map(({ command, pid }) => ({ pid, command }))
     })
+    this.#terminalOpen = false
     await this.#append([...last, ...events.map((event) => this.#event(event))])
     this.#acknowledge()
     this.host?.forget(this.id)
