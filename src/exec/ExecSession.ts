@@ -31,6 +31,7 @@ import {
   HostUnavailable,
   INPUT_WRITE_BYTES_MAX,
   type LeaderExit,
+  OUTPUT_CHUNK_BYTES_MAX,
   type PtyHost,
   SessionUnknown
 } from "../keeper/PtyHost.ts"
@@ -78,6 +79,10 @@ const IN = 3
 const COMMAND = 5
 const CONTROL = 6
 const PIPE_KINDS = 8
+/** `group` is a command's number, or a shell process's. */
+const pipeOf = (group: number, kind: number): number => group * PIPE_KINDS + kind
+const kindOf = (pipe: number): number => pipe % PIPE_KINDS
+const execOf = (pipe: number): number => Math.floor(pipe / PIPE_KINDS)
 
 export interface ExecSessionPort {
   readonly nowMicros: () => number
@@ -266,10 +271,10 @@ export class ExecSession implements SessionExtension {
   // --- the shell's pipes ---------------------------------------------------------------------------------------------
 
   get #commandPipe(): number {
-    return this.#incarnation * PIPE_KINDS + COMMAND
+    return pipeOf(this.#incarnation, COMMAND)
   }
   get #controlPipe(): number {
-    return this.#incarnation * PIPE_KINDS + CONTROL
+    return pipeOf(this.#incarnation, CONTROL)
   }
   /** Those of the session's first shell: opened before it is started. */
   static firstPipes(folder: string): ReadonlyArray<PipeRequest> {
@@ -284,8 +289,7 @@ export class ExecSession implements SessionExtension {
 
   /** After the process was started: gives it its first line, waits until it takes commands. Rejects with why it does not. */
   async begin(): Promise<void> {
-    const greeting = this.driver.greeting(this.folder)
-    if (greeting !== "") this.#writeLine(this.live.state.sequence, greeting)
+    this.#greet(this.live.state.sequence)
     this.#saveNote(this.live.host)
     if ((await this.#untilReady(READY_TIMEOUT_MILLIS)) === "ready") return
     const said = this.#tail.toString("utf8").trim().slice(-300)
@@ -354,8 +358,8 @@ export class ExecSession implements SessionExtension {
     const host = live.host!
     const epoch = this.#epoch
     const held = await host.listPipes(live.id)
-    const shells = held.filter(({ pipe }) => pipe % PIPE_KINDS === COMMAND).map(({ pipe }) => pipe)
-    this.#incarnation = Math.max(0, ...shells.map((pipe) => Math.floor(pipe / PIPE_KINDS)))
+    const shells = held.filter(({ pipe }) => kindOf(pipe) === COMMAND).map(({ pipe }) => pipe)
+    this.#incarnation = Math.max(0, ...shells.map((pipe) => execOf(pipe)))
     this.#shell = this.#knownShell()
     // An engine that started this shell and died before a word to it: before all others.
     if (held.some(({ inputSequence, pipe }) => pipe === this.#commandPipe && inputSequence === 0)) this.#greet(1)
@@ -364,9 +368,9 @@ export class ExecSession implements SessionExtension {
     this.#isReady = true
     // Streams before the shell's word: an end that is delivered again finds their bytes already journaled.
     for (const { direction, heldFrom, pipe } of held) {
-      const kind = pipe % PIPE_KINDS
+      const kind = kindOf(pipe)
       if (direction !== "output" || kind === CONTROL) continue
-      const kept = keptOf(state, Math.floor(pipe / PIPE_KINDS))
+      const kept = state.commands.get(execOf(pipe))
       const journaled = kept === undefined ? heldFrom : kind === OUT ? kept.stdoutBytes : kept.stderrBytes
       const from = Math.max(heldFrom, journaled)
       const stream = this.#stream(pipe)
@@ -398,7 +402,7 @@ export class ExecSession implements SessionExtension {
   /** What an engine that died right after a command's end had no time for. */
   #removeLeftovers(host: PtyHost, held: ReadonlyArray<HeldPipe>): void {
     const isOver = (exec: number) => exec !== this.#running?.exec
-    const inputs = held.filter(({ pipe }) => pipe % PIPE_KINDS === IN && isOver(Math.floor(pipe / PIPE_KINDS)))
+    const inputs = held.filter(({ pipe }) => kindOf(pipe) === IN && isOver(execOf(pipe)))
     if (inputs.length > 0)
       host.closePipes(
         this.live.id,
@@ -427,7 +431,7 @@ export class ExecSession implements SessionExtension {
 
   /** A command that runs, according to the journal: goes on with it, or gives it to the shell if that never happened. */
   async #resumeRunning(host: PtyHost, held: ReadonlyArray<HeldPipe>): Promise<void> {
-    const kept = this.state.running === null ? undefined : keptOf(this.state, this.state.running)
+    const kept = this.#runningEntry
     if (kept === undefined) return this.#greetAgain()
     const start = await this.#port.readStart(this.live.id, kept.firstSequence)
     if (start === undefined) return
@@ -463,7 +467,7 @@ export class ExecSession implements SessionExtension {
   async #feedAgain(host: PtyHost, command: Command, held: ReadonlyArray<HeldPipe>): Promise<void> {
     if (command.request.stdin?._tag !== "Stream") return
     const { exec } = command
-    const applied = held.find(({ pipe }) => pipe === exec * PIPE_KINDS + IN)?.inputSequence ?? 0
+    const applied = held.find(({ pipe }) => pipe === pipeOf(exec, IN))?.inputSequence ?? 0
     const input = await this.#port.readInput(this.live.id, { exec, after: command.firstSequence, applied })
     command.inputBytes = input.bytes
     command.isInputEnded = input.isEnded
@@ -477,6 +481,7 @@ export class ExecSession implements SessionExtension {
       this.#greet(last.finishedSequence ?? last.lastSequence)
   }
 
+  /** The first line of a shell process, where its driver has one. */
   #greet(sequence: number): void {
     const greeting = this.driver.greeting(this.folder)
     if (greeting !== "") this.#writeLine(sequence, greeting)
@@ -496,7 +501,7 @@ export class ExecSession implements SessionExtension {
   }
 
   lastWords(why: LastWord): ReadonlyArray<NewEvent> {
-    const kept = this.state.running === null ? undefined : keptOf(this.state, this.state.running)
+    const kept = this.#runningEntry
     if (kept === undefined) return []
     const end = this.#running?.end
     // The shell's word of the end was there, its streams were still waited for.
@@ -546,6 +551,11 @@ export class ExecSession implements SessionExtension {
   get policy(): Policy {
     this.#policy ??= new Policy(this.state.deny)
     return this.#policy
+  }
+
+  /** The command that runs, as the journal has it. */
+  get #runningEntry(): CommandEntry | undefined {
+    return this.state.running === null ? undefined : this.state.commands.get(this.state.running)
   }
 
   get running(): Command | undefined {
@@ -626,7 +636,7 @@ export class ExecSession implements SessionExtension {
     } else this.#noted.delete(exec)
     this.#tail = Buffer.alloc(0)
     // Of a command that got this number before, and then could not be journaled: other secrets were looked for.
-    for (const kind of [OUT, ERR]) this.#streams.delete(exec * PIPE_KINDS + kind)
+    for (const kind of [OUT, ERR]) this.#streams.delete(pipeOf(exec, kind))
     this.#expectStreams(command)
     this.#terminalRedactor = this.#redactor(exec)
     command.sinceTicks = ticksNow()
@@ -676,13 +686,13 @@ export class ExecSession implements SessionExtension {
       // A file and not a pipe: it is there whenever the command opens it, however often, and needs nobody to feed it.
       writeFileSync(stdin, request.stdin.data, { mode: 0o600 })
     }
-    if (started.stdin === "stream") pipes.push({ pipe: exec * PIPE_KINDS + IN, path: stdin, direction: "input" })
+    if (started.stdin === "stream") pipes.push({ pipe: pipeOf(exec, IN), path: stdin, direction: "input" })
     if (!started.tty) {
       stdout = this.#file(`${exec}.out`)
       stderr = this.#file(`${exec}.err`)
       pipes.push(
-        { pipe: exec * PIPE_KINDS + OUT, path: stdout, direction: "output" },
-        { pipe: exec * PIPE_KINDS + ERR, path: stderr, direction: "output" }
+        { pipe: pipeOf(exec, OUT), path: stdout, direction: "output" },
+        { pipe: pipeOf(exec, ERR), path: stderr, direction: "output" }
       )
     }
     if (pipes.length > 0) host.openPipes(live.id, pipes).catch(() => undefined)
@@ -744,8 +754,8 @@ export class ExecSession implements SessionExtension {
 
   /** Nothing more of it can come: its secrets go. */
   #forgetNoted(exec: number): void {
-    if (this.#running?.exec === exec || this.#streams.has(exec * PIPE_KINDS + OUT)) return
-    if (this.#streams.has(exec * PIPE_KINDS + ERR) || !this.#noted.delete(exec)) return
+    if (this.#running?.exec === exec || this.#streams.has(pipeOf(exec, OUT))) return
+    if (this.#streams.has(pipeOf(exec, ERR)) || !this.#noted.delete(exec)) return
     this.#saveNote(this.live.host)
   }
 
@@ -755,7 +765,7 @@ export class ExecSession implements SessionExtension {
 
   #expectStreams(command: Command): void {
     if (command.request.tty === true) return
-    for (const kind of [OUT, ERR]) this.#stream(command.exec * PIPE_KINDS + kind, command)
+    for (const kind of [OUT, ERR]) this.#stream(pipeOf(command.exec, kind), command)
   }
 
   readonly #streams = new Map<number, CommandStream>()
@@ -766,7 +776,7 @@ export class ExecSession implements SessionExtension {
         next: 0,
         journaled: 0,
         ended: false,
-        redactor: this.#redactor(Math.floor(pipe / PIPE_KINDS)),
+        redactor: this.#redactor(execOf(pipe)),
         kept: command === undefined ? undefined : { pieces: [], length: 0 }
       }
       this.#streams.set(pipe, stream)
@@ -779,7 +789,7 @@ export class ExecSession implements SessionExtension {
 
   pipeOutput(pipe: number, offset: number, bytes: Uint8Array): void {
     if (!this.#taken.has(pipe)) return
-    const kind = pipe % PIPE_KINDS
+    const kind = kindOf(pipe)
     if (kind === CONTROL) {
       if (pipe === this.#controlPipe) this.#controlOutput(offset, bytes)
       return
@@ -795,15 +805,16 @@ export class ExecSession implements SessionExtension {
   }
 
   #journalStream(pipe: number, stream: CommandStream, bytes: Uint8Array): void {
-    if (bytes.byteLength === 0) return
-    const channel = pipe % PIPE_KINDS === OUT ? "stdout" : "stderr"
-    const from = stream.journaled
-    const end = from + bytes.byteLength
-    stream.journaled = end
+    const channel = kindOf(pipe) === OUT ? "stdout" : "stderr"
     keep(stream, bytes)
-    this.live.appendOutput(channel, Math.floor(pipe / PIPE_KINDS), from, bytes, () =>
-      this.live.host?.ackPipe(this.live.id, pipe, end)
-    )
+    // A redactor that held bytes back gives more than a delivery has: a record takes no more than that.
+    for (let at = 0; at < bytes.byteLength; at += OUTPUT_CHUNK_BYTES_MAX) {
+      const chunk = bytes.subarray(at, at + OUTPUT_CHUNK_BYTES_MAX)
+      const from = stream.journaled
+      const end = from + chunk.byteLength
+      stream.journaled = end
+      this.live.appendOutput(channel, execOf(pipe), from, chunk, () => this.live.host?.ackPipe(this.live.id, pipe, end))
+    }
   }
 
   pipeEnded(pipe: number, _bytes: number): void {
@@ -811,7 +822,7 @@ export class ExecSession implements SessionExtension {
     if (stream === undefined || !this.#taken.has(pipe)) return
     if (stream.redactor !== undefined) this.#journalStream(pipe, stream, stream.redactor.flush())
     stream.ended = true
-    const exec = Math.floor(pipe / PIPE_KINDS)
+    const exec = execOf(pipe)
     // Of a command that has ended, this was the last of its late output.
     if (exec !== this.#running?.exec) this.#dropPipes([pipe])
     else this.#streamsWaiter?.()
@@ -823,7 +834,7 @@ export class ExecSession implements SessionExtension {
       this.#taken.delete(pipe)
     }
     this.live.host?.closePipes(this.live.id, pipes)
-    for (const pipe of pipes) this.#forgetNoted(Math.floor(pipe / PIPE_KINDS))
+    for (const pipe of pipes) this.#forgetNoted(execOf(pipe))
   }
 
   #controlOutput(offset: number, bytes: Uint8Array): void {
@@ -893,7 +904,7 @@ export class ExecSession implements SessionExtension {
     const kept = Buffer.concat([this.#tail, bytes])
     this.#tail = kept.length > TAIL_BYTES ? Buffer.from(kept.subarray(-TAIL_BYTES)) : kept
     const command = this.#running
-    if (command !== undefined && command.mark !== "" && !command.isMarkSeen && this.#tail.includes(command.mark)) {
+    if (command !== undefined && command.mark !== "" && !command.isMarkSeen && kept.includes(command.mark)) {
       command.isMarkSeen = true
       this.#streamsWaiter?.()
     }
@@ -915,7 +926,7 @@ export class ExecSession implements SessionExtension {
     if (this.#epoch !== epoch) throw new HostUnavailable("the session is being taken back")
     await this.#finish(command, this.#outcomeOf(end))
     if (end.how !== "completed")
-      this.#greet(keptOf(this.state, command.exec)?.finishedSequence ?? this.live.state.sequence)
+      this.#greet(this.state.commands.get(command.exec)?.finishedSequence ?? this.live.state.sequence)
   }
 
   #outcomeOf(end: ControlFrame & { readonly _tag: "end" }): Outcome {
@@ -974,8 +985,10 @@ export class ExecSession implements SessionExtension {
 
   async #finish(command: Command, outcome: Outcome): Promise<void> {
     clearTimeout(command.timer)
-    const kept = keptOf(this.state, command.exec)
+    const kept = this.state.commands.get(command.exec)
     if (kept === undefined || this.live.isEnded) return
+    // What the terminal showed so far is counted: bytes that are gathered or held back are a part of it.
+    this.live.flush()
     const { changed, shell } = this.#stateChange(command)
     const events: Array<SessionEvent> = [this.#finishedEvent(kept, outcome)]
     if (changed !== undefined) events.push(changed)
@@ -998,7 +1011,7 @@ export class ExecSession implements SessionExtension {
   }
 
   #takeKept(command: Command, kind: number): KeptBytes | undefined {
-    const stream = command.streams.get(command.exec * PIPE_KINDS + kind)
+    const stream = command.streams.get(pipeOf(command.exec, kind))
     const kept = stream?.kept
     // Late output is nobody's answer.
     if (stream !== undefined) stream.kept = undefined
@@ -1011,7 +1024,7 @@ export class ExecSession implements SessionExtension {
     unlink(this.#file(`${exec}.src`), () => undefined)
     if (command.request.stdin?._tag === "Bytes") unlink(this.#file(`${exec}.in`), () => undefined)
     if (command.request.stdin?._tag === "Stream") {
-      this.live.host?.closePipes(this.live.id, [exec * PIPE_KINDS + IN])
+      this.live.host?.closePipes(this.live.id, [pipeOf(exec, IN)])
     }
     const ended = [...command.streams].flatMap(([pipe, stream]) => (stream.ended ? [pipe] : []))
     if (ended.length > 0) this.#dropPipes(ended)
@@ -1039,7 +1052,7 @@ export class ExecSession implements SessionExtension {
   }
 
   #bytesOf(kept: CommandEntry, kind: number): number {
-    const stream = this.#streams.get(kept.exec * PIPE_KINDS + kind)
+    const stream = this.#streams.get(pipeOf(kept.exec, kind))
     return stream?.journaled ?? (kind === OUT ? kept.stdoutBytes : kept.stderrBytes)
   }
 
@@ -1232,8 +1245,7 @@ export class ExecSession implements SessionExtension {
       pipes: shellPipes(this.folder, this.#commandPipe, this.#controlPipe),
       note: this.#note(SPAWN_NOTE_BYTES_MAX)
     })
-    const greeting = this.driver.greeting(this.folder)
-    if (greeting !== "") this.#writeLine(live.state.sequence, greeting)
+    this.#greet(live.state.sequence)
     const started = await this.#untilReady(READY_TIMEOUT_MILLIS)
     if (started !== "ready") {
       throw new SessionUnavailable({ session: live.id, reason: `its shell could not be started again (${started})` })
@@ -1381,7 +1393,7 @@ export class ExecSession implements SessionExtension {
     command: Command,
     input: ReadonlyArray<InputPiece>
   ): Promise<"applied" | "full" | "closed"> {
-    const pipe = command.exec * PIPE_KINDS + IN
+    const pipe = pipeOf(command.exec, IN)
     try {
       for (let at = 0; at < input.length; ) {
         const group = inOneWrite(input, at)
@@ -1439,8 +1451,6 @@ interface Outcome {
 const ENDING: ReadonlySet<string> = new Set(["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"])
 const NO_BYTES = new Uint8Array(0)
 const NO_NAMES: ReadonlySet<string> = new Set()
-
-const keptOf = (state: CommandsState, exec: number): CommandEntry | undefined => state.commands.get(exec)
 
 const exitOf = ({ state }: LiveSession): LeaderExit => ({
   exitCode: state.exitCode,

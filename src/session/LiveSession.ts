@@ -355,12 +355,19 @@ export class LiveSession {
       this.#outOfStep(`output at byte ${offset}`)
       return
     }
-    this.#take(this.extension?.terminalOutput(bytes) ?? bytes)
+    if (this.extension === undefined) this.#takeChunk(bytes)
+    else this.#take(this.extension.terminalOutput(bytes))
     this.#activity()
   }
 
+  /** A filter that held bytes back gives more than a delivery has: a record takes no more than that. */
   #take(bytes: Uint8Array): void {
-    if (bytes.byteLength === 0) return
+    for (let at = 0; at < bytes.byteLength; at += OUTPUT_CHUNK_BYTES_MAX) {
+      this.#takeChunk(bytes.subarray(at, at + OUTPUT_CHUNK_BYTES_MAX))
+    }
+  }
+
+  #takeChunk(bytes: Uint8Array): void {
     if (this.#chunkBytes + bytes.byteLength > OUTPUT_CHUNK_BYTES_MAX) this.#journalChunks()
     // Alone it is journaled at once, so that an echo waits for nobody; under a flood the batch in flight gathers the next.
     if (this.#inFlight === 0 && this.#chunkBytes === 0) this.#journal(bytes)
@@ -372,13 +379,8 @@ export class LiveSession {
     }
   }
 
-  /** Bytes that may be more than one record holds come in pieces. */
   #takeRest(): void {
-    const rest = this.extension?.terminalRest()
-    if (rest === undefined) return
-    for (let at = 0; at < rest.byteLength; at += OUTPUT_CHUNK_BYTES_MAX) {
-      this.#take(rest.subarray(at, at + OUTPUT_CHUNK_BYTES_MAX))
-    }
+    if (this.extension !== undefined) this.#take(this.extension.terminalRest())
   }
 
   #journalChunks(): void {
