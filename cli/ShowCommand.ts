@@ -3,6 +3,7 @@
  * common. Standard output and standard error keep their order each; between the two it is only as exact as the polling.
  */
 import { Clock, Effect, Queue, Schedule, Stream } from "effect"
+import { Flag } from "effect/cli"
 import type { SessionId } from "../journal/Event.ts"
 import { Exec, type ExecInput, type ExecResult, MESSAGE_OUTPUT_BYTES_MAX } from "../src/exec/Exec.ts"
 import { Caller } from "./Caller.ts"
@@ -166,6 +167,16 @@ export const feedInput = <E, R>(session: SessionId, execId: string, input: Strea
     // It ended, or it goes on without more input: that is not an error of the command.
     Effect.catchTag(["ExecFinished", "SessionEnded"], () => Effect.void)
   )
+
+export const resultJsonFlag = Flag.Boolean("json").pipe(
+  Flag.withDefault(false),
+  Flag.withDescription("Print one JSON object with output and outcome instead of the output")
+)
+export const maxOutputFlag = Flag.Int("max-output").pipe(
+  Flag.withDescription("With --json: bytes of each stream, its beginning and its end (default: all, up to 64 MiB)"),
+  Flag.withMetavar("BYTES"),
+  Flag.optional
+)
 
 /** The first Ctrl-C is the command's; the second one leaves it running. */
 export const passInterrupts = Effect.fnUntraced(function* (session: SessionId, execId: string) {

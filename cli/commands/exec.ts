@@ -14,8 +14,10 @@ import {
   deadlineIn,
   endWithResult,
   feedInput,
+  maxOutputFlag,
   POLL_MILLIS_MIN,
   passInterrupts,
+  resultJsonFlag,
   showCommand
 } from "../ShowCommand.ts"
 import { engine } from "../Store.ts"
@@ -31,10 +33,7 @@ export const exec = Command.make(
   "exec",
   {
     session: sessionArgument,
-    json: Flag.Boolean("json").pipe(
-      Flag.withDefault(false),
-      Flag.withDescription("Print one JSON object with output and outcome instead of the output")
-    ),
+    json: resultJsonFlag,
     timeout: Flag.Int("timeout").pipe(
       Flag.withDescription("End the command after this time (INT, TERM, KILL); the shell and its state stay"),
       Flag.withMetavar("MS"),
@@ -68,11 +67,7 @@ export const exec = Command.make(
       Flag.withMetavar("EXECID"),
       Flag.optional
     ),
-    maxOutput: Flag.Int("max-output").pipe(
-      Flag.withDescription("With --json: bytes of each stream, its beginning and its end (default: 1048576)"),
-      Flag.withMetavar("BYTES"),
-      Flag.optional
-    ),
+    maxOutput: maxOutputFlag,
     rejectBusy: Flag.Boolean("reject-busy").pipe(
       Flag.withDefault(false),
       Flag.withDescription("Fail when another command runs, instead of waiting for it")

@@ -8,7 +8,7 @@ import { execArgument } from "../ExecArgument.ts"
 import { toReport } from "../ExecReport.ts"
 import { chosenStore } from "../Root.ts"
 import { findSession, sessionArgument } from "../SessionArgument.ts"
-import { deadlineIn, endWithResult, showCommand } from "../ShowCommand.ts"
+import { deadlineIn, endWithResult, maxOutputFlag, resultJsonFlag, showCommand } from "../ShowCommand.ts"
 import { engine } from "../Store.ts"
 import { Usage } from "../Usage.ts"
 
@@ -17,10 +17,7 @@ export const poll = Command.make(
   {
     session: sessionArgument,
     exec: execArgument,
-    json: Flag.Boolean("json").pipe(
-      Flag.withDefault(false),
-      Flag.withDescription("Print one JSON object with output and outcome instead of the output")
-    ),
+    json: resultJsonFlag,
     after: Flag.Int("after").pipe(
       Flag.withDescription("Only what came after this `cursor` of an earlier answer (default: from the beginning)"),
       Flag.withMetavar("CURSOR"),
@@ -35,11 +32,7 @@ export const poll = Command.make(
       Flag.withDefault(false),
       Flag.withDescription("Print what the terminal showed too: the output of a command that ran with --tty")
     ),
-    maxOutput: Flag.Int("max-output").pipe(
-      Flag.withDescription("With --json: bytes of each stream, its beginning and its end (default: 1048576)"),
-      Flag.withMetavar("BYTES"),
-      Flag.optional
-    )
+    maxOutput: maxOutputFlag
   },
   Effect.fn("cli.poll")(function* (flags) {
     const caller = yield* Caller

@@ -9,7 +9,7 @@ import type { JournalEntry, SessionId } from "../../journal/Event.ts"
 import type { JournalShape } from "../../journal/Journal.ts"
 import type { JournalDamaged, StorageUnavailable } from "../../journal/JournalError.ts"
 import type { Truncation } from "./Exec.ts"
-import { HeadTail } from "./Truncate.ts"
+import { HeadTail, shifted } from "./Truncate.ts"
 
 export interface CommandPlace {
   readonly exec: number
@@ -102,18 +102,13 @@ const resultOf = (
     stderr: stderr.bytes,
     tty: withoutMark(tty.bytes),
     truncated: {
-      stdout: moved(stdout.truncation, bases.stdout),
-      stderr: moved(stderr.truncation, bases.stderr),
-      tty: moved(tty.truncation, bases.tty)
+      stdout: shifted(stdout.truncation, bases.stdout),
+      stderr: shifted(stderr.truncation, bases.stderr),
+      tty: shifted(tty.truncation, bases.tty)
     },
     cursor
   }
 }
-
-const moved = (truncation: Truncation | null, base = 0): Truncation | null =>
-  truncation === null
-    ? null
-    : { ...truncation, omittedFrom: truncation.omittedFrom + base, omittedTo: truncation.omittedTo + base }
 
 const withoutMark = (bytes: Uint8Array): Uint8Array => {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1")

@@ -122,6 +122,12 @@ export class HeadTail {
   }
 }
 
+/** The same of a stream that is a part of another one, whose byte `base` is its first. */
+export const shifted = (truncation: Truncation | null, base = 0): Truncation | null =>
+  truncation === null
+    ? null
+    : { ...truncation, omittedFrom: truncation.omittedFrom + base, omittedTo: truncation.omittedTo + base }
+
 /** The view of bytes that are there as a whole. */
 export const headTail = (bytes: Uint8Array, maxBytes: number, options?: HeadTailOptions): HeadTailResult => {
   const view = new HeadTail(maxBytes, options)

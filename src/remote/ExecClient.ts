@@ -13,7 +13,7 @@ import {
   MESSAGE_OUTPUT_BYTES_MAX,
   RESULT_OUTPUT_BYTES_MAX
 } from "../exec/Exec.ts"
-import { HeadTail } from "../exec/Truncate.ts"
+import { HeadTail, shifted } from "../exec/Truncate.ts"
 import { InvalidRequest, type SessionUnavailable } from "../session/SessionError.ts"
 import { type ExecRpcs, toWireInput } from "./ExecRpcs.ts"
 import { WRITE_BYTES_MAX } from "./SessionRpcs.ts"
@@ -127,12 +127,7 @@ const whole = Effect.fnUntraced(function* (
     kept.push(result[channel].subarray(cut.headBytes))
     const { bytes, truncation } = kept.result()
     const base = cut.omittedFrom - cut.headBytes
-    const moved = truncation && {
-      ...truncation,
-      omittedFrom: truncation.omittedFrom + base,
-      omittedTo: truncation.omittedTo + base
-    }
-    answer = { ...answer, [channel]: bytes, truncated: { ...answer.truncated, [channel]: moved } }
+    answer = { ...answer, [channel]: bytes, truncated: { ...answer.truncated, [channel]: shifted(truncation, base) } }
   }
   return answer
 })

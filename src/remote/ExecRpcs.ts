@@ -17,10 +17,9 @@ import {
   SpawnFailed
 } from "../session/SessionError.ts"
 import { SessionView } from "../session/SessionView.ts"
-import { SessionRpcs } from "./SessionRpcs.ts"
+import { LooseSize, SessionRpcs } from "./SessionRpcs.ts"
 
 /** Numbers and names are loose on purpose: the engine tells what is wrong with them (InvalidRequest). */
-const LooseSize = Schema.Struct({ cols: Schema.Number, rows: Schema.Number })
 const Variables = Schema.optional(Schema.Record(Schema.String, Schema.String))
 const Actor = Schema.optional(Schema.String)
 

@@ -28,7 +28,7 @@ export const FRAME_BYTES_MAX = 9 * 1024 * 1024
 export const WRITE_BYTES_MAX = 8 * 1024 * 1024
 
 /** Loose on purpose: what is wrong with a request is told by the engine as InvalidRequest, not by a decoder as a defect. */
-const LooseSize = Schema.Struct({ cols: Schema.Number, rows: Schema.Number })
+export const LooseSize = Schema.Struct({ cols: Schema.Number, rows: Schema.Number })
 
 const CommandFields = { actor: Schema.optional(Schema.String), commandId: Schema.optional(Schema.String) }
 
