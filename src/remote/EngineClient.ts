@@ -14,6 +14,7 @@ import type { SessionId } from "../../journal/Event.ts"
 import { packageVersion } from "../EntryPoints.ts"
 import { Exec } from "../exec/Exec.ts"
 import { type FollowEvents, History, type HistoryShape } from "../session/History.ts"
+import type { OutputItem } from "../session/OutputItem.ts"
 import { InvalidRequest, SessionUnavailable } from "../session/SessionError.ts"
 import { type CommandOptions, type EngineStatus, Sessions, type SessionsShape } from "../session/Sessions.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
@@ -23,7 +24,7 @@ import { type EngineError, EngineMismatch, EngineUnavailable } from "./EngineErr
 import { makeExec } from "./ExecClient.ts"
 import { EngineRpcs } from "./ExecRpcs.ts"
 import { hasTag, persistently, reconnecting, timed } from "./Reconnecting.ts"
-import { type OutputItem, SessionOutput, type SessionOutputShape } from "./SessionOutput.ts"
+import { SessionOutput, type SessionOutputShape } from "./SessionOutput.ts"
 import { FRAME_BYTES_MAX, PROTOCOL_VERSION, type StopReport, WRITE_BYTES_MAX } from "./SessionRpcs.ts"
 
 /** An engine that accepts a connection and does not answer within this is stuck. */

@@ -8,6 +8,7 @@
 import { Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { JournalEntry, SessionId, SignalTarget, TerminalSize } from "../../journal/Event.ts"
+import { OutputItem } from "../session/OutputItem.ts"
 import {
   HistoryDamaged,
   InputRefused,
@@ -18,7 +19,6 @@ import {
   SpawnFailed
 } from "../session/SessionError.ts"
 import { HistoryPoint, SessionSnapshot, SessionView } from "../session/SessionView.ts"
-import { OutputItem } from "./SessionOutput.ts"
 
 export const PROTOCOL_VERSION = 1
 
