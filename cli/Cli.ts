@@ -67,7 +67,8 @@ const tell = Effect.fnUntraced(function* (cause: Cause.Cause<unknown>) {
   }
   const error = found.value
   if (error instanceof Ending) {
-    if (error.note !== "") yield* caller.writeError(`reprise: ${escapeText(error.note)}\n`)
+    const note = escapeText(error.note)
+    if (note !== "") yield* caller.writeError(error.isBracketed === true ? `[${note}]\n` : `reprise: ${note}\n`)
     return error.exitCode
   }
   const exitCode = exitCodeOf(error)
