@@ -24,7 +24,9 @@ import type { SessionState } from "../../projections/SessionState.ts"
 import { endOrphans, isKeeperDead } from "../keeper/Orphans.ts"
 import type { PipeRequest } from "../keeper/PipeHost.ts"
 import { HostUnavailable, type PtyHost } from "../keeper/PtyHost.ts"
+import { Clients } from "./Clients.ts"
 import { checkCreate, checkOptions, checkSignal, checkSize, ownerName, spawnFailed } from "./CreateRequest.ts"
+import { ENGINE_LIMITS } from "./EngineLimits.ts"
 import { type HostEvents, type Hosts, inProcessHosts, keeperHosts } from "./Hosts.ts"
 import { LiveSession, type LiveSessionPort, type UnappliedInput } from "./LiveSession.ts"
 import { InvalidRequest, SessionEnded, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
@@ -87,6 +89,7 @@ export interface Relaunch {
 
 export class EngineCore {
   readonly startedAt: number
+  readonly clients: Clients
   readonly #options: EngineCoreOptions
   readonly #live = new Map<SessionId, LiveSession>()
   readonly #creating = new Map<SessionId, Promise<SessionView>>()
@@ -102,6 +105,12 @@ export class EngineCore {
   private constructor(options: EngineCoreOptions) {
     this.#options = options
     this.startedAt = options.nowMicros()
+    this.clients = new Clients({
+      nowMicros: options.nowMicros,
+      clientsMax: ENGINE_LIMITS.clientsPerSession,
+      isLive: (session) => this.liveSession(session) !== undefined,
+      journal: async (session, event, client) => (await this.#live.get(session)?.appendPresence(event, client)) === true
+    })
     this.#port = {
       journal: options.journal.hot,
       nowMicros: options.nowMicros,
@@ -175,6 +184,7 @@ export class EngineCore {
       }
       this.#hosts.keep(id, host)
       await session.adopt(host, reason)
+      await this.clients.resumed(id)
     } catch (error) {
       // Storage or keeper went away meanwhile; each says so when it is back or gone, and the session is taken up again.
       if (!(error instanceof SessionUnavailable) && !(error instanceof HostUnavailable) && !isStorage(error))
@@ -436,6 +446,7 @@ export class EngineCore {
 
   #ended(session: LiveSession): void {
     this.#forget(session)
+    this.clients.ended(session.id)
     const { journal, run, saveEnd } = this.#options
     const key = Buffer.from(session.id, "latin1")
     this.#save(saveEnd(session.id).then(() => run(journal.deleteRows(LIVE_SPACE, key, key))))
@@ -460,6 +471,7 @@ export class EngineCore {
   /** Sessions in keepers go on; sessions in this process are ended with their last word journaled. */
   async stop(reason: string): Promise<void> {
     this.#stopSuspensions()
+    this.clients.close()
     if (this.#options.keeperEntry === undefined) {
       await Promise.allSettled([...this.#live.values()].map((session) => session.close({ actor: ACTOR_ENGINE })))
     }
