@@ -34,6 +34,7 @@ import type { SessionExtension } from "./SessionExtension.ts"
 import type { CloseReport, CommandOptions, CreateSession, KeeperView, WriteAck } from "./Sessions.ts"
 import type { SessionView } from "./SessionView.ts"
 import type { StorePaths } from "./StorePaths.ts"
+import { UnansweredInputs } from "./UnansweredInputs.ts"
 
 /** Rows of the sessions that are not closed: what a starting engine looks at, however long the history is. */
 const LIVE_SPACE = "live"
@@ -90,6 +91,7 @@ export interface Relaunch {
 export class EngineCore {
   readonly startedAt: number
   readonly clients: Clients
+  readonly #inputs = new UnansweredInputs(ENGINE_LIMITS.inputQueueMessages)
   readonly #options: EngineCoreOptions
   readonly #live = new Map<SessionId, LiveSession>()
   readonly #creating = new Map<SessionId, Promise<SessionView>>()
@@ -371,12 +373,16 @@ export class EngineCore {
 
   async write(id: SessionId, data: Uint8Array, options: CommandOptions = {}): Promise<WriteAck> {
     checkOptions(options)
-    return (await this.#liveSession(id)).write(data, options)
+    const session = await this.#liveSession(id)
+    this.clients.checkWriter(id, options.client)
+    return this.#inputs.run(id, options, () => session.write(data, options))
   }
 
   async closeInput(id: SessionId, options: CommandOptions = {}): Promise<void> {
     checkOptions(options)
-    await (await this.#liveSession(id)).closeInput(options)
+    const session = await this.#liveSession(id)
+    this.clients.checkWriter(id, options.client)
+    await this.#inputs.run(id, options, () => session.closeInput(options))
   }
 
   async resize(
@@ -386,13 +392,17 @@ export class EngineCore {
   ): Promise<TerminalSize> {
     checkOptions(options)
     const checked = checkSize(size)
-    return (await this.#liveSession(id)).resize(checked, options)
+    const session = await this.#liveSession(id)
+    this.clients.checkWriter(id, options.client)
+    return session.resize(checked, options)
   }
 
   async signal(id: SessionId, signal: string, target: SignalTarget, options: CommandOptions = {}): Promise<void> {
     checkOptions(options)
     const checked = checkSignal(signal, constants.signals)
-    await (await this.#liveSession(id)).signal(checked, target, options)
+    const session = await this.#liveSession(id)
+    this.clients.checkWriter(id, options.client)
+    await session.signal(checked, target, options)
   }
 
   async close(
@@ -404,6 +414,7 @@ export class EngineCore {
     if (grace !== undefined && !(grace >= 0))
       throw new InvalidRequest({ field: "graceMillis", reason: "must be 0 or more" })
     const live = this.#live.get(id)
+    this.clients.checkNotReadOnly(id, options.client)
     if (live !== undefined && !live.isEnded) return live.close(options)
     const { survivors } = await this.#viewOf(id)
     return { survivors }
@@ -455,6 +466,13 @@ export class EngineCore {
   #forget(session: LiveSession): void {
     this.#live.delete(session.id)
     this.#hosts.release(session.id)
+  }
+
+  /** For whoever mends it; what was done instead lost nothing. */
+  defect(found: Omit<SessionEvent & { readonly _tag: "DefectDetected" }, "_tag">): void {
+    const { journal, run } = this.#options
+    const event = this.#storeEvent({ _tag: "DefectDetected", ...found })
+    this.#inBackground(run(journal.append(STORE_STREAM, [event])).then(() => undefined))
   }
 
   /** Derived rows may fail and be late; a restart makes them again. */

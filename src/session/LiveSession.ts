@@ -824,7 +824,8 @@ export class LiveSession {
 
   async #sampleCwd(): Promise<void> {
     const cwd = await readlink(`/proc/${this.state.pid}/cwd`).catch(() => undefined)
-    if (cwd === undefined || cwd === this.#cwd || this.#phase !== "running" || this.state.status !== "running") return
+    if (cwd === undefined || cwd === this.#cwd || this.#phase !== "running" || this.#lastWord) return
+    if (this.state.status !== "running") return
     this.#cwd = cwd
     await this.#append([this.#event({ _tag: "CwdChanged", cwd, source: "proc" })]).catch(() => undefined)
   }
