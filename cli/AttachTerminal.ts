@@ -69,37 +69,39 @@ export const attachTerminal: (
     return `${modes.reset()}${isKept ? RESTORE_TITLE : ""}${newLine}`
   })
 
-  const showing = Effect.gen(function* () {
-    yield* caller.write(KEEP_TITLE)
-    isKept = true
-    let after = options.after
-    while (true) {
-      const items = attach.attach(session, {
+  const ended = yield* Deferred.make<Shown, Ending | OutputClosed | AttachError>()
+  /** Opened anew, a stream takes the place of the one before, which the engine ends then: its end means nothing. */
+  const showStream = (after: number | undefined) => {
+    const display = view.nextDisplay()
+    return attach
+      .attach(session, {
         after,
         client,
         readOnly: options.readOnly,
         exclusive: options.exclusive,
         size: view.window()
       })
-      const shown = yield* Effect.raceFirst(
-        showItems(session, items, {
-          display: view.display,
-          untilProgramEnds: !options.isShell,
-          cursor: view.cursor
-        }),
-        Effect.as(view.outdated, undefined)
+      .pipe(
+        (items) => showItems(session, items, { display, untilProgramEnds: !options.isShell }),
+        Effect.exit,
+        Effect.flatMap((exit) => (display.isReplaced() ? Effect.void : Deferred.done(ended, exit))),
+        Effect.forkScoped
       )
-      if (shown !== undefined) return shown
-      after = undefined
-    }
-  }).pipe(
-    Effect.tap((shown) =>
-      Effect.sync(() => {
-        isOver = true
-        isNoted = options.isEndTold || shown.end.exitCode === null
-      })
+  }
+  const showing = Effect.gen(function* () {
+    yield* caller.write(KEEP_TITLE)
+    isKept = true
+    yield* showStream(options.after)
+    yield* view.outdated.pipe(
+      Effect.andThen(Effect.suspend(() => showStream(undefined))),
+      Effect.forever,
+      Effect.forkScoped
     )
-  )
+    const shown = yield* Deferred.await(ended)
+    isOver = true
+    isNoted = options.isEndTold || shown.end.exitCode === null
+    return shown
+  })
 
   const typing = readKeys(session, client, options, view.beforeTyping).pipe(
     // The terminal hung up.

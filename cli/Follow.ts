@@ -21,6 +21,7 @@ export interface Shown {
 
 /** Where the output goes. Calls come one after the other. */
 export interface Display {
+  readonly cursor: ShownCursor
   /** Told every item first. True: it needs no more showing. */
   readonly take?: (item: AttachItem | OutputItem) => Effect.Effect<boolean, OutputClosed>
   readonly write: (data: Uint8Array) => Effect.Effect<void, OutputClosed>
@@ -39,8 +40,6 @@ export interface ShowOptions {
   readonly display: Display
   /** The program's end is the end. False for a session that may start another one, and for one that has ended. */
   readonly untilProgramEnds: boolean
-  /** Of an earlier stream of the same session that this one goes on from. */
-  readonly cursor?: ShownCursor | undefined
 }
 
 /**
@@ -50,10 +49,11 @@ export interface ShowOptions {
 export const showItems = <E, R>(
   session: SessionId,
   items: Stream.Stream<AttachItem | OutputItem, E, R>,
-  { cursor = { offset: 0 }, display, untilProgramEnds }: ShowOptions
+  { display, untilProgramEnds }: ShowOptions
 ): Effect.Effect<Shown, Ending | OutputClosed | E, R | Sessions> =>
   Effect.suspend(() => {
     collectRarely()
+    const { cursor } = display
     let shownItems = 0
     const show = (item: AttachItem | OutputItem): Effect.Effect<Shown | undefined, OutputClosed | Ending> => {
       switch (item._tag) {
@@ -130,6 +130,7 @@ const ended = (
 export const pipeDisplay = Effect.fnUntraced(function* (options: { readonly isPrinted: boolean }) {
   const caller = yield* Caller
   const display: Display = {
+    cursor: { offset: 0 },
     write: (data) => (options.isPrinted ? caller.write(data) : Effect.void),
     writeCommandOutput: (data, channel) =>
       !options.isPrinted ? Effect.void : channel === "stdout" ? caller.write(data) : caller.writeError(data),

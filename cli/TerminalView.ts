@@ -50,7 +50,8 @@ export const makeTerminalView = Effect.fnUntraced(function* (session: SessionId,
   const terminal = yield* Semaphore.make(1)
   const outdated = yield* Queue.sliding<"size" | "lag">(1)
   const changes = yield* Queue.sliding<void>(1)
-  const cursor: ShownCursor = { offset: 0 }
+  /** Of the stream that is shown. */
+  let shown: ShownCursor = { offset: 0 }
   let window = yield* caller.terminalSize
   let size: TerminalSize | undefined
   let sequence = 0
@@ -61,11 +62,14 @@ export const makeTerminalView = Effect.fnUntraced(function* (session: SessionId,
   let bytesWritten = 0
   let endsLine = true
   let isAgain = false
+  /** Streams that were begun, and the one that has begun to tell. */
+  let begun = 0
+  let telling = 0
   let isLagging = false
   let lagCheckAfter = 0
 
-  const put = (data: Uint8Array): Effect.Effect<void, OutputClosed> => {
-    if (data.byteLength === 0) return Effect.void
+  const put = (data: Uint8Array, isGivenUp = () => false): Effect.Effect<void, OutputClosed> => {
+    if (data.byteLength === 0 || isGivenUp()) return Effect.void
     endsLine = data[data.byteLength - 1] === LINE_FEED
     const putFrom = (at: number): Effect.Effect<void, OutputClosed> => {
       const piece = data.subarray(at, at + PIECE_BYTES_MAX)
@@ -112,7 +116,7 @@ export const makeTerminalView = Effect.fnUntraced(function* (session: SessionId,
     })
   })
 
-  const take = (item: AttachItem | OutputItem): Effect.Effect<boolean, OutputClosed> =>
+  const take = (item: AttachItem | OutputItem, cursor: ShownCursor): Effect.Effect<boolean, OutputClosed> =>
     Effect.gen(function* () {
       switch (item._tag) {
         case "Attached":
@@ -122,19 +126,22 @@ export const makeTerminalView = Effect.fnUntraced(function* (session: SessionId,
         case "Screen": {
           // A jump that leads nowhere: what is shown goes on where it was.
           if (isLagging && (item.data.byteLength === 0 || item.sequence <= sequence)) {
+            cursor.offset = shown.offset
+            shown = cursor
             lagCheckAfter = (yield* Clock.currentTimeMillis) + LAG_PAUSE_MILLIS
             isLagging = false
             return true
           }
           isLagging = false
           isPicture = false
-          cursor.offset = 0
+          shown = cursor
           sequence = item.sequence
           yield* isAgain && item.data.byteLength > 0 ? drawOver(item.data) : put(item.data)
           isAgain = true
           return true
         }
         case "ReplayComplete":
+          shown = cursor
           isLive = true
           isAgain = true
           yield* compareSizes
@@ -147,7 +154,6 @@ export const makeTerminalView = Effect.fnUntraced(function* (session: SessionId,
         case "Output":
           sequence = item.sequence
           if (!isPicture) return false
-          if (item.channel === undefined) cursor.offset = item.offset + item.data.byteLength
           yield* Queue.offer(changes, undefined)
           return true
         default:
@@ -155,12 +161,25 @@ export const makeTerminalView = Effect.fnUntraced(function* (session: SessionId,
       }
     })
 
-  const display: Display = {
-    take: (item) => terminal.withPermit(take(item)),
-    write: (data) => terminal.withPermit(put(data)),
-    // Not the terminal's own output: its lines end as a pipe's.
-    writeCommandOutput: (data) => terminal.withPermit(put(withCarriageReturns(data))),
-    tell: (text) => Effect.ignore(terminal.withPermit(put(Buffer.from(`\r\nreprise: ${text}\r\n`))))
+  /** For a stream that takes the place of those before it as soon as it tells something. */
+  const nextDisplay = (): Display & { readonly isReplaced: () => boolean } => {
+    begun += 1
+    const own = begun
+    const isReplaced = () => own < telling
+    const cursor: ShownCursor = { offset: 0 }
+    const write = (data: Uint8Array) => terminal.withPermit(Effect.suspend(() => put(data, isReplaced)))
+    return {
+      cursor,
+      isReplaced: () => own < begun,
+      take: (item) => {
+        telling = Math.max(telling, own)
+        return isReplaced() ? Effect.succeed(true) : terminal.withPermit(take(item, cursor))
+      },
+      write,
+      // Not the terminal's own output: its lines end as a pipe's.
+      writeCommandOutput: (data) => write(withCarriageReturns(data)),
+      tell: (text) => Effect.ignore(write(Buffer.from(`\r\nreprise: ${text}\r\n`)))
+    }
   }
 
   /** The session takes the size of this window. */
@@ -182,8 +201,7 @@ export const makeTerminalView = Effect.fnUntraced(function* (session: SessionId,
   })
 
   return {
-    display,
-    cursor,
+    nextDisplay,
     window: () => window,
     isAtLineStart: () => endsLine,
     /** Succeeds when the stream is to be opened anew, from the newest screen. */
@@ -215,7 +233,7 @@ export const makeTerminalView = Effect.fnUntraced(function* (session: SessionId,
         if ((yield* Clock.currentTimeMillis) < lagCheckAfter) continue
         const bound = Math.max(LAG_BYTES_MAX, (written * 1000 * LAG_SECONDS_MAX) / LAG_CHECK_MILLIS)
         const head = yield* history.get(session).pipe(Effect.option)
-        if (head._tag === "Some" && head.value.outputBytes - cursor.offset > bound) Queue.offerUnsafe(outdated, "lag")
+        if (head._tag === "Some" && head.value.outputBytes - shown.offset > bound) Queue.offerUnsafe(outdated, "lag")
       }
     })
   }
