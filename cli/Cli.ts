@@ -29,6 +29,7 @@ import { start } from "./commands/start.ts"
 import { state } from "./commands/state.ts"
 import { status } from "./commands/status.ts"
 import { stop } from "./commands/stop.ts"
+import { watch } from "./commands/watch.ts"
 import { escapeText } from "./Escape.ts"
 import { ExitCode, exitCodeOf } from "./ExitCode.ts"
 import { Ending, signalNumber } from "./Outcome.ts"
@@ -43,7 +44,7 @@ const cli = root.pipe(
       group: "Shells for commands",
       commands: [start, exec, poll, interrupt, kill, history, state, reset, restore, cleanup]
     },
-    { group: "Both", commands: [send, key, list, end, replay, inspect, events] },
+    { group: "Both", commands: [send, key, list, watch, end, replay, inspect, events] },
     { group: "Engine", commands: [status, stop] }
   ])
 )
