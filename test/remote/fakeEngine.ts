@@ -6,6 +6,7 @@ import { Effect, Layer, type Scope, Stream } from "effect"
 import type { JournalEntry, SessionEvent, SessionId } from "../../journal/Event.ts"
 import { Exec, type ExecShape } from "../../src/exec/Exec.ts"
 import * as EngineServer from "../../src/remote/EngineServer.ts"
+import * as WebSocketDoor from "../../src/remote/WebSocketDoor.ts"
 import { type FollowEvents, History, type HistoryShape } from "../../src/session/History.ts"
 import { SessionNotFound } from "../../src/session/SessionError.ts"
 import { Sessions, type SessionsShape } from "../../src/session/Sessions.ts"
@@ -117,4 +118,21 @@ export const serve = (
     Layer.provide(Layer.succeed(History, fakeHistory(overrides.history))),
     Layer.provide(Layer.succeed(Sessions, fakeSessions(overrides.sessions))),
     Layer.provide(overrides.exec === undefined ? Layer.mock(Exec)({}) : Layer.succeed(Exec, overrides.exec))
+  )
+
+export const TOKEN = "0123456789abcdef0123456789abcdef"
+
+/** A WebSocket door, in this process, to whatever engine is behind these paths at the moment. It starts none. */
+export const openDoor = (paths: StorePaths, options: Partial<WebSocketDoor.DoorOptions> = {}) =>
+  Effect.map(
+    WebSocketDoor.open({
+      paths,
+      start: false,
+      host: "127.0.0.1",
+      port: 0,
+      token: TOKEN,
+      allowedOrigins: [],
+      ...options
+    }),
+    (door) => ({ ...door, token: TOKEN })
   )
