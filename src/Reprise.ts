@@ -1,5 +1,6 @@
 /**
- * The engine of a store inside this process, for programs: one layer that gives `Sessions`, `Exec`, `History` and `Journal`. The
+ * The engine of a store inside this process, for programs: one layer that gives `Sessions`, `Attach`, `Exec`,
+ * `Lifecycle`, `History` and `Journal`. The
  * background engine of the CLI is the same layer with a socket in front. It opens the store itself, so a store whose
  * engine runs elsewhere is refused (`StoreRefused`, reason `locked`).
  */
@@ -9,8 +10,10 @@ import type { StorageUnavailable, StoreRefused } from "../journal/JournalError.t
 import * as JournalLevel from "../journal/JournalLevel.ts"
 import * as JournalMemory from "../journal/JournalMemory.ts"
 import type { Exec } from "./exec/Exec.ts"
+import type { Attach } from "./session/Attach.ts"
 import type { History } from "./session/History.ts"
 import * as HistoryLive from "./session/HistoryLive.ts"
+import type { Lifecycle } from "./session/Lifecycle.ts"
 import * as SessionEngine from "./session/SessionEngine.ts"
 import type { Sessions } from "./session/Sessions.ts"
 import { prepareStoreFolder } from "./session/StoreFolder.ts"
@@ -30,7 +33,7 @@ export interface RepriseOptions {
 /** Sessions whose events are on disk. */
 export const layer = (
   options: RepriseOptions = {}
-): Layer.Layer<Sessions | Exec | History | Journal, StoreRefused | StorageUnavailable> => {
+): Layer.Layer<Sessions | Exec | Attach | Lifecycle | History | Journal, StoreRefused | StorageUnavailable> => {
   const paths = storePaths(options.store ?? defaultStore(process.env))
   const { durability, inProcess, sessionsPerKeeper } = options
   const folder = Layer.effectDiscard(
@@ -43,7 +46,8 @@ export const layer = (
 }
 
 /** Sessions and events in memory, for tests: nothing is left of them. */
-export const layerMemory: Layer.Layer<Sessions | Exec | History | Journal, StorageUnavailable> = SessionEngine.layer({
-  paths: storePaths("/nowhere"),
-  inProcess: true
-}).pipe(Layer.provideMerge(HistoryLive.layer), Layer.provideMerge(JournalMemory.layer))
+export const layerMemory: Layer.Layer<Sessions | Exec | Attach | Lifecycle | History | Journal, StorageUnavailable> =
+  SessionEngine.layer({
+    paths: storePaths("/nowhere"),
+    inProcess: true
+  }).pipe(Layer.provideMerge(HistoryLive.layer), Layer.provideMerge(JournalMemory.layer))

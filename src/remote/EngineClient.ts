@@ -1,6 +1,7 @@
 /**
- * A client of the engine: gives `Sessions`, `History`, `Exec`, `SessionOutput` and `EngineControl` over the store's
- * socket, or over a WebSocket door, so that its users know nothing of sockets. The CLI uses it; so may any program.
+ * A client of the engine: gives `Sessions`, `History`, `Exec`, `Attach`, `Lifecycle`, `SessionOutput` and
+ * `EngineControl` over the store's socket, or over a WebSocket door, so that its users know nothing of sockets. The CLI
+ * uses it; so may any program.
  *
  * An engine that dies is not an error here while it can be started again: calls are repeated (commands carry an id, so
  * the engine applies each once), streams go on after the last item they delivered, without gap or duplicate. Every
@@ -14,7 +15,9 @@ import { Socket } from "effect/socket"
 import type { SessionId } from "../../journal/Event.ts"
 import { packageVersion } from "../EntryPoints.ts"
 import { Exec } from "../exec/Exec.ts"
+import { Attach, type AttachItem, type AttachShape } from "../session/Attach.ts"
 import { type FollowEvents, History, type HistoryShape } from "../session/History.ts"
+import { Lifecycle, type LifecycleItem, type LifecycleShape } from "../session/Lifecycle.ts"
 import type { OutputItem } from "../session/OutputItem.ts"
 import { InvalidRequest, SessionUnavailable } from "../session/SessionError.ts"
 import { type CommandOptions, type EngineStatus, Sessions, type SessionsShape } from "../session/Sessions.ts"
@@ -70,13 +73,15 @@ interface Connection {
 /** Fails when there is no engine to talk to (and none may be started), or when it is not to be talked to. */
 export const layer = (
   options: EngineClientOptions
-): Layer.Layer<Sessions | History | Exec | SessionOutput | EngineControl, EngineError> =>
+): Layer.Layer<Sessions | History | Exec | Attach | Lifecycle | SessionOutput | EngineControl, EngineError> =>
   Layer.effectContext(
     Effect.gen(function* () {
       const remote = yield* makeRemote(options)
       return Context.make(Sessions, makeSessions(remote)).pipe(
         Context.add(History, makeHistory(remote)),
         Context.add(Exec, makeExec({ ...remote, newSessionId })),
+        Context.add(Attach, makeAttach(remote)),
+        Context.add(Lifecycle, makeLifecycle(remote)),
         Context.add(SessionOutput, makeOutput(remote)),
         Context.add(EngineControl, makeControl(remote))
       )
@@ -252,7 +257,8 @@ const makeSessions = (remote: Remote): SessionsShape => {
   /** The same id for every repetition of one command. */
   const identified = (options: CommandOptions | undefined) => ({
     actor: options?.actor ?? remote.actor,
-    commandId: options?.commandId ?? crypto.randomUUID()
+    commandId: options?.commandId ?? crypto.randomUUID(),
+    client: options?.client
   })
   return {
     create: (request) =>
@@ -300,6 +306,7 @@ const makeHistory = (remote: Remote): HistoryShape => ({
   resolve: (reference) => remote.call((client) => client.Resolve({ reference })),
   get: (session) => remote.call((client) => client.Get({ session })),
   stateAt: (session, point) => remote.call((client) => client.StateAt({ session, point })),
+  redraw: (session, point, options) => remote.call((client) => client.Redraw({ session, point, ...options })),
   events: (session, range) =>
     Stream.suspend(() => {
       let after = range?.after ?? 0
@@ -356,6 +363,46 @@ const makeOutput = (remote: Remote): SessionOutputShape => ({
               return true
             }
             after = item.sequence
+            return true
+          })
+        )
+    })
+})
+
+const makeAttach = (remote: Remote): AttachShape => ({
+  attach: (session, options = {}) =>
+    Stream.suspend(() => {
+      // A name that stays: the connection made anew takes the place of the broken one.
+      const client = options.client ?? crypto.randomUUID()
+      let after = options.after
+      return remote
+        .stream((connection) =>
+          connection.Attach({ ...options, session, client, after }, { streamBufferSize: STREAM_ITEMS_AHEAD })
+        )
+        .pipe(
+          Stream.map((item: AttachItem) => {
+            if ("sequence" in item) after = item.sequence
+            return item
+          })
+        )
+    })
+})
+
+const makeLifecycle = (remote: Remote): LifecycleShape => ({
+  live: remote.call((client) => client.Live()),
+  usage: (session) => remote.call((client) => client.Usage({ session })),
+  feed: (from) =>
+    Stream.suspend(() => {
+      let after = from
+      let synced = false
+      return remote
+        .stream((client) => client.Feed({ after }, { streamBufferSize: STREAM_ITEMS_AHEAD }))
+        .pipe(
+          Stream.filter((item: LifecycleItem) => {
+            after = item.position
+            if (item._tag === "Event") return true
+            if (synced) return false
+            synced = true
             return true
           })
         )

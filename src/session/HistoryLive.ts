@@ -11,7 +11,7 @@ import { INDEX_SPACE, readIndexRow, type SessionSummary, summarize } from "../..
 import { screenWorkerEntry } from "../EntryPoints.ts"
 import { type FollowEvents, History } from "./History.ts"
 import { HistoryDamaged, InvalidRequest, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
-import type { HistoryPoint, ScreenView, SessionSnapshot, SessionView } from "./SessionView.ts"
+import type { HistoryPoint, ScreenRedraw, ScreenView, SessionSnapshot, SessionView } from "./SessionView.ts"
 
 /** A look at a screen answers within 2 s, also where it has not drawn everything: it then says `behind`. */
 const SCREEN_LOOK_MILLIS = 1500
@@ -111,6 +111,12 @@ export const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService>
       return { view, screen: toScreenView(screen) } satisfies SessionSnapshot
     })
 
+    const redrawAt = Effect.fn("History.redraw")(function* (session: SessionId, _point: HistoryPoint) {
+      yield* exists(session)
+      const { size } = yield* summary(session)
+      return { data: new Uint8Array(0), sequence: 0, size, reason: "screens are replayed" } satisfies ScreenRedraw
+    })
+
     return History.of({
       list: Effect.map(summaries, (all) => all.map(toView)),
       resolve,
@@ -119,6 +125,7 @@ export const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService>
         return toView(yield* summary(session))
       }),
       stateAt: historyAt,
+      redraw: redrawAt,
       events: (session, options) =>
         Stream.unwrap(Effect.as(exists(session), journal.read(session, options))).pipe(
           Stream.mapError(readError(session))

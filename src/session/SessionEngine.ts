@@ -1,5 +1,5 @@
 /**
- * `Sessions` and `Exec` as a layer: the engine, opened over a journal, closed with its scope. Keepers and their sessions
+ * `Sessions`, `Exec`, `Attach` and `Lifecycle` as a layer: the engine, opened over a journal, closed with its scope. Keepers and their sessions
  * go on.
  */
 import { Clock, Context, Effect, Layer } from "effect"
@@ -14,9 +14,13 @@ import { keeperEntry, packageVersion } from "../EntryPoints.ts"
 import type { Exec } from "../exec/Exec.ts"
 import { ExecEngine } from "../exec/ExecEngine.ts"
 import { execService } from "../exec/ExecService.ts"
+import { Attach } from "./Attach.ts"
+import { makeAttach } from "./AttachEngine.ts"
 import { engineCall } from "./EngineCall.ts"
 import { EngineCore } from "./EngineCore.ts"
 import { History } from "./History.ts"
+import { Lifecycle } from "./Lifecycle.ts"
+import { makeLifecycle } from "./LifecycleEngine.ts"
 import { Sessions } from "./Sessions.ts"
 import type { StorePaths } from "./StorePaths.ts"
 
@@ -33,7 +37,7 @@ export interface SessionEngineOptions {
 
 export const layer = (
   options: SessionEngineOptions
-): Layer.Layer<Sessions | Exec, StorageUnavailable, Journal | History> =>
+): Layer.Layer<Sessions | Exec | Attach | Lifecycle, StorageUnavailable, Journal | History> =>
   Layer.effectContext(
     Effect.gen(function* () {
       const journal = yield* Journal
@@ -146,6 +150,10 @@ export const layer = (
           }
         })
       })
-      return Context.make(Sessions, sessions).pipe(Context.merge(execService(exec)))
+      return Context.make(Sessions, sessions).pipe(
+        Context.merge(execService(exec)),
+        Context.add(Attach, makeAttach({ history })),
+        Context.add(Lifecycle, makeLifecycle(history))
+      )
     })
   )

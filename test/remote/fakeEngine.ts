@@ -7,7 +7,10 @@ import type { JournalEntry, SessionEvent, SessionId } from "../../journal/Event.
 import { Exec, type ExecShape } from "../../src/exec/Exec.ts"
 import * as EngineServer from "../../src/remote/EngineServer.ts"
 import * as WebSocketDoor from "../../src/remote/WebSocketDoor.ts"
+import { Attach } from "../../src/session/Attach.ts"
+import { makeAttach } from "../../src/session/AttachEngine.ts"
 import { type FollowEvents, History, type HistoryShape } from "../../src/session/History.ts"
+import { Lifecycle } from "../../src/session/Lifecycle.ts"
 import { SessionNotFound } from "../../src/session/SessionError.ts"
 import { Sessions, type SessionsShape } from "../../src/session/Sessions.ts"
 import type { SessionView } from "../../src/session/SessionView.ts"
@@ -71,6 +74,7 @@ export const fakeHistory = (overrides: Partial<HistoryShape> = {}): HistoryShape
         lines: ["hello"]
       }
     }),
+  redraw: () => Effect.succeed({ data: new Uint8Array(0), sequence: 0, size: view.size, reason: "nothing is drawn" }),
   events: () => Stream.empty,
   follow: () => Stream.empty as Stream.Stream<FollowEvents>,
   ...overrides
@@ -117,6 +121,8 @@ export const serve = (
     Layer.provideMerge(EngineServer.StopRequest.layer),
     Layer.provide(Layer.succeed(History, fakeHistory(overrides.history))),
     Layer.provide(Layer.succeed(Sessions, fakeSessions(overrides.sessions))),
+    Layer.provide(Layer.succeed(Attach, makeAttach({ history: fakeHistory(overrides.history) }))),
+    Layer.provide(Layer.mock(Lifecycle)({})),
     Layer.provide(overrides.exec === undefined ? Layer.mock(Exec)({}) : Layer.succeed(Exec, overrides.exec))
   )
 
