@@ -27,6 +27,7 @@ import { HostUnavailable, type PtyHost } from "../keeper/PtyHost.ts"
 import { Clients } from "./Clients.ts"
 import { checkCreate, checkOptions, checkSignal, checkSize, ownerName, spawnFailed } from "./CreateRequest.ts"
 import { ENGINE_LIMITS } from "./EngineLimits.ts"
+import { type Feed, openFeed } from "./Feed.ts"
 import { type HostEvents, type Hosts, inProcessHosts, keeperHosts } from "./Hosts.ts"
 import { LiveSession, type LiveSessionPort, type UnappliedInput } from "./LiveSession.ts"
 import { InvalidRequest, SessionEnded, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
@@ -91,6 +92,7 @@ export interface Relaunch {
 export class EngineCore {
   readonly startedAt: number
   readonly clients: Clients
+  readonly feed: Feed
   readonly #inputs = new UnansweredInputs(ENGINE_LIMITS.inputQueueMessages)
   readonly #options: EngineCoreOptions
   readonly #live = new Map<SessionId, LiveSession>()
@@ -104,8 +106,9 @@ export class EngineCore {
   /** Rows on their way to the journal: the engine closes after them. */
   readonly #saving = new Set<Promise<void>>()
 
-  private constructor(options: EngineCoreOptions) {
+  private constructor(options: EngineCoreOptions, feed: Feed) {
     this.#options = options
+    this.feed = feed
     this.startedAt = options.nowMicros()
     this.clients = new Clients({
       nowMicros: options.nowMicros,
@@ -122,6 +125,7 @@ export class EngineCore {
         { space: LIVE_SPACE, key: Buffer.from(session, "latin1"), value: NO_BYTES },
         ...options.creationRows(session, created)
       ],
+      feed,
       saveState: (state) => this.#save(options.saveState(state)),
       takeBack: (session, host, reason) => this.#inBackground(this.#takeBack(session.id, host, reason)),
       ended: (session) => this.#ended(session),
@@ -131,7 +135,7 @@ export class EngineCore {
 
   /** Folds what is there, finds the keepers and takes their sessions back. When it resolves, sessions can be used. */
   static async open(options: EngineCoreOptions): Promise<EngineCore> {
-    const engine = new EngineCore(options)
+    const engine = new EngineCore(options, await options.run(openFeed(options.journal)))
     options.opening?.(engine)
     const { journal, keeperEntry, run } = options
     const { last: generation } = await run(
@@ -433,6 +437,11 @@ export class EngineCore {
   /** Rejects with SessionNotFound. */
   view(id: SessionId): Promise<SessionView> {
     return this.#viewOf(id)
+  }
+
+  /** Neither closed nor lost; one that is being created is among them. */
+  get liveSessions(): Iterable<LiveSession> {
+    return this.#live.values()
   }
 
   get liveCount(): number {
