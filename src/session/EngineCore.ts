@@ -24,7 +24,9 @@ import type { SessionState } from "../../projections/SessionState.ts"
 import { endOrphans, isKeeperDead } from "../keeper/Orphans.ts"
 import type { PipeRequest } from "../keeper/PipeHost.ts"
 import { HostUnavailable, type PtyHost } from "../keeper/PtyHost.ts"
+import { Admission } from "./Admission.ts"
 import { checkCreate, checkOptions, checkSignal, checkSize, ownerName, spawnFailed } from "./CreateRequest.ts"
+import type { EngineLimits } from "./EngineLimits.ts"
 import { type HostEvents, type Hosts, inProcessHosts, keeperHosts } from "./Hosts.ts"
 import { LiveSession, type LiveSessionPort, type UnappliedInput } from "./LiveSession.ts"
 import { InvalidRequest, SessionEnded, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
@@ -52,6 +54,7 @@ export interface EngineCoreOptions {
   readonly keeperEntry: string | undefined
   readonly sessionsPerKeeper?: number | undefined
   readonly programUmask?: number | undefined
+  readonly limits: EngineLimits
   readonly run: <A, E>(effect: Effect.Effect<A, E>) => Promise<A>
   readonly get: (session: SessionId) => Promise<SessionView>
   /** State at the head of the stream; of a damaged stream, at the end of what is intact. */
@@ -89,6 +92,7 @@ export class EngineCore {
   readonly startedAt: number
   readonly #options: EngineCoreOptions
   readonly #live = new Map<SessionId, LiveSession>()
+  readonly #admission: Admission
   readonly #creating = new Map<SessionId, Promise<SessionView>>()
   readonly #nextId = monotonicFactory()
   readonly #port: LiveSessionPort
@@ -102,6 +106,7 @@ export class EngineCore {
   private constructor(options: EngineCoreOptions) {
     this.#options = options
     this.startedAt = options.nowMicros()
+    this.#admission = new Admission(options.limits)
     this.#port = {
       journal: options.journal.hot,
       nowMicros: options.nowMicros,
@@ -166,15 +171,20 @@ export class EngineCore {
   async #takeBack(id: SessionId, host: PtyHost | undefined, reason: string): Promise<void> {
     const session = this.#live.get(id) ?? new LiveSession(id, this.#port)
     this.#live.set(id, session)
+    this.#admission.keep(id, session.state.group)
     try {
       if (host === undefined) {
         await session.abandon("its keeper is gone, and the process with it or out of reach")
         this.#endOrphans(session, true)
-        if (session.isUnstarted) this.#awaitCreator(session)
+        if (session.isUnstarted) {
+          this.#admission.keep(id, session.state.group)
+          this.#awaitCreator(session)
+        }
         return
       }
       this.#hosts.keep(id, host)
       await session.adopt(host, reason)
+      if (!session.isEnded) this.#admission.keep(id, session.state.group)
     } catch (error) {
       // Storage or keeper went away meanwhile; each says so when it is back or gone, and the session is taken up again.
       if (!(error instanceof SessionUnavailable) && !(error instanceof HostUnavailable) && !isStorage(error))
@@ -292,7 +302,11 @@ export class EngineCore {
     const { get, journal, run } = this.#options
     const known = this.#live.get(id)
     if (known?.isUnstarted !== true && (known !== undefined || (await run(journal.head(id))) > 0)) return get(id)
-    const host = await this.#hosts.acquire(id)
+    this.#admission.admit(id, request.group ?? null)
+    const host = await this.#hosts.acquire(id).catch((error: unknown) => {
+      if (known === undefined) this.#admission.release(id)
+      throw error
+    })
     const session = known ?? new LiveSession(id, this.#port)
     session.extension = exec?.extend(session)
     this.#live.set(id, session)
@@ -305,6 +319,8 @@ export class EngineCore {
       term: spawn.term,
       owner: ownerName(),
       ...(request.name !== undefined && { name: request.name }),
+      ...(request.group !== undefined && { group: request.group }),
+      ...(request.limits !== undefined && { limits: request.limits }),
       ...(exec === undefined
         ? { kind: "terminal" }
         : {
@@ -333,6 +349,7 @@ export class EngineCore {
     const { id, state } = session
     const host = session.host ?? (await this.#hosts.acquire(id))
     this.#live.set(id, session)
+    this.#admission.keep(id, state.group)
     const rows = [{ space: LIVE_SPACE, key: Buffer.from(id, "latin1"), value: NO_BYTES }]
     const { argv, size, term } = state
     try {
@@ -444,6 +461,7 @@ export class EngineCore {
   #forget(session: LiveSession): void {
     this.#live.delete(session.id)
     this.#hosts.release(session.id)
+    this.#admission.release(session.id)
   }
 
   /** Derived rows may fail and be late; a restart makes them again. */
