@@ -36,7 +36,7 @@ export interface XtermHeader {
   readonly mouseEncoding: string
 }
 
-interface BufferHeader {
+export interface BufferHeader {
   readonly lines: number
   /** Capacity. An alternate screen that was not shown while the terminal shrank keeps its old one, and scrolls by it later. */
   readonly capacity: number
@@ -139,7 +139,7 @@ const CAPACITY_MAX = 10_000
  * a scratch terminal tells which is which; its place in this list is its name in a snapshot. "B" (ASCII) comes first:
  * the emulator stands for it by undefined.
  */
-const CHARSET_FINALS = ["B", "0", "A", "4", "C", "R", "Q", "K", "Y", "E", "Z", "H", "="] as const
+export const CHARSET_FINALS = ["B", "0", "A", "4", "C", "R", "Q", "K", "Y", "E", "Z", "H", "="] as const
 export type CharsetTable = ReadonlyArray<object | undefined>
 
 export const makeCharsetTable = (scratch: Terminal): CharsetTable => {

@@ -346,16 +346,20 @@ const makeAttach = (remote: Remote): AttachShape => ({
     Stream.suspend(() => {
       // A name that stays: the connection made anew takes the place of the broken one.
       const client = options.client ?? crypto.randomUUID()
-      let after = options.after
+      let { after, size } = options
       return remote
         .stream((connection) =>
-          connection.Attach({ ...options, session, client, after }, { streamBufferSize: STREAM_ITEMS_AHEAD })
+          connection.Attach({ ...options, session, client, after, size }, { streamBufferSize: STREAM_ITEMS_AHEAD })
         )
         .pipe(
           Stream.map((item: AttachItem) => {
             if ("sequence" in item) after = item.sequence
+            // The window may have another size by the time a connection is made anew.
+            else size = undefined
             return item
-          })
+          }),
+          // Behind it a broken connection is no reason to attach again.
+          Stream.takeUntil((item) => item._tag === "Ended")
         )
     })
 })

@@ -64,11 +64,16 @@ export const checkSize = ({ cols, rows }: { readonly cols: number; readonly rows
   return { cols: Math.min(cols, TERMINAL_CELLS_MAX), rows: Math.min(rows, TERMINAL_CELLS_MAX) }
 }
 
-export const checkOptions = ({ actor, commandId }: CommandOptions): void => {
-  for (const [field, value] of [["actor", actor] as const, ["commandId", commandId] as const]) {
-    if (value !== undefined && !/^[\x20-\x7e]{1,64}$/.test(value))
-      throw invalid(field, "must be 1 to 64 printable ASCII characters")
-  }
+export const checkOptions = ({ actor, client, commandId }: CommandOptions): void => {
+  checkLabel("actor", actor)
+  checkLabel("commandId", commandId)
+  checkLabel("client", client)
+}
+
+/** What names a client or one of its requests in the journal. */
+export const checkLabel = (field: string, value: string | undefined): void => {
+  if (value !== undefined && !/^[\x20-\x7e]{1,64}$/.test(value))
+    throw invalid(field, "must be 1 to 64 printable ASCII characters")
 }
 
 /** `INT`, `sigint`, `SIGINT`; numbers are refused, since they differ between systems. */

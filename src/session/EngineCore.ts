@@ -24,7 +24,9 @@ import type { SessionState } from "../../projections/SessionState.ts"
 import { endOrphans, isKeeperDead } from "../keeper/Orphans.ts"
 import type { PipeRequest } from "../keeper/PipeHost.ts"
 import { HostUnavailable, type PtyHost } from "../keeper/PtyHost.ts"
+import { Clients } from "./Clients.ts"
 import { checkCreate, checkOptions, checkSignal, checkSize, ownerName, spawnFailed } from "./CreateRequest.ts"
+import { ENGINE_LIMITS } from "./EngineLimits.ts"
 import { type HostEvents, type Hosts, inProcessHosts, keeperHosts } from "./Hosts.ts"
 import { LiveSession, type LiveSessionPort, type UnappliedInput } from "./LiveSession.ts"
 import { InvalidRequest, SessionEnded, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
@@ -32,6 +34,7 @@ import type { SessionExtension } from "./SessionExtension.ts"
 import type { CloseReport, CommandOptions, CreateSession, KeeperView, WriteAck } from "./Sessions.ts"
 import type { SessionView } from "./SessionView.ts"
 import type { StorePaths } from "./StorePaths.ts"
+import { UnansweredInputs } from "./UnansweredInputs.ts"
 
 /** Rows of the sessions that are not closed: what a starting engine looks at, however long the history is. */
 const LIVE_SPACE = "live"
@@ -87,6 +90,8 @@ export interface Relaunch {
 
 export class EngineCore {
   readonly startedAt: number
+  readonly clients: Clients
+  readonly #inputs = new UnansweredInputs(ENGINE_LIMITS.inputQueueMessages)
   readonly #options: EngineCoreOptions
   readonly #live = new Map<SessionId, LiveSession>()
   readonly #creating = new Map<SessionId, Promise<SessionView>>()
@@ -102,6 +107,12 @@ export class EngineCore {
   private constructor(options: EngineCoreOptions) {
     this.#options = options
     this.startedAt = options.nowMicros()
+    this.clients = new Clients({
+      nowMicros: options.nowMicros,
+      clientsMax: ENGINE_LIMITS.clientsPerSession,
+      isLive: (session) => this.liveSession(session) !== undefined,
+      journal: async (session, event, client) => (await this.#live.get(session)?.appendPresence(event, client)) === true
+    })
     this.#port = {
       journal: options.journal.hot,
       nowMicros: options.nowMicros,
@@ -175,6 +186,7 @@ export class EngineCore {
       }
       this.#hosts.keep(id, host)
       await session.adopt(host, reason)
+      await this.clients.resumed(id)
     } catch (error) {
       // Storage or keeper went away meanwhile; each says so when it is back or gone, and the session is taken up again.
       if (!(error instanceof SessionUnavailable) && !(error instanceof HostUnavailable) && !isStorage(error))
@@ -361,12 +373,16 @@ export class EngineCore {
 
   async write(id: SessionId, data: Uint8Array, options: CommandOptions = {}): Promise<WriteAck> {
     checkOptions(options)
-    return (await this.#liveSession(id)).write(data, options)
+    const session = await this.#liveSession(id)
+    this.clients.checkWriter(id, options.client)
+    return this.#inputs.run(id, options, () => session.write(data, options))
   }
 
   async closeInput(id: SessionId, options: CommandOptions = {}): Promise<void> {
     checkOptions(options)
-    await (await this.#liveSession(id)).closeInput(options)
+    const session = await this.#liveSession(id)
+    this.clients.checkWriter(id, options.client)
+    await this.#inputs.run(id, options, () => session.closeInput(options))
   }
 
   async resize(
@@ -376,13 +392,17 @@ export class EngineCore {
   ): Promise<TerminalSize> {
     checkOptions(options)
     const checked = checkSize(size)
-    return (await this.#liveSession(id)).resize(checked, options)
+    const session = await this.#liveSession(id)
+    this.clients.checkWriter(id, options.client)
+    return session.resize(checked, options)
   }
 
   async signal(id: SessionId, signal: string, target: SignalTarget, options: CommandOptions = {}): Promise<void> {
     checkOptions(options)
     const checked = checkSignal(signal, constants.signals)
-    await (await this.#liveSession(id)).signal(checked, target, options)
+    const session = await this.#liveSession(id)
+    this.clients.checkWriter(id, options.client)
+    await session.signal(checked, target, options)
   }
 
   async close(
@@ -394,6 +414,7 @@ export class EngineCore {
     if (grace !== undefined && !(grace >= 0))
       throw new InvalidRequest({ field: "graceMillis", reason: "must be 0 or more" })
     const live = this.#live.get(id)
+    this.clients.checkNotReadOnly(id, options.client)
     if (live !== undefined && !live.isEnded) return live.close(options)
     const { survivors } = await this.#viewOf(id)
     return { survivors }
@@ -436,6 +457,7 @@ export class EngineCore {
 
   #ended(session: LiveSession): void {
     this.#forget(session)
+    this.clients.ended(session.id)
     const { journal, run, saveEnd } = this.#options
     const key = Buffer.from(session.id, "latin1")
     this.#save(saveEnd(session.id).then(() => run(journal.deleteRows(LIVE_SPACE, key, key))))
@@ -444,6 +466,13 @@ export class EngineCore {
   #forget(session: LiveSession): void {
     this.#live.delete(session.id)
     this.#hosts.release(session.id)
+  }
+
+  /** For whoever mends it; what was done instead lost nothing. */
+  defect(found: Omit<SessionEvent & { readonly _tag: "DefectDetected" }, "_tag">): void {
+    const { journal, run } = this.#options
+    const event = this.#storeEvent({ _tag: "DefectDetected", ...found })
+    this.#inBackground(run(journal.append(STORE_STREAM, [event])).then(() => undefined))
   }
 
   /** Derived rows may fail and be late; a restart makes them again. */
@@ -460,6 +489,7 @@ export class EngineCore {
   /** Sessions in keepers go on; sessions in this process are ended with their last word journaled. */
   async stop(reason: string): Promise<void> {
     this.#stopSuspensions()
+    this.clients.close()
     if (this.#options.keeperEntry === undefined) {
       await Promise.allSettled([...this.#live.values()].map((session) => session.close({ actor: ACTOR_ENGINE })))
     }

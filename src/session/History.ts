@@ -46,7 +46,8 @@ export interface HistoryShape {
   ): Stream.Stream<JournalEntry, SessionNotFound | SessionUnavailable | HistoryDamaged>
   /**
    * Everything after `after` (exclusive), then Synced, then live, gap-free and without duplicates; a slow reader delays
-   * nobody. Ends after SessionClosed or SessionLost was delivered.
+   * nobody. Ends after SessionClosed or SessionLost was delivered, or at once where one stands before `after`; goes on behind
+   * the loss of a session that has come back to life by then.
    */
   follow(
     session: SessionId,

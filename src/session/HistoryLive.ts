@@ -1,7 +1,7 @@
 /** `History` over a journal: lists, views, states and follows, with the journal's errors told in the session's terms. */
 import { pathToFileURL } from "node:url"
 import { Effect, Layer, Schedule, Stream } from "effect"
-import { type JournalEntry, SESSION_ID_PATTERN, type SessionId } from "../../journal/Event.ts"
+import { type JournalEntry, SESSION_ID_PATTERN, type SessionEvent, type SessionId } from "../../journal/Event.ts"
 import { Journal } from "../../journal/Journal.ts"
 import type { JournalDamaged, StorageUnavailable } from "../../journal/JournalError.ts"
 import { SUMMARY_PROJECTIONS, sequenceAt, stateAt, summaryOf } from "../../projections/ProjectionRunner.ts"
@@ -19,6 +19,8 @@ const SCREEN_LOOK_MILLIS = 1500
 const STORAGE_RETRY = Schedule.spaced("100 millis")
 /** Ids named when a reference fits several sessions. */
 const CANDIDATES_MAX = 20
+/** Nothing is appended behind a session's last word; a store of an older version may have an event or two there. */
+const LAST_WORD_EVENTS = 8
 /** Sessions summarized at a time. */
 const LIST_CONCURRENCY = 8
 
@@ -70,6 +72,28 @@ export const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService>
       )
       return all.filter((one) => one.sequence > 0).sort(newestFirst)
     }).pipe(withJournal, Effect.mapError(unavailable("")))
+
+    // Asked of the last events, not of the summary: of a session that lives, that may cost a fold of its whole history.
+    const hasEnded = (session: SessionId) =>
+      journal.readBackwards(session).pipe(
+        Stream.take(LAST_WORD_EVENTS),
+        Stream.runCollect,
+        Effect.map((newest) => {
+          const found = newest.findIndex(isLastWord)
+          return found >= 0 && !newest.slice(0, found).some(({ event }) => isRevival(event))
+        }),
+        Effect.catchTag("JournalDamaged", () =>
+          Effect.map(summary(session), ({ closed, status }) => closed || status === "lost")
+        )
+      )
+
+    /** A page that ends with the last word of its stream. A session that was lost and came back has more than one. */
+    const isEnd = (session: SessionId) => (item: FollowEvents) => {
+      const last = item._tag === "Page" ? item.entries[item.entries.length - 1]! : undefined
+      return last !== undefined && isLastWord(last)
+        ? Effect.map(journal.head(session), (head) => head === last.sequence)
+        : Effect.succeed(false)
+    }
 
     const resolve = Effect.fn("History.resolve")(function* (reference: string) {
       if (SESSION_ID_PATTERN.test(reference)) {
@@ -133,10 +157,10 @@ export const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService>
       follow: (session, after) =>
         Stream.unwrap(
           Effect.gen(function* () {
-            yield* exists(session)
-            const { closed, status } = yield* summary(session)
-            if (!closed && status !== "lost") return Stream.takeUntil(journal.follow(session, after), isEnd)
-            const head = yield* journal.head(session)
+            const head = yield* exists(session)
+            if (!(yield* hasEnded(session))) {
+              return Stream.takeUntilEffect(journal.follow(session, after), isEnd(session))
+            }
             return journal.read(session, { after }).pipe(
               Stream.chunks,
               Stream.map((entries): FollowEvents => ({ _tag: "Page", entries })),
@@ -162,10 +186,10 @@ export const layer: Layer.Layer<History, never, Journal> = layerNoScreen.pipe(
 const newestFirst = (one: SessionSummary, other: SessionSummary): number =>
   other.createdAt - one.createdAt || (other.id < one.id ? -1 : 1)
 
-const isEnd = (item: FollowEvents): boolean => item._tag === "Page" && item.entries.some(isLastWord)
-
-/** Nothing follows it in the stream, unless the session is brought back to life: then a follower begins anew. */
 const isLastWord = ({ event }: JournalEntry): boolean => event._tag === "SessionClosed" || event._tag === "SessionLost"
+
+/** A session that was lost has a process again, or its keeper was found after all. */
+const isRevival = (event: SessionEvent): boolean => event._tag === "ProcessStarted" || event._tag === "SessionResumed"
 
 const toView = ({ closed: _, ...summary }: SessionSummary): SessionView => summary
 

@@ -152,7 +152,18 @@ export const layer = (
       })
       return Context.make(Sessions, sessions).pipe(
         Context.merge(execService(exec)),
-        Context.add(Attach, makeAttach({ history })),
+        Context.add(
+          Attach,
+          makeAttach({
+            history,
+            engine: {
+              clients: engine.clients,
+              live: (session) => engine.liveSession(session)?.state,
+              resize: (session, size, options) => engine.resize(session, size, options),
+              defect: (session, at, detail) => engine.defect({ what: "screen-redraw", session, at, detail })
+            }
+          })
+        ),
         Context.add(Lifecycle, makeLifecycle(history))
       )
     })

@@ -46,6 +46,8 @@ export interface CommandOptions {
   readonly commandId?: string | undefined
   /** The client that asks, when it is attached (AttachOptions.client): what it attached as decides what it may do. */
   readonly client?: string | undefined
+  /** Set by a door for those who give no client name: tells their connections apart. */
+  readonly connection?: number | undefined
 }
 
 export interface WriteAck {
