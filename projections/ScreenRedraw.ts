@@ -272,13 +272,6 @@ const finish = (pen: Pen, xterm: XtermState, table: CharsetTable): void => {
   const grid = new ScreenGrid(xterm, header.alternate)
   const line = grid.top + buffer.y
   const look = penLook(...header.attributes)
-  // Restoring a cursor gives back its character set, and leaves another one designated.
-  const isRestored = header.charset !== (header.charsets[header.glevel] ?? 0) && header.charset === buffer.savedCharset
-  if (isRestored) {
-    setCharsets(pen, header)
-    pen.put("\x1b8")
-    pen.setLook(PLAIN)
-  }
   const origin = modes.origin === true
   if (origin) pen.put("\x1b[?6h")
   const row = origin ? Math.max(buffer.y - buffer.scrollTop, 0) : Math.min(buffer.y, rows - 1)
@@ -306,7 +299,7 @@ const finish = (pen: Pen, xterm: XtermState, table: CharsetTable): void => {
     }
   } else if (!isOpen) put(buffer.x)
 
-  if (!isRestored) setCharsets(pen, header)
+  setCharsets(pen, header)
   for (const [number, isSet] of [
     [1, modes.applicationCursorKeys],
     [12, header.cursorBlink],
@@ -360,9 +353,11 @@ const lastPrinted = (grid: ScreenGrid, line: number, column: number): number | u
 /** As a cell has it: without the colour of an underline that is not there. */
 const lookOfPen = (look: CellLook): CellLook => ((look.fg & 0x10000000) === 0 ? { ...look, underline: 0 } : look)
 
-const setCharsets = (pen: Pen, { charsets, glevel }: XtermState["header"]): void => {
-  for (const [slot, number] of charsets.entries()) {
-    if (number !== 0 && slot < CHARSET_SLOTS.length) pen.put(`\x1b${CHARSET_SLOTS[slot]}${CHARSET_FINALS[number]}`)
+/** Restoring a cursor brings back its character set. Terminals then have it designated; the emulator only uses it. */
+const setCharsets = (pen: Pen, { charset, charsets, glevel }: XtermState["header"]): void => {
+  for (const [slot, prefix] of CHARSET_SLOTS.entries()) {
+    const number = slot === glevel ? charset : (charsets[slot] ?? 0)
+    if (number !== 0) pen.put(`\x1b${prefix}${CHARSET_FINALS[number]}`)
   }
   if (glevel !== 0) pen.put(SHIFTS[glevel] ?? "")
 }
