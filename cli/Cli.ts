@@ -45,10 +45,8 @@ const cli = root.pipe(
       group: "Shells for commands",
       commands: [start, exec, poll, interrupt, kill, history, state, reset, restore, cleanup]
     },
-    { group: "Both", commands: [send, key, list, end, replay, inspect, events] },
-    { group: "Engine", commands: [status, serve, stop] }
     { group: "Both", commands: [send, key, list, watch, end, replay, inspect, events] },
-    { group: "Engine", commands: [status, stop] }
+    { group: "Engine", commands: [status, serve, stop] }
   ])
 )
 
