@@ -24,6 +24,7 @@ import { resize } from "./commands/resize.ts"
 import { restore } from "./commands/restore.ts"
 import { run } from "./commands/run.ts"
 import { send } from "./commands/send.ts"
+import { serve } from "./commands/serve.ts"
 import { signal } from "./commands/signal.ts"
 import { start } from "./commands/start.ts"
 import { state } from "./commands/state.ts"
@@ -45,7 +46,7 @@ const cli = root.pipe(
       commands: [start, exec, poll, interrupt, kill, history, state, reset, restore, cleanup]
     },
     { group: "Both", commands: [send, key, list, watch, end, replay, inspect, events] },
-    { group: "Engine", commands: [status, stop] }
+    { group: "Engine", commands: [status, serve, stop] }
   ])
 )
 

@@ -24,9 +24,11 @@ import type { SessionState } from "../../projections/SessionState.ts"
 import { endOrphans, isKeeperDead } from "../keeper/Orphans.ts"
 import type { PipeRequest } from "../keeper/PipeHost.ts"
 import { HostUnavailable, type PtyHost } from "../keeper/PtyHost.ts"
+import { Admission } from "./Admission.ts"
 import { Clients } from "./Clients.ts"
 import { checkCreate, checkOptions, checkSignal, checkSize, ownerName, spawnFailed } from "./CreateRequest.ts"
-import { ENGINE_LIMITS } from "./EngineLimits.ts"
+import type { EngineLimits } from "./EngineLimits.ts"
+import { type Feed, openFeed } from "./Feed.ts"
 import { type HostEvents, type Hosts, inProcessHosts, keeperHosts } from "./Hosts.ts"
 import { LiveSession, type LiveSessionPort, type UnappliedInput } from "./LiveSession.ts"
 import { InvalidRequest, SessionEnded, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
@@ -55,6 +57,7 @@ export interface EngineCoreOptions {
   readonly keeperEntry: string | undefined
   readonly sessionsPerKeeper?: number | undefined
   readonly programUmask?: number | undefined
+  readonly limits: EngineLimits
   readonly run: <A, E>(effect: Effect.Effect<A, E>) => Promise<A>
   readonly get: (session: SessionId) => Promise<SessionView>
   /** State at the head of the stream; of a damaged stream, at the end of what is intact. */
@@ -91,9 +94,11 @@ export interface Relaunch {
 export class EngineCore {
   readonly startedAt: number
   readonly clients: Clients
-  readonly #inputs = new UnansweredInputs(ENGINE_LIMITS.inputQueueMessages)
+  readonly feed: Feed
+  readonly #inputs: UnansweredInputs
   readonly #options: EngineCoreOptions
   readonly #live = new Map<SessionId, LiveSession>()
+  readonly #admission: Admission
   readonly #creating = new Map<SessionId, Promise<SessionView>>()
   readonly #nextId = monotonicFactory()
   readonly #port: LiveSessionPort
@@ -104,12 +109,15 @@ export class EngineCore {
   /** Rows on their way to the journal: the engine closes after them. */
   readonly #saving = new Set<Promise<void>>()
 
-  private constructor(options: EngineCoreOptions) {
+  private constructor(options: EngineCoreOptions, feed: Feed) {
     this.#options = options
+    this.feed = feed
     this.startedAt = options.nowMicros()
+    this.#admission = new Admission(options.limits)
+    this.#inputs = new UnansweredInputs(options.limits.inputQueueMessages)
     this.clients = new Clients({
       nowMicros: options.nowMicros,
-      clientsMax: ENGINE_LIMITS.clientsPerSession,
+      clientsMax: options.limits.clientsPerSession,
       isLive: (session) => this.liveSession(session) !== undefined,
       journal: async (session, event, client) => (await this.#live.get(session)?.appendPresence(event, client)) === true
     })
@@ -122,6 +130,7 @@ export class EngineCore {
         { space: LIVE_SPACE, key: Buffer.from(session, "latin1"), value: NO_BYTES },
         ...options.creationRows(session, created)
       ],
+      feed,
       saveState: (state) => this.#save(options.saveState(state)),
       takeBack: (session, host, reason) => this.#inBackground(this.#takeBack(session.id, host, reason)),
       ended: (session) => this.#ended(session),
@@ -131,7 +140,7 @@ export class EngineCore {
 
   /** Folds what is there, finds the keepers and takes their sessions back. When it resolves, sessions can be used. */
   static async open(options: EngineCoreOptions): Promise<EngineCore> {
-    const engine = new EngineCore(options)
+    const engine = new EngineCore(options, await options.run(openFeed(options.journal)))
     options.opening?.(engine)
     const { journal, keeperEntry, run } = options
     const { last: generation } = await run(
@@ -177,15 +186,20 @@ export class EngineCore {
   async #takeBack(id: SessionId, host: PtyHost | undefined, reason: string): Promise<void> {
     const session = this.#live.get(id) ?? new LiveSession(id, this.#port)
     this.#live.set(id, session)
+    this.#admission.keep(id, session.state.group)
     try {
       if (host === undefined) {
         await session.abandon("its keeper is gone, and the process with it or out of reach")
         this.#endOrphans(session, true)
-        if (session.isUnstarted) this.#awaitCreator(session)
+        if (session.isUnstarted) {
+          this.#admission.keep(id, session.state.group)
+          this.#awaitCreator(session)
+        }
         return
       }
       this.#hosts.keep(id, host)
       await session.adopt(host, reason)
+      if (!session.isEnded) this.#admission.keep(id, session.state.group)
       await this.clients.resumed(id)
     } catch (error) {
       // Storage or keeper went away meanwhile; each says so when it is back or gone, and the session is taken up again.
@@ -304,7 +318,11 @@ export class EngineCore {
     const { get, journal, run } = this.#options
     const known = this.#live.get(id)
     if (known?.isUnstarted !== true && (known !== undefined || (await run(journal.head(id))) > 0)) return get(id)
-    const host = await this.#hosts.acquire(id)
+    this.#admission.admit(id, request.group ?? null)
+    const host = await this.#hosts.acquire(id).catch((error: unknown) => {
+      if (known === undefined) this.#admission.release(id)
+      throw error
+    })
     const session = known ?? new LiveSession(id, this.#port)
     session.extension = exec?.extend(session)
     this.#live.set(id, session)
@@ -317,6 +335,8 @@ export class EngineCore {
       term: spawn.term,
       owner: ownerName(),
       ...(request.name !== undefined && { name: request.name }),
+      ...(request.group !== undefined && { group: request.group }),
+      ...(request.limits !== undefined && { limits: request.limits }),
       ...(exec === undefined
         ? { kind: "terminal" }
         : {
@@ -345,6 +365,7 @@ export class EngineCore {
     const { id, state } = session
     const host = session.host ?? (await this.#hosts.acquire(id))
     this.#live.set(id, session)
+    this.#admission.keep(id, state.group)
     const rows = [{ space: LIVE_SPACE, key: Buffer.from(id, "latin1"), value: NO_BYTES }]
     const { argv, size, term } = state
     try {
@@ -435,6 +456,11 @@ export class EngineCore {
     return this.#viewOf(id)
   }
 
+  /** Neither closed nor lost; one that is being created is among them. */
+  get liveSessions(): Iterable<LiveSession> {
+    return this.#live.values()
+  }
+
   get liveCount(): number {
     return this.#live.size
   }
@@ -466,6 +492,7 @@ export class EngineCore {
   #forget(session: LiveSession): void {
     this.#live.delete(session.id)
     this.#hosts.release(session.id)
+    this.#admission.release(session.id)
   }
 
   /** For whoever mends it; what was done instead lost nothing. */

@@ -18,6 +18,7 @@ import { Attach } from "./Attach.ts"
 import { makeAttach } from "./AttachEngine.ts"
 import { engineCall } from "./EngineCall.ts"
 import { EngineCore } from "./EngineCore.ts"
+import { ENGINE_LIMITS, type EngineLimits } from "./EngineLimits.ts"
 import { History } from "./History.ts"
 import { Lifecycle } from "./Lifecycle.ts"
 import { makeLifecycle } from "./LifecycleEngine.ts"
@@ -33,6 +34,8 @@ export interface SessionEngineOptions {
   readonly sessionsPerKeeper?: number | undefined
   /** The umask of the programs; that of this process if absent. */
   readonly programUmask?: number | undefined
+  /** Field by field instead of ENGINE_LIMITS. Taken as they are: `readEngineLimits` checks them. */
+  readonly limits?: Partial<EngineLimits> | undefined
 }
 
 export const layer = (
@@ -53,6 +56,7 @@ export const layer = (
         return states.state
       }
 
+      const limits = { ...ENGINE_LIMITS, ...options.limits }
       const nowMicros = () => Number(clock.currentTimeNanosUnsafe() / 1000n)
       const exec = new ExecEngine({
         journal,
@@ -73,6 +77,7 @@ export const layer = (
               keeperEntry: options.inProcess ? undefined : (options.keeperEntry ?? keeperEntry),
               sessionsPerKeeper: options.sessionsPerKeeper,
               programUmask: options.programUmask,
+              limits,
               run,
               get: (session) => run(history.get(session)),
               load,
@@ -140,6 +145,7 @@ export const layer = (
             socket: options.paths.engineSocket,
             durability: journal.durability,
             startedAt: engine.startedAt,
+            limits,
             keepers: engine.keepers(),
             sessions: { total: sessions.length, live: engine.liveCount },
             suspended:
