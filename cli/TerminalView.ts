@@ -22,6 +22,8 @@ import type { TerminalModes } from "./TerminalModes.ts"
 const PIECE_BYTES_MAX = 16 * 1024
 /** Between two pictures. */
 const PICTURE_MILLIS = 100
+/** Where none can be drawn the program's bytes are shown, for want of better, and it is tried again. */
+const PICTURE_RETRY_MILLIS = 1000
 /** How often a flood is asked how far behind it is. */
 const LAG_CHECK_MILLIS = 250
 /** Behind by more than this, and by more than the terminal shows in LAG_SECONDS_MAX, the middle is left out. */
@@ -125,8 +127,9 @@ export const makeTerminalView = Effect.fnUntraced(function* (session: SessionId,
       return Effect.void
     }
     if (isPicture) return Queue.offer(changes, undefined)
-    return Effect.map(drawPicture(), (isDrawn) => {
+    return Effect.flatMap(drawPicture(), (isDrawn) => {
       isPicture = isDrawn
+      return isDrawn ? Effect.void : Queue.offer(changes, undefined)
     })
   })
 
@@ -249,8 +252,16 @@ export const makeTerminalView = Effect.fnUntraced(function* (session: SessionId,
     drawPictures: Effect.gen(function* () {
       while (true) {
         yield* Queue.take(changes)
-        yield* terminal.withPermit(Effect.suspend(() => (isPicture ? drawPicture() : Effect.void)))
-        yield* Effect.sleep(PICTURE_MILLIS)
+        const isMissing = yield* terminal.withPermit(
+          Effect.gen(function* () {
+            if (!isPicture && !(isLive && resizing === 0 && isMismatched())) return false
+            const isDrawn = yield* drawPicture()
+            if (isDrawn) isPicture = true
+            return !isDrawn
+          })
+        )
+        yield* Effect.sleep(isMissing ? PICTURE_RETRY_MILLIS : PICTURE_MILLIS)
+        if (isMissing) yield* Queue.offer(changes, undefined)
       }
     }),
     /** A terminal that is slower than the program would show what is long past, and ^C would seem to do nothing. */

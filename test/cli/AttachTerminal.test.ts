@@ -3,47 +3,11 @@
  * program run in a pane of its own, or with known contents.
  */
 import { writeFileSync } from "node:fs"
-import { dirname, join } from "node:path"
+import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { makeReprise, PROGRAM } from "./reprise.ts"
-import { isInstalled, makeTmux, type Pane, untilSame, waitFor } from "./tmux.ts"
-
-const COMMAND = `'${process.execPath}' '${PROGRAM}'`
-
-/** A store, a pane of tmux, and `reprise` typed into its shell. */
-const makeTerminals = Effect.gen(function* () {
-  const reprise = yield* makeReprise
-  const tmux = yield* makeTmux
-  const open = Effect.fnUntraced(function* (cols: number, rows: number) {
-    const pane = yield* tmux.pane(cols, rows, reprise.env)
-    yield* pane.line(`reprise() { ${COMMAND} "$@"; }; clear; echo rea''dy`)
-    yield* pane.until("ready")
-    return pane
-  })
-  return { reprise, open, folder: dirname(reprise.store) }
-})
-
-/** Leaves by the detach key, and sees that it is left. */
-const leave = (pane: Pane) => Effect.andThen(pane.keys("Enter", "~."), pane.until("[detached"))
-
-/** What a program may leave behind in a terminal, and the terminal driver's own settings. */
-const assertSane = Effect.fnUntraced(function* (pane: Pane) {
-  yield* pane.line(
-    "clear; echo sa''ne; stty -a | tr ' ' '\\n' | grep -E '^-?(icanon|echo|opost|isig|ixon|icrnl|onlcr);?$' | tr '\\n' ' '"
-  )
-  yield* pane.until(/^sane\n(?=.*icanon)/m)
-  const rows = yield* pane.shown
-  const settings = rows.join(" ")
-  for (const setting of ["icanon", "echo", "opost", "isig", "icrnl", "onlcr"]) {
-    assert.match(settings, new RegExp(`(^|\\s)${setting}\\s`), settings)
-  }
-  const flags =
-    "#{alternate_on} #{mouse_any_flag} #{cursor_flag} #{insert_flag} #{keypad_flag} #{keypad_cursor_flag} #{origin_flag} #{wrap_flag}"
-  assert.strictEqual(yield* pane.ask(flags), "0 0 1 0 0 0 0 1")
-  const height = Number(yield* pane.ask("#{pane_height}"))
-  assert.strictEqual(yield* pane.ask("#{scroll_region_upper} #{scroll_region_lower}"), `0 ${height - 1}`)
-})
+import { assertSane, leave, makeTerminals } from "./terminals.ts"
+import { isInstalled, untilSame, waitFor } from "./tmux.ts"
 
 const NUMBERED = Array.from(
   { length: 400 },

@@ -3,7 +3,7 @@
  * pane as a person would and waits until the pane shows what it should; nothing of the user's own tmux is touched.
  */
 import { execFile, execFileSync } from "node:child_process"
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect, type Scope } from "effect"
@@ -34,6 +34,10 @@ export interface Pane {
   /** The lines that scrolled out, and what it shows. */
   readonly history: Effect.Effect<ReadonlyArray<string>>
   resize(cols: number, rows: number): Effect.Effect<void>
+  /** Pastes a text, as a terminal does: as fast as it is taken. */
+  paste(text: string): Effect.Effect<void>
+  /** The terminal goes away. */
+  readonly close: Effect.Effect<void>
   /** Formats of tmux(1), such as `#{cursor_flag}`. */
   ask(format: string): Effect.Effect<string>
   /** Waits until a row, or all of them as lines, fits; gives what was shown then. */
@@ -70,7 +74,7 @@ export const makeTmux: Effect.Effect<Tmux, never, Scope.Scope> = Effect.gen(func
     // The server is started with the first session; without a status line a window is as large as its session.
     yield* call(["new-session", "-d", "-s", name, ...size, ...own, SHELL, ";", "set", "-g", "status", "off"], env)
     yield* call(["resize-window", "-t", name, ...size])
-    return makePane(call, name)
+    return makePane(call, folder, name)
   })
   yield* Effect.addFinalizer(() =>
     count > 0 ? Effect.ignore(Effect.catchDefect(call(["kill-server"]), () => Effect.void)) : Effect.void
@@ -78,7 +82,7 @@ export const makeTmux: Effect.Effect<Tmux, never, Scope.Scope> = Effect.gen(func
   return { pane }
 })
 
-const makePane = (call: (args: ReadonlyArray<string>) => Effect.Effect<string>, name: string): Pane => {
+const makePane = (call: (args: ReadonlyArray<string>) => Effect.Effect<string>, folder: string, name: string): Pane => {
   const capture = (options: ReadonlyArray<string>) =>
     Effect.map(call(["capture-pane", "-p", "-t", name, ...options]), (text) =>
       text
@@ -109,6 +113,14 @@ const makePane = (call: (args: ReadonlyArray<string>) => Effect.Effect<string>, 
     history: capture(["-S", "-"]),
     resize: (cols, rows) => Effect.asVoid(call(["resize-window", "-t", name, "-x", String(cols), "-y", String(rows)])),
     ask,
+    paste: (text) =>
+      Effect.gen(function* () {
+        const file = join(folder, `paste-${name}`)
+        writeFileSync(file, text)
+        yield* call(["load-buffer", "-b", name, file])
+        yield* call(["paste-buffer", "-b", name, "-t", name])
+      }),
+    close: Effect.asVoid(call(["kill-session", "-t", name])),
     until: (what) => waitFor(shown, (rows) => fits(what, rows), String(what))
   }
 }
