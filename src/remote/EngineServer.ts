@@ -7,7 +7,7 @@ import { chmodSync, lstatSync, unlinkSync } from "node:fs"
 import { createConnection } from "node:net"
 import * as NodeSocketServer from "@effect/platform-node-shared/NodeSocketServer"
 import { Array as Arr, Context, Deferred, Effect, Layer, Schema, Stream } from "effect"
-import { RpcServer } from "effect/rpc"
+import { RpcSerialization, RpcServer } from "effect/rpc"
 import { SocketServer } from "effect/socket"
 import { packageVersion } from "../EntryPoints.ts"
 import { Exec } from "../exec/Exec.ts"
@@ -118,8 +118,8 @@ export const layer = (
   paths: StorePaths
 ): Layer.Layer<never, SocketFolderRefused | SocketRefused, EngineServices | StopRequest> =>
   Layer.unwrap(
-    Effect.sync(() => {
-      const guard = makeGuard()
+    Effect.map(RpcSerialization.RpcSerialization, (serialization) => {
+      const guard = makeGuard(MessageGuard.messageBeginning(serialization))
       // Built last, so its end is the first thing that happens when the server ends.
       return Layer.effectDiscard(Effect.addFinalizer(() => guard.endSoon)).pipe(
         Layer.provideMerge(
@@ -131,11 +131,10 @@ export const layer = (
         ),
         Layer.provide([sessionHandlers, execHandlers]),
         Layer.provide(RpcServer.layerProtocolSocketServer),
-        Layer.provide(socketServer(paths, guard)),
-        Layer.provide(MessageGuard.layer)
+        Layer.provide(socketServer(paths, guard))
       )
     })
-  )
+  ).pipe(Layer.provide(MessageGuard.layer))
 
 const socketServer = (paths: StorePaths, { guard }: Guard) =>
   Layer.unwrap(

@@ -43,8 +43,9 @@ export interface Guard {
   readonly endSoon: Effect.Effect<void>
 }
 
-export const makeGuard = (): Guard => {
-  const connections = new Connections()
+/** `beginning`: what every message has behind its length. */
+export const makeGuard = (beginning: Uint8Array): Guard => {
+  const connections = new Connections(beginning)
   return {
     guard: (server) => ({
       address: server.address,
@@ -112,6 +113,11 @@ class Connections {
   readonly #ungreeted = new Set<Connection>()
   readonly #unfinished = new Set<Connection>()
   #unfinishedBytes = 0
+  readonly beginning: Uint8Array
+
+  constructor(beginning: Uint8Array) {
+    this.beginning = beginning
+  }
 
   /** undefined: one too many. */
   admit(socket: NetSocket): Connection | undefined {
@@ -153,7 +159,7 @@ class Connections {
 class Connection {
   readonly socket: NetSocket
   readonly #all: Connections
-  readonly #splitter = new MessageSplitter()
+  readonly #splitter: MessageSplitter
   readonly #messages: Array<Uint8Array> = []
   #timer: NodeJS.Timeout | undefined
   #heldBytes = 0
@@ -162,6 +168,7 @@ class Connection {
   constructor(socket: NetSocket, all: Connections) {
     this.socket = socket
     this.#all = all
+    this.#splitter = new MessageSplitter(all.beginning)
     // Each answer that waits for the client listens: how many wait is bounded by UNREAD_BYTES_MAX.
     socket.setMaxListeners(0)
     let turns = 0

@@ -57,6 +57,15 @@ const refuse = (message: string): never => {
   throw new MaxBufferSizeExceeded({ message })
 }
 
+/** The kind of encoding and the fingerprint of its schema: behind the length of every message. */
+const BEGINNING_BYTES = 9
+
+/** With what each message begins, behind its length. */
+export const messageBeginning = (serialization: Serialization): Uint8Array => {
+  const ping = serialization.makeUnsafe().encode({ _tag: "Ping" }) as Uint8Array
+  return ping.slice(1, 1 + BEGINNING_BYTES)
+}
+
 export const layer: Layer.Layer<RpcSerialization.RpcSerialization> = Layer.effect(
   RpcSerialization.RpcSerialization,
   Effect.map(RpcSerialization.RpcSerialization, (binary) =>

@@ -1,7 +1,8 @@
 /**
  * Cuts the bytes of one connection into the engine's messages: a length (LEB128, at most FRAME_BYTES_MAX), then as many
  * bytes. GuardedServer.ts uses it, so that the decoder behind sees whole messages only and what has come of an unfinished
- * one is counted. It looks into no message.
+ * one is counted. Of a message it looks at the beginning alone, which is the same for all of them: rubbish that happens to
+ * begin with a possible length is not waited for.
  */
 
 /** Seven bits a byte: five hold any length that is allowed, and a longer one need not be read to its end. */
@@ -20,6 +21,12 @@ export class MessageSplitter {
   /** The beginning of a message whose end has not come, with its length prefix. */
   #room: Uint8Array = NOTHING
   #used = 0
+  readonly #beginning: Uint8Array
+
+  /** `beginning`: what every message has behind its length. */
+  constructor(beginning: Uint8Array) {
+    this.#beginning = beginning
+  }
 
   /** Memory that the unfinished message takes. */
   get heldBytes(): number {
@@ -46,6 +53,7 @@ export class MessageSplitter {
       const wanted = known === 0 ? 1 : Math.min(known - this.#used, chunk.byteLength - at)
       this.#append(chunk.subarray(at, at + wanted), known)
       at += wanted
+      if (known > 0 && !this.#beginsWell()) return { messages, refusal: "this is no message of the protocol" }
       if (known > 0 && this.#used === known) {
         messages.push(this.#room.subarray(0, this.#used))
         this.#room = NOTHING
@@ -53,6 +61,14 @@ export class MessageSplitter {
       }
     }
     return { messages }
+  }
+
+  /** As far as it has come. */
+  #beginsWell(): boolean {
+    let at = 0
+    while (this.#room[at]! >= 0x80) at++
+    const body = this.#room.subarray(at + 1, this.#used)
+    return this.#beginning.subarray(0, body.byteLength).every((byte, index) => body[index] === byte)
   }
 
   #append(bytes: Uint8Array, known: number): void {
