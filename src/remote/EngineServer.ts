@@ -20,8 +20,8 @@ import { outputOf } from "./SessionOutput.ts"
 import { FRAME_BYTES_MAX, PROTOCOL_VERSION, SessionRpcs } from "./SessionRpcs.ts"
 import { checkSocketPath, makeSocketFolder, type SocketFolderRefused } from "./SocketFolder.ts"
 
-/** Sessions that `Stop` ends at a time: each may need seconds of HUP, TERM, KILL; more would only compete for the CPU. */
-const CLOSE_CONCURRENCY = 16
+/** Sessions that `Stop` ends at a time: each may need seconds of HUP, TERM, KILL, and a keeper looks for all of them at once. */
+const CLOSE_CONCURRENCY = 256
 
 /** Completed when a client asked the engine to stop and was answered. */
 export class StopRequest extends Context.Service<StopRequest, Deferred.Deferred<void>>()("reprise/remote/StopRequest") {
