@@ -159,6 +159,8 @@ class KeeperClient implements PtyHost {
   readonly #socket: Socket
   readonly #listener: PtyHostListener
   readonly #pending = new Map<number, Pending>()
+  #list: Promise<ReadonlyArray<HeldSession>> | undefined
+  #nextList: Promise<ReadonlyArray<HeldSession>> | undefined
   #request = 0
   /** Why the connection ended; null while it is there. */
   #ended: string | null = null
@@ -185,8 +187,21 @@ class KeeperClient implements PtyHost {
     })
   }
 
-  async list(): Promise<ReadonlyArray<HeldSession>> {
-    return this.#ask<ReadonlyArray<HeldSession>>((number) => [jsonFrame(FrameType.List, number, null)])
+  /** The answer names every session: an engine that takes all of them back asks once for many, and not for each. */
+  list(): Promise<ReadonlyArray<HeldSession>> {
+    const ask = () => {
+      this.#nextList = undefined
+      this.#list = this.#ask<ReadonlyArray<HeldSession>>((number) => [jsonFrame(FrameType.List, number, null)]).finally(
+        () => {
+          this.#list = undefined
+        }
+      )
+      return this.#list
+    }
+    if (this.#list === undefined) return ask()
+    // The one that is under way may be older than this question.
+    this.#nextList ??= this.#list.then(ask, ask)
+    return this.#nextList
   }
 
   async attach(session: SessionId, fromOffset: number, attached?: (held: HeldSession) => void): Promise<HeldSession> {
