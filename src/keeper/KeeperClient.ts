@@ -22,6 +22,7 @@ import {
   readU64,
   requestFrame,
   SESSION_BYTES,
+  SESSIONS_MAX_DEFAULT,
   sessionFrame,
   WRITE_OUTCOMES
 } from "./Frames.ts"
@@ -61,6 +62,8 @@ export interface KeeperWelcome {
   readonly id: string
   readonly pid: number
   readonly sessions: number
+  /** How many it takes. */
+  readonly sessionsMax: number
   /** The last error of its own that it survived; "" when there was none. */
   readonly lastFault: string
 }
@@ -128,6 +131,7 @@ const openConnection = (
           id: String(answer.keeper),
           pid: Number(answer.pid),
           sessions: Number(answer.sessions),
+          sessionsMax: Number(answer.sessionsMax ?? SESSIONS_MAX_DEFAULT),
           lastFault: String(answer.lastFault)
         }
         resolve({ connection, welcome })
@@ -156,6 +160,7 @@ type SessionId = SpawnRequest["session"]
 class KeeperClient implements PtyHost {
   readonly id: string
   readonly pid: number
+  readonly sessionsMax: number
   readonly #socket: Socket
   readonly #listener: PtyHostListener
   readonly #pending = new Map<number, Pending>()
@@ -167,9 +172,10 @@ class KeeperClient implements PtyHost {
   #disposing = false
   #refusal: string | null = null
 
-  constructor(connection: Connection, { id, pid }: KeeperWelcome, listener: PtyHostListener) {
+  constructor(connection: Connection, { id, pid, sessionsMax }: KeeperWelcome, listener: PtyHostListener) {
     this.id = id
     this.pid = pid
+    this.sessionsMax = sessionsMax
     this.#socket = connection.socket
     this.#listener = listener
     connection.onFrame = (type, body) => this.#onFrame(type, body)

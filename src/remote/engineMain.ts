@@ -10,6 +10,7 @@ import { Cause, Console, Deferred, Effect, Exit, Layer, Schedule } from "effect"
 import type { Durability } from "../../journal/Journal.ts"
 import * as JournalLevel from "../../journal/JournalLevel.ts"
 import { keeperEntry } from "../EntryPoints.ts"
+import { collectWhenIdle } from "../IdleMemory.ts"
 import * as HistoryLive from "../session/HistoryLive.ts"
 import * as SessionEngine from "../session/SessionEngine.ts"
 import { type StorePaths, storePaths } from "../session/StorePaths.ts"
@@ -73,6 +74,7 @@ const program = (paths: StorePaths, durability: Durability, programUmask: number
 
 const main = (): void => {
   collectRarely()
+  collectWhenIdle()
   const programUmask = process.umask(0o077)
   const unsupported = unsupportedPlatform()
   if (unsupported !== undefined) {
