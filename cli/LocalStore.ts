@@ -33,6 +33,7 @@ const emptyHistory: Layer.Layer<History> = Layer.sync(History, () => {
     resolve: (reference) => Effect.fail(missing(reference)),
     get: (session) => Effect.fail(missing(session)),
     stateAt: (session) => Effect.fail(missing(session)),
+    redraw: (session) => Effect.fail(missing(session)),
     events: (session) => Stream.fail(missing(session)),
     follow: (session) => Stream.fail(missing(session))
   })

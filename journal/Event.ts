@@ -56,6 +56,28 @@ export type Language = typeof Language.Type
 
 // --- the rare events, stored as JSON ---------------------------------------------------------------------------------
 
+/**
+ * What a session may use and how long it may live unattended. What is absent has no limit: a session that says nothing
+ * is kept until its program ends.
+ */
+export const SessionLimits = Schema.Struct({
+  /** Bytes of one write. */
+  inputChunkBytes: Schema.optionalKey(Schema.Int),
+  /** Ended after this time without a client (counted from its start, or from when the last client went). */
+  noClientMillis: Schema.optionalKey(Schema.Finite),
+  /** Ended after this time without a client and without input or output. */
+  idleMillis: Schema.optionalKey(Schema.Finite),
+  /** After its end it stays among the live entries this long. Its journal stays in any case. */
+  retentionMillis: Schema.optionalKey(Schema.Finite),
+  /** Bytes of output and input that are journaled; what goes beyond ends the session. */
+  journalBytes: Schema.optionalKey(Schema.Int),
+  /** The timeouts may also end a session in which a command runs. */
+  evenWhenBusy: Schema.optionalKey(Schema.Boolean),
+  /** The idle timeout may also end a session that a client is attached to. */
+  evenWhenAttached: Schema.optionalKey(Schema.Boolean)
+})
+export type SessionLimits = typeof SessionLimits.Type
+
 export const SessionCreated = Schema.TaggedStruct("SessionCreated", {
   argv: Schema.Array(Schema.String),
   cwd: Schema.String,
@@ -67,6 +89,9 @@ export const SessionCreated = Schema.TaggedStruct("SessionCreated", {
   /** System user that owns the session. */
   owner: Schema.String,
   name: Schema.optionalKey(Schema.String),
+  /** Sessions of one group are counted together; e.g. a container or a user of the program that makes them. */
+  group: Schema.optionalKey(Schema.String),
+  limits: Schema.optionalKey(SessionLimits),
   kind: Schema.Literals(["terminal", "exec"]),
   /** Of an exec session: what its commands are written in. */
   language: Schema.optionalKey(Language),
@@ -93,11 +118,13 @@ export const CwdChanged = Schema.TaggedStruct("CwdChanged", {
   source: Schema.Literals(["proc", "exec"])
 })
 export const MarkerSet = Schema.TaggedStruct("MarkerSet", { label: Schema.String })
+/** A client follows the session from now on; told of those who attach, not of those who read. */
 export const ClientAttached = Schema.TaggedStruct("ClientAttached", {
   client: Schema.String,
   readOnly: Schema.Boolean
 })
 export const ClientDetached = Schema.TaggedStruct("ClientDetached", { client: Schema.String })
+/** A limit of the session was reached, and the session is ended for it: its name in SessionLimits and its value there. */
 export const LimitReached = Schema.TaggedStruct("LimitReached", { limit: Schema.String, value: Schema.Finite })
 /** Something that should be in this stream is not, and will not come: what, which bytes of it, and why. */
 export const GapDetected = Schema.TaggedStruct("GapDetected", {
@@ -226,6 +253,15 @@ export const EngineStarted = Schema.TaggedStruct("EngineStarted", {
   node: Schema.String
 })
 export const EngineStopped = Schema.TaggedStruct("EngineStopped", { reason: Schema.String })
+/** Something of ours did not do what it should, and what was done instead lost nothing. For whoever mends it. */
+export const DefectDetected = Schema.TaggedStruct("DefectDetected", {
+  /** The part: `screen-redraw` … */
+  what: Schema.String,
+  session: Schema.String,
+  /** Event of that session at which it was found. */
+  at: Schema.Int,
+  detail: Schema.String
+})
 /** A record of a kind that this version does not know, or no longer reads: kept, passed on, never an error. */
 export const Unknown = Schema.TaggedStruct("Unknown", { kind: Schema.Int, payload: Schema.Uint8Array })
 
@@ -257,6 +293,7 @@ export const SessionEvent = Schema.Union([
   ShellRestarted,
   EngineStarted,
   EngineStopped,
+  DefectDetected,
   Unknown
 ]).pipe(Schema.toTaggedUnion("_tag"))
 export type SessionEvent = typeof SessionEvent.Type

@@ -64,7 +64,8 @@ const rareKinds = {
   CommandInputWritten: 36,
   CommandFinished: 37,
   ShellStateChanged: 38,
-  ShellRestarted: 39
+  ShellRestarted: 39,
+  DefectDetected: 40
 } as const
 type RareTag = keyof typeof rareKinds
 

@@ -7,6 +7,7 @@
 import { deflateRawSync, inflateRawSync } from "node:zlib"
 import xterm from "@xterm/headless"
 import type { TerminalSize } from "../journal/Event.ts"
+import { differenceOf } from "./ScreenDifference.ts"
 import {
   guard,
   makeScreenGuard,
@@ -15,6 +16,7 @@ import {
   type ScreenGuardState,
   saveScreenGuard
 } from "./ScreenGuard.ts"
+import { type RedrawOptions, type RedrawState, redrawBytes } from "./ScreenRedraw.ts"
 import { decodeSnapshot, encodeSnapshot } from "./SnapshotCodec.ts"
 import { cleanTitle } from "./Title.ts"
 import { type CharsetTable, coreOf, makeCharsetTable, readXterm, writeXterm, type XtermHeader } from "./XtermState.ts"
@@ -46,6 +48,26 @@ export interface ScreenContent {
   readonly lines: ReadonlyArray<string>
   readonly title: string
 }
+
+export interface ScreenRedrawOptions extends RedrawOptions {
+  /** The size of the terminal that is drawn on. Another one than the screen's: what is visible around the cursor. */
+  readonly target?: TerminalSize | undefined
+}
+
+export interface ScreenRedraw {
+  /** Draws a terminal of `size`. undefined: see `defect`. */
+  readonly data: Uint8Array | undefined
+  readonly size: TerminalSize
+  /** What a terminal that was drawn on did not have: a mistake of ours, and no bytes are given out. */
+  readonly defect: string | undefined
+}
+
+/** What a terminal can be in that is drawn on: every mode, both screens, margins, an unfinished sequence. */
+const DIRTY = Buffer.from(
+  "\x1b]2;old\x07\x1b[?25l\x1b[?7l\x1b[?45h\x1b[?1h\x1b=\x1b[?1003;1016;1004;2004;2026h\x1b[5 q\x1b[?12h\x1b[20h" +
+    "old\r\n\x1b[44;4mold\x1b[2;3r\x1b[3g\x1b[2;3H\x1bH\x1b)0\x0e\x1b7\x1b[?1049h\x1b[1;3;4:3;38;5;9;48;2;1;2;3;58;5;3mold" +
+    '\x1b[2J\x1b[1;2r\x1b[?6h\x1b[4h\x1b[1"qold\x1b(0\x1bn\x1b7old\x1b]0;open'
+)
 
 let charsets: CharsetTable | undefined
 
@@ -133,14 +155,53 @@ export class Screen {
     if (!(cols >= 1 && rows >= 1) || screenCells(state.size) * 24 > SNAPSHOT_BYTES_MAX) {
       throw new Error("snapshot: bad size")
     }
-    const screen = new Screen(state.size)
-    screen.#guard = restoreScreenGuard(state.size, state.guard)
-    writeXterm(
-      screen.#terminal,
-      { header: state.xterm, cells: new Uint32Array(cells.buffer, cells.byteOffset, cells.byteLength / 4) },
-      charsetTable()
-    )
+    return Screen.#of(state.size, {
+      guard: state.guard,
+      xterm: { header: state.xterm, cells: new Uint32Array(cells.buffer, cells.byteOffset, cells.byteLength / 4) }
+    })
+  }
+
+  /**
+   * The bytes that draw this screen on another terminal. They have been tried, on a fresh one and on one that is not:
+   * what both then showed is what this one shows, as far as ScreenDifference.ts compares.
+   */
+  redraw({ target = this.#size, ...options }: ScreenRedrawOptions = {}): ScreenRedraw {
+    try {
+      if (target.cols !== this.#size.cols || target.rows !== this.#size.rows) {
+        const resized = Screen.#of(this.#size, this.#state())
+        resized.resize(target)
+        const redraw = resized.redraw(options)
+        resized.dispose()
+        return redraw
+      }
+      const state = this.#state()
+      const data = redrawBytes(state, charsetTable(), options)
+      const scrollback = Math.min(options.scrollback ?? SCREEN_SCROLLBACK_LINES, state.xterm.header.buffers[0].ybase)
+      for (const before of [undefined, DIRTY]) {
+        const trial = new Screen(target)
+        if (before !== undefined) trial.feed(before)
+        trial.feed(data)
+        const defect = differenceOf(state, trial.#state(), scrollback)
+        trial.dispose()
+        if (defect !== undefined) {
+          return { data: undefined, size: target, defect: before === undefined ? defect : `${defect} (used terminal)` }
+        }
+      }
+      return { data, size: target, defect: undefined }
+    } catch (error) {
+      return { data: undefined, size: target, defect: error instanceof Error ? error.message : String(error) }
+    }
+  }
+
+  static #of(size: TerminalSize, { guard, xterm }: RedrawState): Screen {
+    const screen = new Screen(size)
+    screen.#guard = restoreScreenGuard(size, guard)
+    writeXterm(screen.#terminal, xterm, charsetTable())
     return screen
+  }
+
+  #state(): RedrawState {
+    return { guard: saveScreenGuard(this.#guard), xterm: readXterm(this.#terminal, charsetTable()) }
   }
 
   dispose(): void {
@@ -148,8 +209,9 @@ export class Screen {
   }
 
   #encode(): Uint8Array {
-    const { header, cells } = readXterm(this.#terminal, charsetTable())
-    const state: SnapshotHeader = { size: this.#size, guard: saveScreenGuard(this.#guard), xterm: header }
+    const { guard, xterm } = this.#state()
+    const { cells, header } = xterm
+    const state: SnapshotHeader = { size: this.#size, guard, xterm: header }
     return encodeSnapshot(state, [new Uint8Array(cells.buffer, cells.byteOffset, cells.byteLength)])
   }
 }

@@ -8,7 +8,7 @@
 import { Worker } from "node:worker_threads"
 import { Context, Data, Deferred, Effect, Layer, Semaphore } from "effect"
 import type { TerminalSize } from "../journal/Event.ts"
-import { type ScreenContent, screenCells } from "./Screen.ts"
+import { type ScreenContent, type ScreenRedraw, type ScreenRedrawOptions, screenCells } from "./Screen.ts"
 import type { ScreenAnswer, ScreenRequest, ScreenStep } from "./ScreenWorker.ts"
 
 export interface ScreenOptions {
@@ -67,6 +67,8 @@ export interface ScreenServiceShape {
   /** Draws in order; afterwards the position is `sequence`. The steps' bytes are handed over and empty afterwards. */
   readonly draw: (key: string, steps: ReadonlyArray<ScreenStep>, sequence: number) => Effect.Effect<void, ScreenError>
   readonly view: (key: string) => Effect.Effect<ScreenContent, ScreenError>
+  /** The bytes that draw the screen on another terminal, or why there are none. */
+  readonly redraw: (key: string, options: ScreenRedrawOptions) => Effect.Effect<ScreenRedraw, ScreenError>
   /** undefined: this screen has no certain snapshot at the moment. */
   readonly serialize: (key: string) => Effect.Effect<Uint8Array | undefined, ScreenError>
   readonly close: (key: string) => Effect.Effect<void>
@@ -148,6 +150,11 @@ const makeService = Effect.fnUntraced(function* (hub: ScreenHub) {
     view: Effect.fnUntraced(function* (key: string) {
       const answer = yield* ask({ _tag: "View", key })
       if (answer._tag === "Content") return answer.content
+      return yield* new ScreenDefeated({ reason: answer._tag === "Failed" ? answer.reason : "unexpected answer" })
+    }),
+    redraw: Effect.fnUntraced(function* (key: string, options: ScreenRedrawOptions) {
+      const answer = yield* ask({ _tag: "Redraw", key, options })
+      if (answer._tag === "Redrawn") return answer.redraw
       return yield* new ScreenDefeated({ reason: answer._tag === "Failed" ? answer.reason : "unexpected answer" })
     }),
     serialize: (key: string) =>

@@ -5,7 +5,7 @@
  */
 import { parentPort } from "node:worker_threads"
 import type { TerminalSize } from "../journal/Event.ts"
-import { Screen, type ScreenContent } from "./Screen.ts"
+import { Screen, type ScreenContent, type ScreenRedraw, type ScreenRedrawOptions } from "./Screen.ts"
 
 /** What is drawn in order: bytes, or a new size. */
 export type ScreenStep = Uint8Array | TerminalSize
@@ -15,6 +15,7 @@ export type ScreenRequest =
   | { readonly _tag: "Restore"; readonly key: string; readonly snapshot: Uint8Array }
   | { readonly _tag: "Draw"; readonly key: string; readonly steps: ReadonlyArray<ScreenStep> }
   | { readonly _tag: "View"; readonly key: string }
+  | { readonly _tag: "Redraw"; readonly key: string; readonly options: ScreenRedrawOptions }
   | { readonly _tag: "Serialize"; readonly key: string }
   | { readonly _tag: "Close"; readonly key: string }
 
@@ -22,6 +23,7 @@ export type ScreenAnswer =
   | { readonly _tag: "Ready" }
   | { readonly _tag: "Done"; readonly size: TerminalSize | null }
   | { readonly _tag: "Content"; readonly content: ScreenContent }
+  | { readonly _tag: "Redrawn"; readonly redraw: ScreenRedraw }
   | { readonly _tag: "Snapshot"; readonly snapshot: Uint8Array | undefined }
   /** No emulator of that key is here. */
   | { readonly _tag: "Missing" }
@@ -51,6 +53,8 @@ export const answer = (request: ScreenRequest): ScreenAnswer => {
         return { _tag: "Done", size: screen.size }
       case "View":
         return { _tag: "Content", content: screen.view() }
+      case "Redraw":
+        return { _tag: "Redrawn", redraw: screen.redraw(request.options) }
       case "Serialize":
         return { _tag: "Snapshot", snapshot: screen.serialize() }
     }

@@ -1,5 +1,6 @@
 /**
- * The engine of a store inside this process, for programs: one layer that gives `Sessions`, `Exec`, `History` and `Journal`. The
+ * The engine of a store inside this process, for programs: one layer that gives `Sessions`, `Attach`, `Exec`,
+ * `Lifecycle`, `History` and `Journal`. The
  * background engine of the CLI is the same layer with a socket in front. It opens the store itself, so a store whose
  * engine runs elsewhere is refused (`StoreRefused`, reason `locked`).
  */
@@ -9,8 +10,12 @@ import type { StorageUnavailable, StoreRefused } from "../journal/JournalError.t
 import * as JournalLevel from "../journal/JournalLevel.ts"
 import * as JournalMemory from "../journal/JournalMemory.ts"
 import type { Exec } from "./exec/Exec.ts"
+import type { Attach } from "./session/Attach.ts"
+import { readEngineLimits } from "./session/EngineConfig.ts"
+import type { EngineLimits } from "./session/EngineLimits.ts"
 import type { History } from "./session/History.ts"
 import * as HistoryLive from "./session/HistoryLive.ts"
+import type { Lifecycle } from "./session/Lifecycle.ts"
 import * as SessionEngine from "./session/SessionEngine.ts"
 import type { Sessions } from "./session/Sessions.ts"
 import { prepareStoreFolder } from "./session/StoreFolder.ts"
@@ -25,25 +30,32 @@ export interface RepriseOptions {
   readonly inProcess?: boolean | undefined
   /** Default 64; 1 gives each session a keeper of its own. */
   readonly sessionsPerKeeper?: number | undefined
+  /** Field by field instead of what the store's `config.json` and ENGINE_LIMITS say. A value that cannot be is refused (`StoreRefused`, reason `config`). */
+  readonly limits?: Partial<EngineLimits> | undefined
 }
 
 /** Sessions whose events are on disk. */
 export const layer = (
   options: RepriseOptions = {}
-): Layer.Layer<Sessions | Exec | History | Journal, StoreRefused | StorageUnavailable> => {
+): Layer.Layer<Sessions | Exec | Attach | Lifecycle | History | Journal, StoreRefused | StorageUnavailable> => {
   const paths = storePaths(options.store ?? defaultStore(process.env))
   const { durability, inProcess, sessionsPerKeeper } = options
-  const folder = Layer.effectDiscard(
-    Effect.try({ try: () => prepareStoreFolder(paths), catch: (refused) => refused as StoreRefused })
-  )
-  return SessionEngine.layer({ paths, inProcess, sessionsPerKeeper }).pipe(
-    Layer.provideMerge(HistoryLive.layer),
-    Layer.provideMerge(JournalLevel.layer({ location: paths.journal, durability }).pipe(Layer.provide(folder)))
+  const refused = (cause: unknown) => cause as StoreRefused
+  return Layer.unwrap(
+    Effect.gen(function* () {
+      const limits = yield* Effect.try({ try: () => readEngineLimits(paths, options.limits), catch: refused })
+      yield* Effect.try({ try: () => prepareStoreFolder(paths), catch: refused })
+      return SessionEngine.layer({ paths, inProcess, sessionsPerKeeper, limits }).pipe(
+        Layer.provideMerge(HistoryLive.layer),
+        Layer.provideMerge(JournalLevel.layer({ location: paths.journal, durability }))
+      )
+    })
   )
 }
 
 /** Sessions and events in memory, for tests: nothing is left of them. */
-export const layerMemory: Layer.Layer<Sessions | Exec | History | Journal, StorageUnavailable> = SessionEngine.layer({
-  paths: storePaths("/nowhere"),
-  inProcess: true
-}).pipe(Layer.provideMerge(HistoryLive.layer), Layer.provideMerge(JournalMemory.layer))
+export const layerMemory: Layer.Layer<Sessions | Exec | Attach | Lifecycle | History | Journal, StorageUnavailable> =
+  SessionEngine.layer({
+    paths: storePaths("/nowhere"),
+    inProcess: true
+  }).pipe(Layer.provideMerge(HistoryLive.layer), Layer.provideMerge(JournalMemory.layer))

@@ -4,6 +4,7 @@ export {
   Language,
   SessionEvent,
   SessionId,
+  SessionLimits,
   type SignalTarget,
   TerminalSize
 } from "../journal/Event.ts"
@@ -27,8 +28,18 @@ export {
 export * from "./exec/ExecError.ts"
 export * as Runtime from "./exec/Runtime.ts"
 export * as Reprise from "./Reprise.ts"
+export { Attach, AttachItem, type AttachOptions, type AttachShape } from "./session/Attach.ts"
+export { ENGINE_LIMITS, EngineLimits, FACADE_LIMITS } from "./session/EngineLimits.ts"
 export { type FollowEvents, History, type HistoryShape } from "./session/History.ts"
 export * as HistoryLive from "./session/HistoryLive.ts"
+export {
+  Lifecycle,
+  type LifecycleEvent,
+  LifecycleItem,
+  type LifecycleShape,
+  LiveEntry,
+  SessionUsage
+} from "./session/Lifecycle.ts"
 export * as SessionEngine from "./session/SessionEngine.ts"
 export * from "./session/SessionError.ts"
 export {

@@ -1,11 +1,13 @@
 /**
- * A client of the engine: gives `Sessions`, `History`, `Exec`, `SessionOutput` and `EngineControl` over the store's
- * socket, so that its users know nothing of sockets. The CLI uses it; so may any program beside the engine.
+ * A client of the engine: gives `Sessions`, `History`, `Exec`, `Attach`, `Lifecycle`, `SessionOutput` and
+ * `EngineControl` over the store's socket, or over a WebSocket door, so that its users know nothing of sockets. The CLI
+ * uses it; so may any program.
  *
  * An engine that dies is not an error here while it can be started again: calls are repeated (commands carry an id, so
  * the engine applies each once), streams go on after the last item they delivered, without gap or duplicate. Every
  * stream has a connection of its own: a reader that stops reading holds up nothing but itself.
  */
+import type { Duplex } from "node:stream"
 import * as NodeSocket from "@effect/platform-node-shared/NodeSocket"
 import { Context, Effect, Exit, Layer, Schedule, Scope, Semaphore, Stream } from "effect"
 import { RpcClient, type RpcClientError, RpcSerialization } from "effect/rpc"
@@ -13,24 +15,30 @@ import { Socket } from "effect/socket"
 import type { SessionId } from "../../journal/Event.ts"
 import { packageVersion } from "../EntryPoints.ts"
 import { Exec } from "../exec/Exec.ts"
+import { Attach, type AttachItem, type AttachShape } from "../session/Attach.ts"
 import { type FollowEvents, History, type HistoryShape } from "../session/History.ts"
+import { Lifecycle, type LifecycleItem, type LifecycleShape } from "../session/Lifecycle.ts"
+import type { OutputItem } from "../session/OutputItem.ts"
 import { InvalidRequest, SessionUnavailable } from "../session/SessionError.ts"
 import { type CommandOptions, type EngineStatus, Sessions, type SessionsShape } from "../session/Sessions.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
 import { asLost, ConnectionLost } from "./ConnectionLost.ts"
 import { connect, type EngineStart } from "./EngineConnection.ts"
-import { type EngineError, EngineMismatch, EngineUnavailable } from "./EngineError.ts"
+import { EngineError, EngineMismatch, EngineUnavailable } from "./EngineError.ts"
 import { makeExec } from "./ExecClient.ts"
 import { EngineRpcs } from "./ExecRpcs.ts"
 import { hasTag, persistently, reconnecting, timed } from "./Reconnecting.ts"
-import { type OutputItem, SessionOutput, type SessionOutputShape } from "./SessionOutput.ts"
+import { SessionOutput, type SessionOutputShape } from "./SessionOutput.ts"
 import { FRAME_BYTES_MAX, PROTOCOL_VERSION, type StopReport, WRITE_BYTES_MAX } from "./SessionRpcs.ts"
+import type { RemoteEngine } from "./WebSocketConnection.ts"
+
+export type { RemoteEngine }
 
 /** An engine that accepts a connection and does not answer within this is stuck. */
 const HANDSHAKE_TIMEOUT = "20 seconds"
 /** Items a stream's connection reads ahead of its consumer: 4 pages of 256 KiB. */
 const STREAM_ITEMS_AHEAD = 4
-/** On a Unix socket the kernel tells when the peer is gone; a ping would only take a busy peer for a dead one. */
+/** The kernel (Unix socket) or WebSocketConnection tells when the peer is gone; a ping would only take a busy peer for a dead one. */
 const PING_INTERVAL = "7 days"
 
 export interface EngineControlShape {
@@ -44,8 +52,12 @@ export class EngineControl extends Context.Service<EngineControl, EngineControlS
   "reprise/remote/EngineControl"
 ) {}
 
-export interface EngineClientOptions extends EngineStart {
+/** The engine of a store of this machine and user. */
+export interface LocalEngine extends EngineStart {
   readonly paths: StorePaths
+}
+
+export type EngineClientOptions = (LocalEngine | RemoteEngine) & {
   /** Who the journal says it was; e.g. `cli`. */
   readonly actor?: string | undefined
   /** Talk to an engine of another version too: enough to stop it, not to use it. */
@@ -61,13 +73,15 @@ interface Connection {
 /** Fails when there is no engine to talk to (and none may be started), or when it is not to be talked to. */
 export const layer = (
   options: EngineClientOptions
-): Layer.Layer<Sessions | History | Exec | SessionOutput | EngineControl, EngineError> =>
+): Layer.Layer<Sessions | History | Exec | Attach | Lifecycle | SessionOutput | EngineControl, EngineError> =>
   Layer.effectContext(
     Effect.gen(function* () {
       const remote = yield* makeRemote(options)
       return Context.make(Sessions, makeSessions(remote)).pipe(
         Context.add(History, makeHistory(remote)),
         Context.add(Exec, makeExec({ ...remote, newSessionId })),
+        Context.add(Attach, makeAttach(remote)),
+        Context.add(Lifecycle, makeLifecycle(remote)),
         Context.add(SessionOutput, makeOutput(remote)),
         Context.add(EngineControl, makeControl(remote))
       )
@@ -92,9 +106,21 @@ interface Remote {
   ): Stream.Stream<A, Exclude<E, RpcClientError.RpcClientError> | SessionUnavailable>
 }
 
+/** As errors name the engine: the store's folder, or the URL of the door. */
+const nameOf = (options: EngineClientOptions): string => ("url" in options ? options.url : options.paths.store)
+
+const openDuplex = (options: EngineClientOptions) =>
+  "url" in options
+    ? // Loaded only now: a client of the store's own socket needs none of it.
+      Effect.flatMap(
+        Effect.promise(() => import("./WebSocketConnection.ts")),
+        (webSocket): Effect.Effect<Duplex, EngineError | ConnectionLost, Scope.Scope> => webSocket.connect(options)
+      )
+    : connect(options.paths, options)
+
 const openConnection = Effect.fnUntraced(function* (options: EngineClientOptions) {
-  const netSocket = yield* connect(options.paths, options)
-  const socket = yield* NodeSocket.fromDuplex(Effect.succeed(netSocket))
+  const duplex = yield* openDuplex(options)
+  const socket = yield* NodeSocket.fromDuplex(Effect.succeed(duplex))
   const protocol = yield* Layer.build(
     RpcClient.layerProtocolSocket({
       pingInterval: PING_INTERVAL,
@@ -112,12 +138,15 @@ const openConnection = Effect.fnUntraced(function* (options: EngineClientOptions
       orElse: () =>
         Effect.fail(
           new EngineUnavailable({
-            store: options.paths.store,
-            reason: `the engine does not answer; see ${options.paths.log}, or end it and try again`
+            store: nameOf(options),
+            reason: `the engine does not answer; ${"url" in options ? "" : `see ${options.paths.log}, or `}end it and try again`
           })
         )
     }),
-    Effect.catchTag("RpcClientError", (error) => Effect.fail(new ConnectionLost({ reason: error.message })))
+    Effect.catchTag("RpcClientError", (error) =>
+      // A door says why it closed.
+      Effect.fail(new ConnectionLost({ reason: duplex.errored?.message ?? error.message }))
+    )
   )
   if (engine.protocol !== PROTOCOL_VERSION && options.anyVersion !== true) {
     return yield* new EngineMismatch({
@@ -158,7 +187,7 @@ const makeRemote = Effect.fnUntraced(function* (options: EngineClientOptions) {
   yield* shared.pipe(
     Effect.retry({ schedule: reconnecting, while: (error) => error._tag === "ConnectionLost" }),
     Effect.catchTag("ConnectionLost", (error) =>
-      Effect.fail(new EngineUnavailable({ store: options.paths.store, reason: error.reason }))
+      Effect.fail(new EngineUnavailable({ store: nameOf(options), reason: error.reason }))
     )
   )
 
@@ -176,8 +205,7 @@ const makeRemote = Effect.fnUntraced(function* (options: EngineClientOptions) {
       reason: `the connection to the engine broke (${error._tag === "ConnectionLost" ? error.reason : error.message}); it is not known whether this happened`
     })
 
-  // EngineAbsent too: an engine that is being replaced is absent for a moment, also for a client that may not start one.
-  const passes = (error: { readonly _tag: string }) => error._tag === "ConnectionLost" || error._tag === "EngineAbsent"
+  const passes = (error: { readonly _tag: string }) => PASSING_TAGS.has(error._tag)
 
   const attempt = <A, E>(f: (client: Client, pid: number) => Effect.Effect<A, E | RpcClientError.RpcClientError>) =>
     Effect.flatMap(shared, (held) =>
@@ -209,7 +237,12 @@ const makeRemote = Effect.fnUntraced(function* (options: EngineClientOptions) {
   return remote
 })
 
-const OUR_TAGS = new Set(["ConnectionLost", "EngineAbsent", "EngineRefused", "EngineUnavailable", "EngineMismatch"])
+const OUR_TAGS = new Set<string>([
+  "ConnectionLost",
+  ...EngineError.members.map((member) => member.fields._tag.schema.literal)
+])
+/** What was once there and is being replaced is absent for a moment, also for a client that may not start it. */
+const PASSING_TAGS = new Set(["ConnectionLost", "EngineAbsent", "EngineUnreachable"])
 const isOurs = (error: unknown): error is EngineError | ConnectionLost => hasTag(error) && OUR_TAGS.has(error._tag)
 
 /** Loaded on use: it brings Node's cryptography, which no reading client needs. */
@@ -224,7 +257,8 @@ const makeSessions = (remote: Remote): SessionsShape => {
   /** The same id for every repetition of one command. */
   const identified = (options: CommandOptions | undefined) => ({
     actor: options?.actor ?? remote.actor,
-    commandId: options?.commandId ?? crypto.randomUUID()
+    commandId: options?.commandId ?? crypto.randomUUID(),
+    client: options?.client
   })
   return {
     create: (request) =>
@@ -272,6 +306,7 @@ const makeHistory = (remote: Remote): HistoryShape => ({
   resolve: (reference) => remote.call((client) => client.Resolve({ reference })),
   get: (session) => remote.call((client) => client.Get({ session })),
   stateAt: (session, point) => remote.call((client) => client.StateAt({ session, point })),
+  redraw: (session, point, options) => remote.call((client) => client.Redraw({ session, point, ...options })),
   events: (session, range) =>
     Stream.suspend(() => {
       let after = range?.after ?? 0
@@ -328,6 +363,50 @@ const makeOutput = (remote: Remote): SessionOutputShape => ({
               return true
             }
             after = item.sequence
+            return true
+          })
+        )
+    })
+})
+
+const makeAttach = (remote: Remote): AttachShape => ({
+  attach: (session, options = {}) =>
+    Stream.suspend(() => {
+      // A name that stays: the connection made anew takes the place of the broken one.
+      const client = options.client ?? crypto.randomUUID()
+      let { after, size } = options
+      return remote
+        .stream((connection) =>
+          connection.Attach({ ...options, session, client, after, size }, { streamBufferSize: STREAM_ITEMS_AHEAD })
+        )
+        .pipe(
+          Stream.map((item: AttachItem) => {
+            if ("sequence" in item) after = item.sequence
+            // The window may have another size by the time a connection is made anew.
+            else size = undefined
+            return item
+          }),
+          // Behind it a broken connection is no reason to attach again.
+          Stream.takeUntil((item) => item._tag === "Ended")
+        )
+    })
+})
+
+const makeLifecycle = (remote: Remote): LifecycleShape => ({
+  live: remote.call((client) => client.Live()),
+  usage: (session) => remote.call((client) => client.Usage({ session })),
+  feed: (from) =>
+    Stream.suspend(() => {
+      let after = from
+      let synced = false
+      return remote
+        .stream((client) => client.Feed({ after }, { streamBufferSize: STREAM_ITEMS_AHEAD }))
+        .pipe(
+          Stream.filter((item: LifecycleItem) => {
+            after = item.position
+            if (item._tag === "Event") return true
+            if (synced) return false
+            synced = true
             return true
           })
         )

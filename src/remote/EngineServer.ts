@@ -6,12 +6,14 @@
 import { chmodSync, lstatSync, unlinkSync } from "node:fs"
 import { createConnection } from "node:net"
 import * as NodeSocketServer from "@effect/platform-node-shared/NodeSocketServer"
-import { Array as Arr, Context, Deferred, Effect, Layer, Schema, Stream } from "effect"
-import { RpcSerialization, RpcServer } from "effect/rpc"
+import { Array as Arr, Cause, Context, Deferred, Effect, Exit, Layer, Schema, Stream } from "effect"
+import { RpcSchema, RpcSerialization, RpcServer } from "effect/rpc"
 import { SocketServer } from "effect/socket"
 import { packageVersion } from "../EntryPoints.ts"
 import { Exec } from "../exec/Exec.ts"
+import { Attach } from "../session/Attach.ts"
 import { History } from "../session/History.ts"
+import { Lifecycle } from "../session/Lifecycle.ts"
 import { Sessions } from "../session/Sessions.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
 import { execHandlers } from "./ExecHandlers.ts"
@@ -22,6 +24,9 @@ import { checkSocketPath, makeSocketFolder, type SocketFolderRefused } from "./S
 
 /** Sessions that `Stop` ends at a time: each may need seconds of HUP, TERM, KILL, and a keeper looks for all of them at once. */
 const CLOSE_CONCURRENCY = 256
+
+/** What a server of the engine needs: the engine. */
+export type EngineServices = Sessions | History | Exec | Attach | Lifecycle
 
 /** Completed when a client asked the engine to stop and was answered. */
 export class StopRequest extends Context.Service<StopRequest, Deferred.Deferred<void>>()("reprise/remote/StopRequest") {
@@ -43,6 +48,8 @@ const sessionHandlers = SessionRpcs.toLayer(
     const sessions = yield* Sessions
     const history = yield* History
     const exec = yield* Exec
+    const attach = yield* Attach
+    const lifecycle = yield* Lifecycle
     const stopRequest = yield* StopRequest
 
     const endAll = Effect.gen(function* () {
@@ -51,8 +58,11 @@ const sessionHandlers = SessionRpcs.toLayer(
         live,
         (view) =>
           (view.kind === "exec" ? exec.end(view.id) : sessions.close(view.id)).pipe(
-            // It ended by itself meanwhile.
-            Effect.catchTag("SessionNotFound", () => Effect.succeed({ survivors: [] }))
+            // It ended by itself meanwhile; the other is never said to who is not a client.
+            Effect.catchTags({
+              SessionNotFound: () => Effect.succeed({ survivors: [] }),
+              AccessDenied: () => Effect.succeed({ survivors: [] })
+            })
           ),
         { concurrency: CLOSE_CONCURRENCY }
       )
@@ -74,14 +84,22 @@ const sessionHandlers = SessionRpcs.toLayer(
       Resolve: ({ reference }) => history.resolve(reference),
       Get: ({ session }) => history.get(session),
       StateAt: ({ session, point }) => history.stateAt(session, point),
+      Redraw: ({ session, point, ...options }) => history.redraw(session, point, options),
       Events: ({ session, after, until }) =>
         history.events(session, { after, until }).pipe(Stream.mapArray((page) => Arr.of(page))),
       Follow: ({ session, after }) => history.follow(session, after),
       Output: ({ session, after, until, live }) => outputOf(history, session, { after, until, live }),
 
+      Attach: ({ session, ...options }) => attach.attach(session, { ...options, isBroken }),
+      Feed: ({ after }) => lifecycle.feed(after),
+      Live: () => lifecycle.live,
+      Usage: ({ session }) => lifecycle.usage(session),
+
       Create: (request) => sessions.create(request),
-      Write: ({ session, data, ...options }) => sessions.write(session, data, options),
-      CloseInput: ({ session, ...options }) => sessions.closeInput(session, options),
+      Write: ({ session, data, ...options }, { client }) =>
+        sessions.write(session, data, { ...options, connection: client.id }),
+      CloseInput: ({ session, ...options }, { client }) =>
+        sessions.closeInput(session, { ...options, connection: client.id }),
       Resize: ({ session, size, ...options }) => sessions.resize(session, size, options),
       Signal: ({ session, signal, target, ...options }) => sessions.signal(session, signal, target, options),
       Close: ({ session, ...options }) => sessions.close(session, options)
@@ -89,13 +107,19 @@ const sessionHandlers = SessionRpcs.toLayer(
   })
 )
 
+/** A client that leaves says so before it goes; a stream that is ended without that has lost its connection. */
+const isBroken = (exit: Exit.Exit<unknown, unknown>): boolean =>
+  Exit.isFailure(exit) &&
+  Cause.hasInterruptsOnly(exit.cause) &&
+  Context.getOrUndefined(Cause.annotations(exit.cause), RpcSchema.ClientAbort) === undefined
+
 /**
  * Listens on the store's engine socket until its scope closes. The caller holds the store's lock: a socket file on which
  * nobody answers is then a dead engine's and is removed.
  */
 export const layer = (
   paths: StorePaths
-): Layer.Layer<never, SocketFolderRefused | SocketRefused, Sessions | History | Exec | StopRequest> =>
+): Layer.Layer<never, SocketFolderRefused | SocketRefused, EngineServices | StopRequest> =>
   RpcServer.layer(EngineRpcs, {
     disableTracing: true,
     // A handler that dies is a bug of ours: it fails its call and is logged, the connection's other calls go on.

@@ -8,17 +8,22 @@
 import { Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { JournalEntry, SessionId, SignalTarget, TerminalSize } from "../../journal/Event.ts"
+import { AttachItem } from "../session/Attach.ts"
+import { EngineLimits } from "../session/EngineLimits.ts"
+import { LifecycleItem, LiveEntry, SessionUsage } from "../session/Lifecycle.ts"
+import { OutputItem } from "../session/OutputItem.ts"
 import {
+  AccessDenied,
   HistoryDamaged,
   InputRefused,
   InvalidRequest,
+  LimitExceeded,
   SessionEnded,
   SessionNotFound,
   SessionUnavailable,
   SpawnFailed
 } from "../session/SessionError.ts"
-import { HistoryPoint, SessionSnapshot, SessionView } from "../session/SessionView.ts"
-import { OutputItem } from "./SessionOutput.ts"
+import { HistoryPoint, ScreenRedraw, SessionSnapshot, SessionView } from "../session/SessionView.ts"
 
 export const PROTOCOL_VERSION = 1
 
@@ -30,7 +35,22 @@ export const WRITE_BYTES_MAX = 8 * 1024 * 1024
 /** Loose on purpose: what is wrong with a request is told by the engine as InvalidRequest, not by a decoder as a defect. */
 export const LooseSize = Schema.Struct({ cols: Schema.Number, rows: Schema.Number })
 
-const CommandFields = { actor: Schema.optional(Schema.String), commandId: Schema.optional(Schema.String) }
+/** As SessionLimits. */
+export const LooseLimits = Schema.Struct({
+  inputChunkBytes: Schema.optionalKey(Schema.Number),
+  noClientMillis: Schema.optionalKey(Schema.Number),
+  idleMillis: Schema.optionalKey(Schema.Number),
+  retentionMillis: Schema.optionalKey(Schema.Number),
+  journalBytes: Schema.optionalKey(Schema.Number),
+  evenWhenBusy: Schema.optionalKey(Schema.Boolean),
+  evenWhenAttached: Schema.optionalKey(Schema.Boolean)
+})
+
+const CommandFields = {
+  actor: Schema.optional(Schema.String),
+  commandId: Schema.optional(Schema.String),
+  client: Schema.optional(Schema.String)
+}
 
 const Survivors = Schema.Array(Schema.Struct({ pid: Schema.Int, command: Schema.String }))
 
@@ -42,6 +62,7 @@ const EngineStatusSchema = Schema.Struct({
   socket: Schema.String,
   durability: Schema.Literals(["process", "power"]),
   startedAt: Schema.Finite,
+  limits: EngineLimits,
   keepers: Schema.Array(Schema.Struct({ id: Schema.String, pid: Schema.Int, sessions: Schema.Array(Schema.String) })),
   sessions: Schema.Struct({ total: Schema.Int, live: Schema.Int }),
   suspended: Schema.NullOr(Schema.Struct({ reason: Schema.String, diskFull: Schema.Boolean, since: Schema.Finite })),
@@ -68,6 +89,7 @@ export type StopReport = typeof StopReport.Type
 
 const Reading = Schema.Union([SessionNotFound, SessionUnavailable])
 const ReadingDamaged = Schema.Union([SessionNotFound, SessionUnavailable, HistoryDamaged])
+const Control = [SessionNotFound, SessionEnded, AccessDenied, SessionUnavailable] as const
 
 export class SessionRpcs extends RpcGroup.make(
   // --- the engine itself
@@ -89,6 +111,16 @@ export class SessionRpcs extends RpcGroup.make(
   Rpc.make("StateAt", {
     payload: { session: SessionId, point: HistoryPoint },
     success: SessionSnapshot,
+    error: Schema.Union([SessionNotFound, InvalidRequest, SessionUnavailable, HistoryDamaged])
+  }),
+  Rpc.make("Redraw", {
+    payload: {
+      session: SessionId,
+      point: HistoryPoint,
+      target: Schema.optional(LooseSize),
+      scrollback: Schema.optional(Schema.Number)
+    },
+    success: ScreenRedraw,
     error: Schema.Union([SessionNotFound, InvalidRequest, SessionUnavailable, HistoryDamaged])
   }),
   Rpc.make("Events", {
@@ -115,6 +147,43 @@ export class SessionRpcs extends RpcGroup.make(
     stream: true
   }),
 
+  // --- Attach
+  Rpc.make("Attach", {
+    payload: {
+      session: SessionId,
+      after: Schema.optional(Schema.Number),
+      client: Schema.optional(Schema.String),
+      readOnly: Schema.optional(Schema.Boolean),
+      exclusive: Schema.optional(Schema.Boolean),
+      size: Schema.optional(LooseSize),
+      scrollback: Schema.optional(Schema.Number)
+    },
+    success: AttachItem,
+    error: Schema.Union([
+      SessionNotFound,
+      InvalidRequest,
+      LimitExceeded,
+      AccessDenied,
+      SessionUnavailable,
+      HistoryDamaged
+    ]),
+    stream: true
+  }),
+
+  // --- Lifecycle
+  Rpc.make("Feed", {
+    payload: { after: Schema.optional(Schema.Int) },
+    success: LifecycleItem,
+    error: SessionUnavailable,
+    stream: true
+  }),
+  Rpc.make("Live", { success: Schema.Array(LiveEntry), error: SessionUnavailable }),
+  Rpc.make("Usage", {
+    payload: { session: SessionId },
+    success: SessionUsage,
+    error: Schema.Union([SessionNotFound, SessionEnded, SessionUnavailable])
+  }),
+
   // --- Sessions
   Rpc.make("Create", {
     payload: {
@@ -122,13 +191,16 @@ export class SessionRpcs extends RpcGroup.make(
       argv: Schema.Array(Schema.String),
       cwd: Schema.optional(Schema.String),
       env: Schema.optional(Schema.Record(Schema.String, Schema.String)),
+      inheritEnv: Schema.optional(Schema.Boolean),
       size: Schema.optional(LooseSize),
       term: Schema.optional(Schema.String),
       name: Schema.optional(Schema.String),
+      group: Schema.optional(Schema.String),
+      limits: Schema.optional(LooseLimits),
       actor: Schema.optional(Schema.String)
     },
     success: SessionView,
-    error: Schema.Union([SpawnFailed, InvalidRequest, SessionUnavailable])
+    error: Schema.Union([SpawnFailed, InvalidRequest, LimitExceeded, SessionUnavailable])
   }),
   Rpc.make("Write", {
     payload: { session: SessionId, data: Schema.Uint8Array, ...CommandFields },
@@ -137,24 +209,24 @@ export class SessionRpcs extends RpcGroup.make(
       hidden: Schema.Boolean,
       truncatedTo: Schema.NullOr(Schema.Int)
     }),
-    error: Schema.Union([SessionNotFound, SessionEnded, InputRefused, InvalidRequest, SessionUnavailable])
+    error: Schema.Union([...Control, InputRefused, InvalidRequest, LimitExceeded])
   }),
   Rpc.make("CloseInput", {
     payload: { session: SessionId, ...CommandFields },
-    error: Schema.Union([SessionNotFound, SessionEnded, InputRefused, SessionUnavailable])
+    error: Schema.Union([...Control, InputRefused, LimitExceeded])
   }),
   Rpc.make("Resize", {
     payload: { session: SessionId, size: LooseSize, ...CommandFields },
     success: TerminalSize,
-    error: Schema.Union([SessionNotFound, SessionEnded, InvalidRequest, SessionUnavailable])
+    error: Schema.Union([...Control, InvalidRequest])
   }),
   Rpc.make("Signal", {
     payload: { session: SessionId, signal: Schema.String, target: SignalTarget, ...CommandFields },
-    error: Schema.Union([SessionNotFound, SessionEnded, InvalidRequest, SessionUnavailable])
+    error: Schema.Union([...Control, InvalidRequest])
   }),
   Rpc.make("Close", {
     payload: { session: SessionId, graceMillis: Schema.optional(Schema.Number), ...CommandFields },
     success: Schema.Struct({ survivors: Survivors }),
-    error: Reading
+    error: Schema.Union([SessionNotFound, AccessDenied, SessionUnavailable])
   })
 ) {}

@@ -14,6 +14,8 @@ const CLASSES: ReadonlyArray<ErrorClass> = [
   SessionError.InvalidRequest,
   SessionError.SpawnFailed,
   SessionError.InputRefused,
+  SessionError.LimitExceeded,
+  SessionError.AccessDenied,
   SessionError.SessionUnavailable
 ]
 

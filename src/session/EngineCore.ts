@@ -24,7 +24,11 @@ import type { SessionState } from "../../projections/SessionState.ts"
 import { endOrphans, isKeeperDead } from "../keeper/Orphans.ts"
 import type { PipeRequest } from "../keeper/PipeHost.ts"
 import { HostUnavailable, type PtyHost } from "../keeper/PtyHost.ts"
+import { Admission } from "./Admission.ts"
+import { Clients } from "./Clients.ts"
 import { checkCreate, checkOptions, checkSignal, checkSize, ownerName, spawnFailed } from "./CreateRequest.ts"
+import type { EngineLimits } from "./EngineLimits.ts"
+import { type Feed, openFeed } from "./Feed.ts"
 import { type HostEvents, type Hosts, inProcessHosts, keeperHosts } from "./Hosts.ts"
 import { LiveSession, type LiveSessionPort, type UnappliedInput } from "./LiveSession.ts"
 import { InvalidRequest, SessionEnded, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
@@ -32,6 +36,7 @@ import type { SessionExtension } from "./SessionExtension.ts"
 import type { CloseReport, CommandOptions, CreateSession, KeeperView, WriteAck } from "./Sessions.ts"
 import type { SessionView } from "./SessionView.ts"
 import type { StorePaths } from "./StorePaths.ts"
+import { UnansweredInputs } from "./UnansweredInputs.ts"
 
 /** Rows of the sessions that are not closed: what a starting engine looks at, however long the history is. */
 const LIVE_SPACE = "live"
@@ -52,6 +57,7 @@ export interface EngineCoreOptions {
   readonly keeperEntry: string | undefined
   readonly sessionsPerKeeper?: number | undefined
   readonly programUmask?: number | undefined
+  readonly limits: EngineLimits
   readonly run: <A, E>(effect: Effect.Effect<A, E>) => Promise<A>
   readonly get: (session: SessionId) => Promise<SessionView>
   /** State at the head of the stream; of a damaged stream, at the end of what is intact. */
@@ -87,8 +93,12 @@ export interface Relaunch {
 
 export class EngineCore {
   readonly startedAt: number
+  readonly clients: Clients
+  readonly feed: Feed
+  readonly #inputs: UnansweredInputs
   readonly #options: EngineCoreOptions
   readonly #live = new Map<SessionId, LiveSession>()
+  readonly #admission: Admission
   readonly #creating = new Map<SessionId, Promise<SessionView>>()
   readonly #nextId = monotonicFactory()
   readonly #port: LiveSessionPort
@@ -99,9 +109,18 @@ export class EngineCore {
   /** Rows on their way to the journal: the engine closes after them. */
   readonly #saving = new Set<Promise<void>>()
 
-  private constructor(options: EngineCoreOptions) {
+  private constructor(options: EngineCoreOptions, feed: Feed) {
     this.#options = options
+    this.feed = feed
     this.startedAt = options.nowMicros()
+    this.#admission = new Admission(options.limits)
+    this.#inputs = new UnansweredInputs(options.limits.inputQueueMessages)
+    this.clients = new Clients({
+      nowMicros: options.nowMicros,
+      clientsMax: options.limits.clientsPerSession,
+      isLive: (session) => this.liveSession(session) !== undefined,
+      journal: async (session, event, client) => (await this.#live.get(session)?.appendPresence(event, client)) === true
+    })
     this.#port = {
       journal: options.journal.hot,
       nowMicros: options.nowMicros,
@@ -111,6 +130,7 @@ export class EngineCore {
         { space: LIVE_SPACE, key: Buffer.from(session, "latin1"), value: NO_BYTES },
         ...options.creationRows(session, created)
       ],
+      feed,
       saveState: (state) => this.#save(options.saveState(state)),
       takeBack: (session, host, reason) => this.#inBackground(this.#takeBack(session.id, host, reason)),
       ended: (session) => this.#ended(session),
@@ -120,7 +140,7 @@ export class EngineCore {
 
   /** Folds what is there, finds the keepers and takes their sessions back. When it resolves, sessions can be used. */
   static async open(options: EngineCoreOptions): Promise<EngineCore> {
-    const engine = new EngineCore(options)
+    const engine = new EngineCore(options, await options.run(openFeed(options.journal)))
     options.opening?.(engine)
     const { journal, keeperEntry, run } = options
     const { last: generation } = await run(
@@ -166,15 +186,21 @@ export class EngineCore {
   async #takeBack(id: SessionId, host: PtyHost | undefined, reason: string): Promise<void> {
     const session = this.#live.get(id) ?? new LiveSession(id, this.#port)
     this.#live.set(id, session)
+    this.#admission.keep(id, session.state.group)
     try {
       if (host === undefined) {
         await session.abandon("its keeper is gone, and the process with it or out of reach")
         this.#endOrphans(session, true)
-        if (session.isUnstarted) this.#awaitCreator(session)
+        if (session.isUnstarted) {
+          this.#admission.keep(id, session.state.group)
+          this.#awaitCreator(session)
+        }
         return
       }
       this.#hosts.keep(id, host)
       await session.adopt(host, reason)
+      if (!session.isEnded) this.#admission.keep(id, session.state.group)
+      await this.clients.resumed(id)
     } catch (error) {
       // Storage or keeper went away meanwhile; each says so when it is back or gone, and the session is taken up again.
       if (!(error instanceof SessionUnavailable) && !(error instanceof HostUnavailable) && !isStorage(error))
@@ -292,7 +318,11 @@ export class EngineCore {
     const { get, journal, run } = this.#options
     const known = this.#live.get(id)
     if (known?.isUnstarted !== true && (known !== undefined || (await run(journal.head(id))) > 0)) return get(id)
-    const host = await this.#hosts.acquire(id)
+    this.#admission.admit(id, request.group ?? null)
+    const host = await this.#hosts.acquire(id).catch((error: unknown) => {
+      if (known === undefined) this.#admission.release(id)
+      throw error
+    })
     const session = known ?? new LiveSession(id, this.#port)
     session.extension = exec?.extend(session)
     this.#live.set(id, session)
@@ -305,6 +335,8 @@ export class EngineCore {
       term: spawn.term,
       owner: ownerName(),
       ...(request.name !== undefined && { name: request.name }),
+      ...(request.group !== undefined && { group: request.group }),
+      ...(request.limits !== undefined && { limits: request.limits }),
       ...(exec === undefined
         ? { kind: "terminal" }
         : {
@@ -333,6 +365,7 @@ export class EngineCore {
     const { id, state } = session
     const host = session.host ?? (await this.#hosts.acquire(id))
     this.#live.set(id, session)
+    this.#admission.keep(id, state.group)
     const rows = [{ space: LIVE_SPACE, key: Buffer.from(id, "latin1"), value: NO_BYTES }]
     const { argv, size, term } = state
     try {
@@ -361,12 +394,16 @@ export class EngineCore {
 
   async write(id: SessionId, data: Uint8Array, options: CommandOptions = {}): Promise<WriteAck> {
     checkOptions(options)
-    return (await this.#liveSession(id)).write(data, options)
+    const session = await this.#liveSession(id)
+    this.clients.checkWriter(id, options.client)
+    return this.#inputs.run(id, options, () => session.write(data, options))
   }
 
   async closeInput(id: SessionId, options: CommandOptions = {}): Promise<void> {
     checkOptions(options)
-    await (await this.#liveSession(id)).closeInput(options)
+    const session = await this.#liveSession(id)
+    this.clients.checkWriter(id, options.client)
+    await this.#inputs.run(id, options, () => session.closeInput(options))
   }
 
   async resize(
@@ -376,13 +413,17 @@ export class EngineCore {
   ): Promise<TerminalSize> {
     checkOptions(options)
     const checked = checkSize(size)
-    return (await this.#liveSession(id)).resize(checked, options)
+    const session = await this.#liveSession(id)
+    this.clients.checkWriter(id, options.client)
+    return session.resize(checked, options)
   }
 
   async signal(id: SessionId, signal: string, target: SignalTarget, options: CommandOptions = {}): Promise<void> {
     checkOptions(options)
     const checked = checkSignal(signal, constants.signals)
-    await (await this.#liveSession(id)).signal(checked, target, options)
+    const session = await this.#liveSession(id)
+    this.clients.checkWriter(id, options.client)
+    await session.signal(checked, target, options)
   }
 
   async close(
@@ -394,6 +435,7 @@ export class EngineCore {
     if (grace !== undefined && !(grace >= 0))
       throw new InvalidRequest({ field: "graceMillis", reason: "must be 0 or more" })
     const live = this.#live.get(id)
+    this.clients.checkNotReadOnly(id, options.client)
     if (live !== undefined && !live.isEnded) return live.close(options)
     const { survivors } = await this.#viewOf(id)
     return { survivors }
@@ -412,6 +454,11 @@ export class EngineCore {
   /** Rejects with SessionNotFound. */
   view(id: SessionId): Promise<SessionView> {
     return this.#viewOf(id)
+  }
+
+  /** Neither closed nor lost; one that is being created is among them. */
+  get liveSessions(): Iterable<LiveSession> {
+    return this.#live.values()
   }
 
   get liveCount(): number {
@@ -436,6 +483,7 @@ export class EngineCore {
 
   #ended(session: LiveSession): void {
     this.#forget(session)
+    this.clients.ended(session.id)
     const { journal, run, saveEnd } = this.#options
     const key = Buffer.from(session.id, "latin1")
     this.#save(saveEnd(session.id).then(() => run(journal.deleteRows(LIVE_SPACE, key, key))))
@@ -444,6 +492,14 @@ export class EngineCore {
   #forget(session: LiveSession): void {
     this.#live.delete(session.id)
     this.#hosts.release(session.id)
+    this.#admission.release(session.id)
+  }
+
+  /** For whoever mends it; what was done instead lost nothing. */
+  defect(found: Omit<SessionEvent & { readonly _tag: "DefectDetected" }, "_tag">): void {
+    const { journal, run } = this.#options
+    const event = this.#storeEvent({ _tag: "DefectDetected", ...found })
+    this.#inBackground(run(journal.append(STORE_STREAM, [event])).then(() => undefined))
   }
 
   /** Derived rows may fail and be late; a restart makes them again. */
@@ -460,6 +516,7 @@ export class EngineCore {
   /** Sessions in keepers go on; sessions in this process are ended with their last word journaled. */
   async stop(reason: string): Promise<void> {
     this.#stopSuspensions()
+    this.clients.close()
     if (this.#options.keeperEntry === undefined) {
       await Promise.allSettled([...this.#live.values()].map((session) => session.close({ actor: ACTOR_ENGINE })))
     }

@@ -3,9 +3,9 @@
  * uses it directly on a store whose engine is not running. It changes nothing, and starts no process.
  */
 import { Context, type Effect, type Stream } from "effect"
-import type { JournalEntry, SessionId } from "../../journal/Event.ts"
+import type { JournalEntry, SessionId, TerminalSize } from "../../journal/Event.ts"
 import type { HistoryDamaged, InvalidRequest, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
-import type { HistoryPoint, SessionSnapshot, SessionView } from "./SessionView.ts"
+import type { HistoryPoint, ScreenRedraw, SessionSnapshot, SessionView } from "./SessionView.ts"
 
 /** Marks the place where history ends and the live part begins. */
 export interface FollowSynced {
@@ -19,6 +19,11 @@ export interface FollowPage {
 }
 export type FollowEvents = FollowPage | FollowSynced
 
+export interface RedrawOptions {
+  readonly target?: TerminalSize | undefined
+  readonly scrollback?: number | undefined
+}
+
 export interface HistoryShape {
   /** Newest first. */
   readonly list: Effect.Effect<ReadonlyArray<SessionView>, SessionUnavailable>
@@ -30,6 +35,15 @@ export interface HistoryShape {
     session: SessionId,
     point: HistoryPoint
   ): Effect.Effect<SessionSnapshot, SessionNotFound | InvalidRequest | SessionUnavailable | HistoryDamaged>
+  /**
+   * Bytes that draw the screen as it was at a point, for a terminal of `target`'s size (the session's own if absent), with up
+   * to `scrollback` lines above it (default 256). It may be of an earlier event, or of none: see ScreenRedraw.
+   */
+  redraw(
+    session: SessionId,
+    point: HistoryPoint,
+    options?: RedrawOptions
+  ): Effect.Effect<ScreenRedraw, SessionNotFound | InvalidRequest | SessionUnavailable | HistoryDamaged>
   /** Finite: what is there now, after `after` (exclusive) and up to `until` (inclusive). One chunk of the stream is one page. */
   events(
     session: SessionId,
@@ -37,7 +51,8 @@ export interface HistoryShape {
   ): Stream.Stream<JournalEntry, SessionNotFound | SessionUnavailable | HistoryDamaged>
   /**
    * Everything after `after` (exclusive), then Synced, then live, gap-free and without duplicates; a slow reader delays
-   * nobody. Ends after SessionClosed or SessionLost was delivered.
+   * nobody. Ends after SessionClosed or SessionLost was delivered, or at once where one stands before `after`; goes on behind
+   * the loss of a session that has come back to life by then.
    */
   follow(
     session: SessionId,

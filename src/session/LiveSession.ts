@@ -32,6 +32,7 @@ import type {
   WriteResult
 } from "../keeper/PtyHost.ts"
 import { HostUnavailable, INPUT_QUEUED_BYTES_MAX, OUTPUT_CHUNK_BYTES_MAX, SessionUnknown } from "../keeper/PtyHost.ts"
+import type { Feed } from "./Feed.ts"
 import { InputRefused, SessionEnded, SessionUnavailable } from "./SessionError.ts"
 import type { SessionExtension } from "./SessionExtension.ts"
 import type { CloseReport, CommandOptions, WriteAck } from "./Sessions.ts"
@@ -59,6 +60,8 @@ export interface LiveSessionPort {
   readonly inputsAfter: (session: SessionId, sequence: number) => Promise<ReadonlyArray<UnappliedInput>>
   /** Rows written in one batch with the creation, so that a session is never in the journal and not in the list. */
   readonly creationRows: (session: SessionId, created: JournalEntry) => NonNullable<AppendOptions["rows"]>
+  /** Where changes in the life of sessions are told to all. */
+  readonly feed: Feed
   /** Keeps a snapshot of the state. Derived: it may fail, and it may be late. */
   readonly saveState: (state: SessionState) => void
   /** Adopts the session in the background; what goes wrong with it is the engine's to see. */
@@ -86,6 +89,8 @@ export class LiveSession {
   readonly id: SessionId
   state: SessionState
   host: PtyHost | undefined
+  /** Last input or output, microseconds since 1970; after a restart of the engine, the last event before it. */
+  activeAt = 0
   /** Set before the session is created, or when it is taken back. */
   extension: SessionExtension | undefined
   readonly #port: LiveSessionPort
@@ -116,6 +121,8 @@ export class LiveSession {
   #leaderExit: LeaderExit | undefined
   /** Its end is not appended yet. Not asked of the state, which learns of a start only when that is durable. */
   #terminalOpen = false
+  /** SessionClosed or SessionLost is on its way: nothing may stand behind it. */
+  #lastWord = false
   #terminalClosed: (() => void) | undefined
   #cwd = ""
   #cwdTimer: NodeJS.Timeout | undefined
@@ -146,7 +153,8 @@ export class LiveSession {
   /** Journals the creation, then starts the process. */
   async create(created: SessionEvent & { readonly _tag: "SessionCreated" }, actor: string): Promise<void> {
     this.#cwd = realpathSync(created.cwd)
-    const entry: JournalEntry = { sequence: 1, actor, timeMicros: this.#port.nowMicros(), event: created }
+    this.activeAt = this.#port.nowMicros()
+    const entry: JournalEntry = { sequence: 1, actor, timeMicros: this.activeAt, event: created }
     await this.#append([entry], { expected: 0, rows: this.#port.creationRows(this.id, entry) })
   }
 
@@ -172,6 +180,7 @@ export class LiveSession {
     this.#early = undefined
     this.#phase = "running"
     this.#terminalOpen = true
+    this.#lastWord = false
     const event: SessionEvent = {
       _tag: "ProcessStarted",
       pid: started.pid,
@@ -213,6 +222,8 @@ export class LiveSession {
     this.#unfolded.clear()
     this.#snapshotSequence = this.state.sequence
     this.#cwd = this.state.kernelCwd
+    this.#lastWord = false
+    if (this.activeAt === 0) this.activeAt = this.state.lastEventAt
     this.#terminalOpen = this.state.terminalOpen
     if (this.state.kind !== "exec") return
     this.extension ??= this.#port.extend(this)
@@ -335,6 +346,7 @@ export class LiveSession {
     if (this.#phase === "ended") return
     this.pause()
     await this.whenIdle()
+    this.#lastWord = true
     const last = this.extension?.lastWords({ _tag: "Lost" }) ?? []
     await this.#append([...last, this.#event({ _tag: "SessionLost", reason })])
     this.#end()
@@ -400,6 +412,7 @@ export class LiveSession {
     this.#nextOffset += length
     this.#inFlight++
     const timeMicros = this.#port.nowMicros()
+    this.activeAt = timeMicros
     const sequence = this.#port.journal.appendOutput(this.id, "tty", 0, offset, [bytes], timeMicros, (error) => {
       this.#settled()
       // The engine adopts every session again when the storage is back; until then nothing is acknowledged.
@@ -473,6 +486,7 @@ export class LiveSession {
   async #close(reason: "exited" | "ended" | "failed", survivors: ReadonlyArray<SurvivingProcess>): Promise<void> {
     this.#journalChunks()
     const exit = this.#leaderExit
+    this.#lastWord = true
     const last = this.extension?.lastWords({ _tag: "Ended", exit }) ?? []
     const events: Array<SessionEvent> = []
     if (this.#terminalOpen) events.push({ _tag: "TerminalClosed", outputBytes: this.#nextOffset })
@@ -523,6 +537,7 @@ export class LiveSession {
   /** Output that has come so far stands before what is appended next. */
   append(events: ReadonlyArray<NewEvent>, options?: AppendOptions): Promise<Appended> {
     this.flush()
+    this.activeAt = this.#port.nowMicros()
     return this.#append(events, options)
   }
 
@@ -536,6 +551,7 @@ export class LiveSession {
   appendOutput(channel: OutputChannel, exec: number, offset: number, bytes: Uint8Array, done: () => void): void {
     this.#inFlight++
     const timeMicros = this.#port.nowMicros()
+    this.activeAt = timeMicros
     const length = bytes.byteLength
     const sequence = this.#port.journal.appendOutput(this.id, channel, exec, offset, [bytes], timeMicros, (error) => {
       this.#settled()
@@ -563,6 +579,16 @@ export class LiveSession {
     if (this.#phase !== "ended") await this.#close("exited", [])
   }
 
+  /** Journals a client's coming or going, while the session runs and before its last word; false when nothing was. */
+  async appendPresence(event: SessionEvent, client: string): Promise<boolean> {
+    if (this.#phase !== "running" || this.#lastWord) return false
+    this.flush()
+    return this.#append([{ event, actor: client, timeMicros: this.#port.nowMicros() }]).then(
+      () => true,
+      () => false
+    )
+  }
+
   // --- commands ------------------------------------------------------------------------------------------------------
 
   write(data: Uint8Array, options: CommandOptions): Promise<WriteAck> {
@@ -574,6 +600,7 @@ export class LiveSession {
     const repeated = this.#repeated(options)
     if (repeated !== undefined) return { sequence: repeated, hidden: false, truncatedTo: null }
     const host = this.#liveHost()
+    this.activeAt = this.#port.nowMicros()
     const mode = await this.#answer(host.mode(this.id))
     if (mode.queuedBytes + data.byteLength > INPUT_QUEUED_BYTES_MAX) throw this.#refused()
     if (mode.secret) return this.#writeHidden(host, data, options)
@@ -610,6 +637,7 @@ export class LiveSession {
     return this.#inOrder(async () => {
       if (this.#repeated(options) !== undefined || this.state.inputClosed) return
       const host = this.#liveHost()
+      this.activeAt = this.#port.nowMicros()
       const { last } = await this.#append([this.#event({ _tag: "InputClosed" }, options)])
       this.#activity()
       const result = await this.#typed(host.closeInput(this.id, last), { outcome: "applied" })
@@ -740,11 +768,17 @@ export class LiveSession {
   /** The events have their place in the stream when this returns, and are durable and folded when it resolves. */
   async #append(events: ReadonlyArray<NewEvent>, options?: AppendOptions): Promise<Appended> {
     this.#inFlight++
+    const told = this.#port.feed.place(this.id, events, options?.rows)
     try {
-      const appended = await this.#port.journal.append(this.id, events, options)
+      const appended = await this.#port.journal.append(
+        this.id,
+        events,
+        told === undefined ? options : { ...options, rows: told.rows }
+      )
       events.forEach((event, index) => {
         this.#fold({ ...event, sequence: appended.first + index })
       })
+      told?.durable()
       return appended
     } catch (error) {
       if (!(error instanceof StorageUnavailable)) throw error
@@ -799,7 +833,8 @@ export class LiveSession {
 
   async #sampleCwd(): Promise<void> {
     const cwd = await readlink(`/proc/${this.state.pid}/cwd`).catch(() => undefined)
-    if (cwd === undefined || cwd === this.#cwd || this.#phase !== "running" || this.state.status !== "running") return
+    if (cwd === undefined || cwd === this.#cwd || this.#phase !== "running" || this.#lastWord) return
+    if (this.state.status !== "running") return
     this.#cwd = cwd
     await this.#append([this.#event({ _tag: "CwdChanged", cwd, source: "proc" })]).catch(() => undefined)
   }

@@ -1,5 +1,5 @@
 /**
- * `Sessions` and `Exec` as a layer: the engine, opened over a journal, closed with its scope. Keepers and their sessions
+ * `Sessions`, `Exec`, `Attach` and `Lifecycle` as a layer: the engine, opened over a journal, closed with its scope. Keepers and their sessions
  * go on.
  */
 import { Clock, Context, Effect, Layer } from "effect"
@@ -14,9 +14,14 @@ import { keeperEntry, packageVersion } from "../EntryPoints.ts"
 import type { Exec } from "../exec/Exec.ts"
 import { ExecEngine } from "../exec/ExecEngine.ts"
 import { execService } from "../exec/ExecService.ts"
+import { Attach } from "./Attach.ts"
+import { makeAttach } from "./AttachEngine.ts"
 import { engineCall } from "./EngineCall.ts"
 import { EngineCore } from "./EngineCore.ts"
+import { ENGINE_LIMITS, type EngineLimits } from "./EngineLimits.ts"
 import { History } from "./History.ts"
+import { Lifecycle } from "./Lifecycle.ts"
+import { makeLifecycle } from "./LifecycleEngine.ts"
 import { Sessions } from "./Sessions.ts"
 import type { StorePaths } from "./StorePaths.ts"
 
@@ -29,11 +34,13 @@ export interface SessionEngineOptions {
   readonly sessionsPerKeeper?: number | undefined
   /** The umask of the programs; that of this process if absent. */
   readonly programUmask?: number | undefined
+  /** Field by field instead of ENGINE_LIMITS. Taken as they are: `readEngineLimits` checks them. */
+  readonly limits?: Partial<EngineLimits> | undefined
 }
 
 export const layer = (
   options: SessionEngineOptions
-): Layer.Layer<Sessions | Exec, StorageUnavailable, Journal | History> =>
+): Layer.Layer<Sessions | Exec | Attach | Lifecycle, StorageUnavailable, Journal | History> =>
   Layer.effectContext(
     Effect.gen(function* () {
       const journal = yield* Journal
@@ -49,6 +56,7 @@ export const layer = (
         return states.state
       }
 
+      const limits = { ...ENGINE_LIMITS, ...options.limits }
       const nowMicros = () => Number(clock.currentTimeNanosUnsafe() / 1000n)
       const exec = new ExecEngine({
         journal,
@@ -69,6 +77,7 @@ export const layer = (
               keeperEntry: options.inProcess ? undefined : (options.keeperEntry ?? keeperEntry),
               sessionsPerKeeper: options.sessionsPerKeeper,
               programUmask: options.programUmask,
+              limits,
               run,
               get: (session) => run(history.get(session)),
               load,
@@ -136,6 +145,7 @@ export const layer = (
             socket: options.paths.engineSocket,
             durability: journal.durability,
             startedAt: engine.startedAt,
+            limits,
             keepers: engine.keepers(),
             sessions: { total: sessions.length, live: engine.liveCount },
             suspended:
@@ -146,6 +156,21 @@ export const layer = (
           }
         })
       })
-      return Context.make(Sessions, sessions).pipe(Context.merge(execService(exec)))
+      return Context.make(Sessions, sessions).pipe(
+        Context.merge(execService(exec)),
+        Context.add(
+          Attach,
+          makeAttach({
+            history,
+            engine: {
+              clients: engine.clients,
+              live: (session) => engine.liveSession(session)?.state,
+              resize: (session, size, options) => engine.resize(session, size, options),
+              defect: (session, at, detail) => engine.defect({ what: "screen-redraw", session, at, detail })
+            }
+          })
+        ),
+        Context.add(Lifecycle, makeLifecycle(history))
+      )
     })
   )

@@ -83,6 +83,31 @@ export class InputRefused extends Schema.TaggedError<InputRefused>()("InputRefus
   }
 }
 
+/** A limit of the engine or of the session would be exceeded; nothing was done. */
+export class LimitExceeded extends Schema.TaggedError<LimitExceeded>()("LimitExceeded", {
+  /** `sessions`, `group`, `input queue`, `clients`, `journal bytes` … */
+  limit: Schema.String,
+  max: Schema.Finite,
+  /** What is full, and what makes room. */
+  reason: Schema.String
+}) {
+  readonly code: ErrorCode = "ResourceExhausted"
+  override get message() {
+    return this.reason
+  }
+}
+
+/** This client may look and not touch: it attached read-only, or another client has the session to itself. */
+export class AccessDenied extends Schema.TaggedError<AccessDenied>()("AccessDenied", {
+  session: Schema.String,
+  reason: Schema.String
+}) {
+  readonly code: ErrorCode = "PermissionDenied"
+  override get message() {
+    return `session ${this.session}: ${this.reason}`
+  }
+}
+
 /** The keeper or the storage cannot be reached at the moment; the request may or may not have happened: retry it with the same command id. */
 export class SessionUnavailable extends Schema.TaggedError<SessionUnavailable>()("SessionUnavailable", {
   session: Schema.String,
@@ -111,6 +136,8 @@ export const SessionError = Schema.Union([
   InvalidRequest,
   SpawnFailed,
   InputRefused,
+  LimitExceeded,
+  AccessDenied,
   SessionUnavailable,
   HistoryDamaged
 ])

@@ -60,6 +60,24 @@ export const ScreenView = Schema.Struct({
 })
 export type ScreenView = typeof ScreenView.Type
 
+/**
+ * A screen as bytes for a terminal: written there they draw it, whatever the terminal showed before. To go on, what
+ * happened after `sequence` is written behind them.
+ */
+export const ScreenRedraw = Schema.Struct({
+  /** Empty where nothing could be drawn: `sequence` is 0 then, and everything is to be replayed. */
+  data: Schema.Uint8Array,
+  /** Last event drawn. */
+  sequence: Schema.Int,
+  /** Of the session then. */
+  size: TerminalSize,
+  /** Why it is not the screen that was asked for but an earlier one, or none; null when it is. */
+  reason: Schema.NullOr(Schema.String),
+  /** Where it is an earlier one because drawing the newest went wrong: what was found. */
+  defect: Schema.optional(Schema.NullOr(Schema.String))
+})
+export type ScreenRedraw = typeof ScreenRedraw.Type
+
 /** A place in a session's history. A time means: the last event at or before it. */
 export const HistoryPoint = Schema.Union([
   Schema.TaggedStruct("Sequence", { sequence: Schema.Int }),

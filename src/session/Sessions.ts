@@ -4,10 +4,13 @@
  * keeps it.
  */
 import { Context, type Effect } from "effect"
-import type { SessionId, SignalTarget, TerminalSize } from "../../journal/Event.ts"
+import type { SessionId, SessionLimits, SignalTarget, TerminalSize } from "../../journal/Event.ts"
+import type { EngineLimits } from "./EngineLimits.ts"
 import type {
+  AccessDenied,
   InputRefused,
   InvalidRequest,
+  LimitExceeded,
   SessionEnded,
   SessionNotFound,
   SessionUnavailable,
@@ -23,12 +26,18 @@ export interface CreateSession {
   readonly cwd?: string | undefined
   /** The whole environment of the program. The engine adds TERM and REPRISE_SESSION. Absent: PATH, HOME, USER, LOGNAME, SHELL, LANG and TMPDIR of the engine. */
   readonly env?: Readonly<Record<string, string>> | undefined
+  /** `env` comes on top of what it would be if it were absent. */
+  readonly inheritEnv?: boolean | undefined
   /** Default 80x24. 1 to 1000 each. */
   readonly size?: TerminalSize | undefined
   /** Default xterm-256color. */
   readonly term?: string | undefined
   /** At most 128 printable characters, not an id, not `last`; need not be unique: the newest wins. */
   readonly name?: string | undefined
+  /** Sessions of a group are counted together (EngineLimits.sessionsPerGroup). 1 to 128 printable characters; absent: only in all. */
+  readonly group?: string | undefined
+  /** Absent: none. The session is kept until its program ends. */
+  readonly limits?: SessionLimits | undefined
   readonly actor?: string | undefined
 }
 
@@ -36,6 +45,10 @@ export interface CreateSession {
 export interface CommandOptions {
   readonly actor?: string | undefined
   readonly commandId?: string | undefined
+  /** The client that asks, when it is attached (AttachOptions.client): what it attached as decides what it may do. */
+  readonly client?: string | undefined
+  /** Set by a door for those who give no client name: tells their connections apart. */
+  readonly connection?: number | undefined
 }
 
 export interface WriteAck {
@@ -66,6 +79,8 @@ export interface EngineStatus {
   readonly socket: string
   readonly durability: "process" | "power"
   readonly startedAt: number
+  /** What this engine allows: its own defaults, changed by the store's `config.json`. */
+  readonly limits: EngineLimits
   readonly keepers: ReadonlyArray<KeeperView>
   readonly sessions: { readonly total: number; readonly live: number }
   /** null while the journal can be written; else why it cannot (sessions are paused, not ended). */
@@ -79,9 +94,14 @@ export interface EngineStatus {
   }>
 }
 
+/** Why a session cannot be acted on. */
+export type ControlError = SessionNotFound | SessionEnded | AccessDenied | SessionUnavailable
+
 export interface SessionsShape {
   /** Checks program, cwd, size and arguments before anything is journaled or forked. */
-  create(request: CreateSession): Effect.Effect<SessionView, SpawnFailed | InvalidRequest | SessionUnavailable>
+  create(
+    request: CreateSession
+  ): Effect.Effect<SessionView, SpawnFailed | InvalidRequest | LimitExceeded | SessionUnavailable>
   /**
    * Journals the bytes, then types them. Bytes typed at a prompt without echo are not journaled (InputHidden) and are
    * acknowledged only when the terminal has them. A whole write is accepted or refused; nothing is cut.
@@ -90,30 +110,33 @@ export interface SessionsShape {
     session: SessionId,
     data: Uint8Array,
     options?: CommandOptions
-  ): Effect.Effect<WriteAck, SessionNotFound | SessionEnded | InputRefused | InvalidRequest | SessionUnavailable>
+  ): Effect.Effect<WriteAck, ControlError | InputRefused | InvalidRequest | LimitExceeded>
   /** Types end-of-file after everything written before. A second time is a no-op. */
   closeInput(
     session: SessionId,
     options?: CommandOptions
-  ): Effect.Effect<void, SessionNotFound | SessionEnded | InputRefused | SessionUnavailable>
-  /** Whole numbers; larger than 1000 is clamped, anything below 1 or not a whole number refused. Answers what was applied. */
+  ): Effect.Effect<void, ControlError | InputRefused | LimitExceeded>
+  /**
+   * Whole numbers; larger than 1000 is clamped, anything below 1 or not a whole number refused. Changes that come within
+   * EngineLimits.resizeDebounceMillis of each other are one: the last. Answers when this or a later one was applied: the size then.
+   */
   resize(
     session: SessionId,
     size: { readonly cols: number; readonly rows: number },
     options?: CommandOptions
-  ): Effect.Effect<TerminalSize, SessionNotFound | SessionEnded | InvalidRequest | SessionUnavailable>
+  ): Effect.Effect<TerminalSize, ControlError | InvalidRequest>
   /** `signal` with or without SIG. `foreground`: the terminal's foreground process group; `session`: every process of it. */
   signal(
     session: SessionId,
     signal: string,
     target: SignalTarget,
     options?: CommandOptions
-  ): Effect.Effect<void, SessionNotFound | SessionEnded | InvalidRequest | SessionUnavailable>
+  ): Effect.Effect<void, ControlError | InvalidRequest>
   /** HUP, TERM, KILL to every process of the session, within 5 s; ending an ended session is a no-op. */
   close(
     session: SessionId,
     options?: CommandOptions & { readonly graceMillis?: number | undefined }
-  ): Effect.Effect<CloseReport, SessionNotFound | SessionUnavailable>
+  ): Effect.Effect<CloseReport, SessionNotFound | AccessDenied | SessionUnavailable>
   readonly status: Effect.Effect<EngineStatus>
 }
 

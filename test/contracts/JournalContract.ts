@@ -116,7 +116,8 @@ export const sampleEvents: ReadonlyArray<SessionEvent> = [
     reason: "died",
     restored: { cwd: "/tmp", env: ["A"], functions: ["f"], aliases: [], imports: [] },
     missing: ["variable TOKEN: its value is not stored"]
-  }
+  },
+  { _tag: "DefectDetected", what: "screen-redraw", session: "s", at: 7, detail: "cell 3,4" }
 ]
 
 const plain = (event: SessionEvent) =>

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
-import { outputItems, outputOf } from "../../src/remote/SessionOutput.ts"
+import { outputOf } from "../../src/remote/SessionOutput.ts"
 import type { FollowEvents } from "../../src/session/History.ts"
+import { outputItems } from "../../src/session/OutputItem.ts"
 import { entry, fakeHistory, output, SESSION } from "./fakeEngine.ts"
 
 const bytes = (...values: Array<number>) => Uint8Array.from(values)

@@ -6,7 +6,12 @@ import { Effect, Layer, type Scope, Stream } from "effect"
 import type { JournalEntry, SessionEvent, SessionId } from "../../journal/Event.ts"
 import { Exec, type ExecShape } from "../../src/exec/Exec.ts"
 import * as EngineServer from "../../src/remote/EngineServer.ts"
+import * as WebSocketDoor from "../../src/remote/WebSocketDoor.ts"
+import { Attach } from "../../src/session/Attach.ts"
+import { makeAttach } from "../../src/session/AttachEngine.ts"
+import { ENGINE_LIMITS } from "../../src/session/EngineLimits.ts"
 import { type FollowEvents, History, type HistoryShape } from "../../src/session/History.ts"
+import { Lifecycle } from "../../src/session/Lifecycle.ts"
 import { SessionNotFound } from "../../src/session/SessionError.ts"
 import { Sessions, type SessionsShape } from "../../src/session/Sessions.ts"
 import type { SessionView } from "../../src/session/SessionView.ts"
@@ -70,6 +75,7 @@ export const fakeHistory = (overrides: Partial<HistoryShape> = {}): HistoryShape
         lines: ["hello"]
       }
     }),
+  redraw: () => Effect.succeed({ data: new Uint8Array(0), sequence: 0, size: view.size, reason: "nothing is drawn" }),
   events: () => Stream.empty,
   follow: () => Stream.empty as Stream.Stream<FollowEvents>,
   ...overrides
@@ -90,6 +96,7 @@ export const fakeSessions = (overrides: Partial<SessionsShape> = {}): SessionsSh
     socket: "",
     durability: "process",
     startedAt: 0,
+    limits: ENGINE_LIMITS,
     keepers: [{ id: SESSION, pid: 8, sessions: [SESSION] }],
     sessions: { total: 1, live: 1 },
     suspended: null,
@@ -116,5 +123,24 @@ export const serve = (
     Layer.provideMerge(EngineServer.StopRequest.layer),
     Layer.provide(Layer.succeed(History, fakeHistory(overrides.history))),
     Layer.provide(Layer.succeed(Sessions, fakeSessions(overrides.sessions))),
+    Layer.provide(Layer.succeed(Attach, makeAttach({ history: fakeHistory(overrides.history) }))),
+    Layer.provide(Layer.mock(Lifecycle)({})),
     Layer.provide(overrides.exec === undefined ? Layer.mock(Exec)({}) : Layer.succeed(Exec, overrides.exec))
+  )
+
+export const TOKEN = "0123456789abcdef0123456789abcdef"
+
+/** A WebSocket door, in this process, to whatever engine is behind these paths at the moment. It starts none. */
+export const openDoor = (paths: StorePaths, options: Partial<WebSocketDoor.DoorOptions> = {}) =>
+  Effect.map(
+    WebSocketDoor.open({
+      paths,
+      start: false,
+      host: "127.0.0.1",
+      port: 0,
+      token: TOKEN,
+      allowedOrigins: [],
+      ...options
+    }),
+    (door) => ({ ...door, token: TOKEN })
   )
