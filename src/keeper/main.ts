@@ -7,8 +7,8 @@
 import { closeSync, readdirSync, readFileSync, unlinkSync, writeSync } from "node:fs"
 import { resolve } from "node:path"
 import { parseArgs } from "node:util"
-import { collectWhenIdle } from "../IdleMemory.ts"
 import { SESSIONS_MAX_DEFAULT } from "./Frames.ts"
+import { collectWhenIdle } from "./IdleMemory.ts"
 import { KeeperServer } from "./KeeperServer.ts"
 
 /** An empty keeper waits this long for an engine: a restart of the engine takes less. */

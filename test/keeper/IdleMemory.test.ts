@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { join } from "node:path"
 import { afterEach, assert, describe, it } from "vitest"
 
-const idleMemory = join(import.meta.dirname, "../../src/IdleMemory.ts")
+const idleMemory = join(import.meta.dirname, "../../src/keeper/IdleMemory.ts")
 const GARBAGE_MIB = 40
 /** Twice as long as it takes; a busy machine needs more. */
 const WAIT_MILLIS = 20_000

@@ -6,7 +6,7 @@
 import { performance } from "node:perf_hooks"
 import { getHeapStatistics, setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
-import { libc } from "./keeper/Libc.ts"
+import { libc } from "./Libc.ts"
 
 /** How often it is looked. */
 const LOOK_MILLIS = 2000
