@@ -24,8 +24,8 @@ import { outputOf } from "./SessionOutput.ts"
 import { PROTOCOL_VERSION, SessionRpcs } from "./SessionRpcs.ts"
 import { checkSocketPath, makeSocketFolder, type SocketFolderRefused } from "./SocketFolder.ts"
 
-/** Sessions that `Stop` ends at a time: each may need seconds of HUP, TERM, KILL; more would only compete for the CPU. */
-const CLOSE_CONCURRENCY = 16
+/** Sessions that `Stop` ends at a time: each may need seconds of HUP, TERM, KILL, and a keeper looks for all of them at once. */
+const CLOSE_CONCURRENCY = 256
 
 /** What a server of the engine needs: the engine. */
 export type EngineServices = Sessions | History | Exec | Attach | Lifecycle
