@@ -4,14 +4,14 @@
  * of the lowest priority, and what it leaves are snapshots: ScreenHistory.ts and ScreenAttach.ts begin at the latest. It
  * is never needed: without it they draw what is missing themselves. A session that prints little is never drawn here.
  */
-import { Clock, Effect, Latch, Layer, type Scope, Stream } from "effect"
+import { Clock, Effect, Latch, type Scope, Stream } from "effect"
 import type { SessionId } from "../journal/Event.ts"
 import { Journal } from "../journal/Journal.ts"
 import { snapshotSequence, snapshotState, snapshotsBefore } from "./ProjectionRunner.ts"
 import { SCREEN_VERSION } from "./Screen.ts"
 import { drawTo, SCREEN_SNAPSHOT_BYTES, SCREEN_SNAPSHOT_NAME } from "./ScreenDrawing.ts"
 import { quarantineOf } from "./ScreenHistory.ts"
-import { ScreenOptions, ScreenService } from "./ScreenService.ts"
+import { makeScreenService, ScreenOptions, ScreenService } from "./ScreenService.ts"
 
 /** Output of a session that is worth drawing: as much as a look may cost. */
 export const UNDRAWN_BYTES = SCREEN_SNAPSHOT_BYTES
@@ -48,20 +48,15 @@ export interface ScreenFollower {
 export const makeScreenFollower: (workerUrl?: URL) => Effect.Effect<ScreenFollower, never, Journal | Scope.Scope> =
   Effect.fnUntraced(function* (workerUrl?: URL) {
     const options = yield* ScreenOptions
-    const screens = yield* Layer.build(
-      ScreenService.layer.pipe(
-        Layer.provide(
-          Layer.succeed(ScreenOptions, {
-            ...options,
-            ...(workerUrl !== undefined && { workerUrl }),
-            deadlineMillis: DEADLINE_MILLIS,
-            idleMillis: IDLE_MILLIS,
-            screensMax: SCREENS_MAX,
-            isBackground: true
-          })
-        )
-      )
-    )
+    // Its own, beside the one that looks are drawn by.
+    const screens = yield* makeScreenService({
+      ...options,
+      ...(workerUrl !== undefined && { workerUrl }),
+      deadlineMillis: DEADLINE_MILLIS,
+      idleMillis: IDLE_MILLIS,
+      screensMax: SCREENS_MAX,
+      isBackground: options.isBackground ?? true
+    })
     const due = new Map<SessionId, number | undefined>()
     /**
      * Their output was not drawn in time. A thread that gives way to all others may only have been kept waiting, so it
@@ -101,7 +96,7 @@ export const makeScreenFollower: (workerUrl?: URL) => Effect.Effect<ScreenFollow
         drawing = 0
       }
       wake.closeUnsafe()
-    }).pipe(Effect.forever, Effect.provide(screens), Effect.forkScoped)
+    }).pipe(Effect.forever, Effect.provideService(ScreenService, screens), Effect.forkScoped)
 
     return {
       drawLater: (session, outputBytes) => {

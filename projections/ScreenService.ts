@@ -22,7 +22,7 @@ export interface ScreenOptions {
   readonly screensMax: number
   /** Cells of all of them, 12 bytes each: 4 Mi are about 50 MB. One larger screen alone is always possible. */
   readonly cellsMax: number
-  /** The thread takes only the processor time that nobody else wants. */
+  /** The thread takes only the processor time that nobody else wants; by default that of ScreenFollower.ts does. */
   readonly isBackground?: boolean | undefined
 }
 
@@ -83,14 +83,16 @@ export class ScreenService extends Context.Service<ScreenService, ScreenServiceS
 ) {
   static readonly layer = Layer.effect(
     ScreenService,
-    Effect.gen(function* () {
-      const options = yield* ScreenOptions
-      const hub = new ScreenHub(options)
-      yield* Effect.addFinalizer(() => Effect.promise(() => hub.end()))
-      return ScreenService.of(yield* makeService(hub))
-    })
+    Effect.flatMap(ScreenOptions, (options) => makeScreenService(options))
   )
 }
+
+/** Screens of their own, in a thread of their own that ends with the scope. */
+export const makeScreenService = Effect.fnUntraced(function* (options: ScreenOptions) {
+  const hub = new ScreenHub(options)
+  yield* Effect.addFinalizer(() => Effect.promise(() => hub.end()))
+  return ScreenService.of(yield* makeService(hub))
+})
 
 const makeService = Effect.fnUntraced(function* (hub: ScreenHub) {
   const turn = yield* Semaphore.make(1)

@@ -31,6 +31,7 @@ import type { EngineLimits } from "./EngineLimits.ts"
 import { type Feed, openFeed } from "./Feed.ts"
 import { type HostEvents, type Hosts, inProcessHosts, keeperHosts } from "./Hosts.ts"
 import { LiveSession, type LiveSessionPort, type UnappliedInput } from "./LiveSession.ts"
+import { entryOf, RecentSessions } from "./RecentSessions.ts"
 import { InvalidRequest, SessionEnded, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
 import type { SessionExtension } from "./SessionExtension.ts"
 import type { CloseReport, CommandOptions, CreateSession, KeeperView, WriteAck } from "./Sessions.ts"
@@ -64,6 +65,8 @@ export interface EngineCoreOptions {
   readonly load: (session: SessionId) => Promise<SessionState>
   readonly creationRows: (session: SessionId, created: JournalEntry) => ReadonlyArray<Row>
   readonly saveState: (state: SessionState) => Promise<void>
+  /** As `LiveSessionPort.drawLater`. */
+  readonly drawLater: (session: SessionId, outputBytes?: number) => void
   /** The session's last word: its row in the list is final. */
   readonly saveEnd: (session: SessionId) => Promise<void>
   /** What a session of kind exec has on top of it. */
@@ -95,6 +98,7 @@ export class EngineCore {
   readonly startedAt: number
   readonly clients: Clients
   readonly feed: Feed
+  readonly recent = new RecentSessions()
   readonly #inputs: UnansweredInputs
   readonly #options: EngineCoreOptions
   readonly #live = new Map<SessionId, LiveSession>()
@@ -132,6 +136,7 @@ export class EngineCore {
       ],
       feed,
       saveState: (state) => this.#save(options.saveState(state)),
+      drawLater: options.drawLater,
       takeBack: (session, host, reason) => this.#inBackground(this.#takeBack(session.id, host, reason)),
       ended: (session) => this.#ended(session),
       extend: options.extend
@@ -484,6 +489,8 @@ export class EngineCore {
   #ended(session: LiveSession): void {
     this.#forget(session)
     this.clients.ended(session.id)
+    const { activeAt, state } = session
+    this.recent.add(entryOf(state, activeAt), state.limits)
     const { journal, run, saveEnd } = this.#options
     const key = Buffer.from(session.id, "latin1")
     this.#save(saveEnd(session.id).then(() => run(journal.deleteRows(LIVE_SPACE, key, key))))
