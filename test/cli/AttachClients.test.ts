@@ -35,7 +35,7 @@ const pidIn = (file: string) => Number(readFileSync(file, "utf8"))
 /** A program that shows its size and its lines, and knows nothing of terminals. */
 const LINES = `sh -c 'stty size; while read line; do echo "got:$line"; stty size; done'`
 
-describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: true }, () => {
+describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: true, timeout: 120_000 }, () => {
   it.live("two of one size see the same and both type; the session goes on when one leaves", () =>
     Effect.gen(function* () {
       const { open, reprise } = yield* makeTerminals
