@@ -184,7 +184,8 @@ export class JournalCore {
       entries.push({ ...event, sequence })
       bytes += value.byteLength
     }
-    for (const row of options.rows ?? []) {
+    const rows = typeof options.rows === "function" ? options.rows(first) : options.rows
+    for (const row of rows ?? []) {
       const put = rowPut(row)
       puts.push(put)
       bytes += put.value.byteLength

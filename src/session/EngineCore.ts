@@ -36,8 +36,10 @@ import {
   spawnFailed
 } from "./CreateRequest.ts"
 import type { EngineLimits } from "./EngineLimits.ts"
+import { type Feed, openFeed } from "./Feed.ts"
 import { type HostEvents, type Hosts, inProcessHosts, keeperHosts } from "./Hosts.ts"
 import { LiveSession, type LiveSessionPort, type UnappliedInput } from "./LiveSession.ts"
+import { entryOf, RecentSessions } from "./RecentSessions.ts"
 import { InvalidRequest, SessionEnded, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
 import type { SessionExtension } from "./SessionExtension.ts"
 import type { CloseReport, CommandOptions, CreateSession, KeeperView, WriteAck } from "./Sessions.ts"
@@ -103,6 +105,8 @@ export interface Relaunch {
 export class EngineCore {
   readonly startedAt: number
   readonly clients: Clients
+  readonly feed: Feed
+  readonly recent = new RecentSessions()
   /** Its fiber is started and ended by whoever opened the engine. */
   readonly timeouts: SessionTimeouts
   readonly #inputs: UnansweredInputs
@@ -119,8 +123,9 @@ export class EngineCore {
   /** Rows on their way to the journal: the engine closes after them. */
   readonly #saving = new Set<Promise<void>>()
 
-  private constructor(options: EngineCoreOptions) {
+  private constructor(options: EngineCoreOptions, feed: Feed) {
     this.#options = options
+    this.feed = feed
     this.startedAt = options.nowMicros()
     this.#admission = new Admission(options.limits)
     this.#inputs = new UnansweredInputs(options.limits.inputQueueMessages)
@@ -148,6 +153,7 @@ export class EngineCore {
         { space: LIVE_SPACE, key: Buffer.from(session, "latin1"), value: NO_BYTES },
         ...options.creationRows(session, created)
       ],
+      feed,
       saveState: (state) => this.#save(options.saveState(state)),
       takeBack: (session, host, reason) => this.#inBackground(this.#takeBack(session.id, host, reason)),
       ended: (session) => this.#ended(session),
@@ -157,7 +163,7 @@ export class EngineCore {
 
   /** Folds what is there, finds the keepers and takes their sessions back. When it resolves, sessions can be used. */
   static async open(options: EngineCoreOptions): Promise<EngineCore> {
-    const engine = new EngineCore(options)
+    const engine = new EngineCore(options, await options.run(openFeed(options.journal)))
     options.opening?.(engine)
     const { journal, keeperEntry, run } = options
     const { last: generation } = await run(
@@ -489,6 +495,11 @@ export class EngineCore {
     return this.#viewOf(id)
   }
 
+  /** Neither closed nor lost; one that is being created is among them. */
+  get liveSessions(): Iterable<LiveSession> {
+    return this.#live.values()
+  }
+
   get liveCount(): number {
     return this.#live.size
   }
@@ -512,6 +523,8 @@ export class EngineCore {
   #ended(session: LiveSession): void {
     this.#forget(session)
     this.clients.ended(session.id)
+    const { activeAt, state } = session
+    this.recent.add(entryOf(state, activeAt), state.limits)
     const { journal, run, saveEnd } = this.#options
     const key = Buffer.from(session.id, "latin1")
     this.#save(saveEnd(session.id).then(() => run(journal.deleteRows(LIVE_SPACE, key, key))))

@@ -5,11 +5,13 @@ import { type JournalEntry, SESSION_ID_PATTERN, type SessionEvent, type SessionI
 import { Journal } from "../../journal/Journal.ts"
 import type { JournalDamaged, StorageUnavailable } from "../../journal/JournalError.ts"
 import { SUMMARY_PROJECTIONS, sequenceAt, stateAt, summaryOf } from "../../projections/ProjectionRunner.ts"
+import { screenRedraw } from "../../projections/ScreenAttach.ts"
 import { screenAt } from "../../projections/ScreenHistory.ts"
 import { ScreenOptions, ScreenService } from "../../projections/ScreenService.ts"
 import { INDEX_SPACE, readIndexRow, type SessionSummary, summarize } from "../../projections/SessionIndex.ts"
 import { screenWorkerEntry } from "../EntryPoints.ts"
-import { type FollowEvents, History } from "./History.ts"
+import { checkSize } from "./CreateRequest.ts"
+import { type FollowEvents, History, type RedrawOptions } from "./History.ts"
 import { HistoryDamaged, InvalidRequest, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
 import type { HistoryPoint, ScreenRedraw, ScreenView, SessionSnapshot, SessionView } from "./SessionView.ts"
 
@@ -135,10 +137,32 @@ export const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService>
       return { view, screen: toScreenView(screen) } satisfies SessionSnapshot
     })
 
-    const redrawAt = Effect.fn("History.redraw")(function* (session: SessionId, _point: HistoryPoint) {
+    const redrawAt = Effect.fn("History.redraw")(function* (
+      session: SessionId,
+      point: HistoryPoint,
+      options: RedrawOptions = {}
+    ) {
       yield* exists(session)
-      const { size } = yield* summary(session)
-      return { data: new Uint8Array(0), sequence: 0, size, reason: "screens are replayed" } satisfies ScreenRedraw
+      const { scrollback } = options
+      if (scrollback !== undefined && !(Number.isSafeInteger(scrollback) && scrollback >= 0)) {
+        return yield* new InvalidRequest({ field: "scrollback", reason: "must be a whole number of 0 or more" })
+      }
+      const target = yield* Effect.try({
+        try: () => (options.target === undefined ? undefined : checkSize(options.target)),
+        catch: (error) => error as InvalidRequest
+      })
+      const screen = yield* screenRedraw(session, point, { target, scrollback }).pipe(
+        withJournal,
+        Effect.provideService(ScreenService, screens),
+        Effect.mapError(unavailable(session))
+      )
+      if (screen.sequence > 0) return screen satisfies ScreenRedraw
+      // Replayed from the beginning, it begins with the size it was created with.
+      const [first] = yield* Stream.runCollect(journal.read(session, { until: 1 })).pipe(
+        Effect.mapError(readError(session))
+      )
+      const size = first?.event._tag === "SessionCreated" ? first.event.size : screen.size
+      return { ...screen, size } satisfies ScreenRedraw
     })
 
     return History.of({

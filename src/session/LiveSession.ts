@@ -33,6 +33,7 @@ import type {
   WriteResult
 } from "../keeper/PtyHost.ts"
 import { HostUnavailable, INPUT_QUEUED_BYTES_MAX, OUTPUT_CHUNK_BYTES_MAX, SessionUnknown } from "../keeper/PtyHost.ts"
+import type { Feed } from "./Feed.ts"
 import { ResizeDebounce } from "./ResizeDebounce.ts"
 import { InputRefused, LimitExceeded, SessionEnded, SessionUnavailable } from "./SessionError.ts"
 import type { SessionExtension } from "./SessionExtension.ts"
@@ -65,6 +66,8 @@ export interface LiveSessionPort {
   readonly inputsAfter: (session: SessionId, sequence: number) => Promise<ReadonlyArray<UnappliedInput>>
   /** Rows written in one batch with the creation, so that a session is never in the journal and not in the list. */
   readonly creationRows: (session: SessionId, created: JournalEntry) => NonNullable<AppendOptions["rows"]>
+  /** Where changes in the life of sessions are told to all. */
+  readonly feed: Feed
   /** Keeps a snapshot of the state. Derived: it may fail, and it may be late. */
   readonly saveState: (state: SessionState) => void
   /** Adopts the session in the background; what goes wrong with it is the engine's to see. */
@@ -859,11 +862,17 @@ export class LiveSession {
   /** The events have their place in the stream when this returns, and are durable and folded when it resolves. */
   async #append(events: ReadonlyArray<NewEvent>, options?: AppendOptions): Promise<Appended> {
     this.#inFlight++
+    const told = this.#port.feed.place(this.id, events, options?.rows)
     try {
-      const appended = await this.#port.journal.append(this.id, events, options)
+      const appended = await this.#port.journal.append(
+        this.id,
+        events,
+        told === undefined ? options : { ...options, rows: told.rows }
+      )
       events.forEach((event, index) => {
         this.#fold({ ...event, sequence: appended.first + index })
       })
+      told?.durable()
       return appended
     } catch (error) {
       if (!(error instanceof StorageUnavailable)) throw error

@@ -174,7 +174,7 @@ export const layer = (
             }
           })
         ),
-        Context.add(Lifecycle, makeLifecycle(history))
+        Context.add(Lifecycle, makeLifecycle({ engine, journal, nowMicros }))
       )
     })
   )
