@@ -31,6 +31,7 @@ import type { EngineLimits } from "./EngineLimits.ts"
 import { type Feed, openFeed } from "./Feed.ts"
 import { type HostEvents, type Hosts, inProcessHosts, keeperHosts } from "./Hosts.ts"
 import { LiveSession, type LiveSessionPort, type UnappliedInput } from "./LiveSession.ts"
+import { entryOf, RecentSessions } from "./RecentSessions.ts"
 import { InvalidRequest, SessionEnded, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
 import type { SessionExtension } from "./SessionExtension.ts"
 import type { CloseReport, CommandOptions, CreateSession, KeeperView, WriteAck } from "./Sessions.ts"
@@ -95,6 +96,7 @@ export class EngineCore {
   readonly startedAt: number
   readonly clients: Clients
   readonly feed: Feed
+  readonly recent = new RecentSessions()
   readonly #inputs: UnansweredInputs
   readonly #options: EngineCoreOptions
   readonly #live = new Map<SessionId, LiveSession>()
@@ -484,6 +486,8 @@ export class EngineCore {
   #ended(session: LiveSession): void {
     this.#forget(session)
     this.clients.ended(session.id)
+    const { activeAt, state } = session
+    this.recent.add(entryOf(state, activeAt), state.limits)
     const { journal, run, saveEnd } = this.#options
     const key = Buffer.from(session.id, "latin1")
     this.#save(saveEnd(session.id).then(() => run(journal.deleteRows(LIVE_SPACE, key, key))))

@@ -170,7 +170,7 @@ export const layer = (
             }
           })
         ),
-        Context.add(Lifecycle, makeLifecycle(history))
+        Context.add(Lifecycle, makeLifecycle({ engine, journal, nowMicros }))
       )
     })
   )
