@@ -23,6 +23,8 @@ export class OutputReader {
   #chunks: Array<OutputChunk> = []
   #taken = 0
   #isReplay = true
+  /** Up to here it was a replay. */
+  #replayed = 0
   #gap: OutputGap | undefined
   #after: number | undefined
   /** Calls of `next` that have no answer yet; they are answered in their order. */
@@ -113,6 +115,7 @@ export class OutputReader {
         break
       case "ReplayComplete":
         this.#isReplay = false
+        this.#replayed = item.sequence
         break
       case "Screen":
         if (item.data.byteLength > 0) this.#push(item.sequence, { stdout: bytesOf(item.data), isScreen: true })
@@ -130,6 +133,8 @@ export class OutputReader {
         break
       case "Ended": {
         const { exitCode, reason, signal } = item
+        // Always the last item, also where it had come long before.
+        this.#isReplay ||= item.sequence <= this.#replayed
         this.#push(item.sequence, { exitCode, signal, reason })
         this.#options.onEnd({ exitCode, signal, reason })
         break
