@@ -175,7 +175,7 @@ export class Screen {
         return redraw
       }
       const state = this.#state()
-      const data = redrawBytes(state, options)
+      const data = redrawBytes(state, charsetTable(), options)
       const scrollback = Math.min(options.scrollback ?? SCREEN_SCROLLBACK_LINES, state.xterm.header.buffers[0].ybase)
       for (const before of [undefined, DIRTY]) {
         const trial = new Screen(target)
