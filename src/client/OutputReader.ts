@@ -25,7 +25,8 @@ export class OutputReader {
   #isReplay = true
   /** Up to here it was a replay. */
   #replayed = 0
-  #gap: OutputGap | undefined
+  /** Comes with the next chunk. */
+  #gap: { readonly gap: OutputGap; readonly sequence: number } | undefined
   #after: number | undefined
   /** Calls of `next` that have no answer yet; they are answered in their order. */
   #pending = 0
@@ -128,8 +129,8 @@ export class OutputReader {
         break
       case "Missing":
         // Two with nothing between them: the first one needs a chunk of its own.
-        if (this.#gap !== undefined) this.#push(item.sequence - 1, {})
-        this.#gap = { from: item.from, to: item.to, reason: item.why }
+        if (this.#gap !== undefined) this.#push(this.#gap.sequence, {})
+        this.#gap = { gap: { from: item.from, to: item.to, reason: item.why }, sequence: item.sequence }
         break
       case "Ended": {
         const { exitCode, reason, signal } = item
@@ -143,7 +144,7 @@ export class OutputReader {
   }
 
   #push(sequence: number, what: Omit<OutputChunk, "sequence" | "isReplay" | "gapBefore">): void {
-    const gapBefore = this.#gap
+    const gapBefore = this.#gap?.gap
     this.#gap = undefined
     this.#chunks.push({ ...what, sequence, isReplay: this.#isReplay, ...(gapBefore !== undefined && { gapBefore }) })
   }

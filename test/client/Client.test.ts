@@ -98,7 +98,7 @@ describe("what is told of sessions", () => {
   })
 
   it("usage has what its processes use, while there are any", async () => {
-    await using terminal = await shell("echo go; sleep 1000 & sleep 1000")
+    await using terminal = await shell("sleep 1000 & echo go; wait")
     await readUntil(terminal, "go\n")
     const usage = await client.usage(terminal.sessionId)
     assert.strictEqual(usage.session, terminal.sessionId)
