@@ -63,6 +63,7 @@ export const layer = (
 
       const limits = { ...ENGINE_LIMITS, ...options.limits }
       const nowMicros = () => Number(clock.currentTimeNanosUnsafe() / 1000n)
+      const monotonicMillis = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
       const exec = new ExecEngine({
         journal,
         paths: options.paths,
@@ -79,6 +80,7 @@ export const layer = (
               paths: options.paths,
               version: packageVersion,
               nowMicros,
+              monotonicMillis,
               keeperEntry: options.inProcess ? undefined : (options.keeperEntry ?? keeperEntry),
               sessionsPerKeeper: options.sessionsPerKeeper,
               programUmask: options.programUmask,
@@ -131,6 +133,8 @@ export const layer = (
         (engine) => Effect.promise(() => engine.stop("stopped"))
       )
 
+      yield* Effect.forkScoped(engine.timeouts.run)
+
       const call = engineCall("Sessions")
       const sessions = Sessions.of({
         create: (request) => call("create", () => engine.create(request)),
@@ -176,7 +180,7 @@ export const layer = (
             }
           })
         ),
-        Context.add(Lifecycle, makeLifecycle(history))
+        Context.add(Lifecycle, makeLifecycle({ engine, journal, nowMicros }))
       )
     })
   )
