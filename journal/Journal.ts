@@ -28,8 +28,11 @@ export interface Row {
 export interface AppendOptions {
   /** Head the writer believes in; another head refuses the append with SequenceConflict. */
   readonly expected?: number | undefined
-  /** Written in the same atomic batch as the events. */
-  readonly rows?: ReadonlyArray<Row> | undefined
+  /**
+   * Written in the same atomic batch as the events. A function is told the sequence of the first event, when it is known
+   * that nothing can come between: batches are durable in the order of these calls, whatever their streams are.
+   */
+  readonly rows?: ReadonlyArray<Row> | ((first: number) => ReadonlyArray<Row>) | undefined
 }
 
 export interface Appended {

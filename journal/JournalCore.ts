@@ -53,7 +53,8 @@ class UnreadableRange extends Error {
 
 interface StreamHead {
   readonly stream: SessionId
-  readonly bytes: Buffer
+  /** Kept for as long as the journal: memory of its own, because a small Buffer keeps a whole pool of 64 KiB. */
+  readonly bytes: Uint8Array
   /** Last sequence given out. */
   assigned: number
   /** Last sequence that is durable. */
@@ -184,7 +185,8 @@ export class JournalCore {
       entries.push({ ...event, sequence })
       bytes += value.byteLength
     }
-    for (const row of options.rows ?? []) {
+    const rows = typeof options.rows === "function" ? options.rows(first) : options.rows
+    for (const row of rows ?? []) {
       const put = rowPut(row)
       puts.push(put)
       bytes += put.value.byteLength
@@ -430,7 +432,7 @@ export class JournalCore {
       limit: 1
     })
     const sequence = last === undefined ? 0 : Keys.sequenceOf(last[0])
-    const head = { stream, bytes, assigned: sequence, committed: sequence }
+    const head = { stream, bytes: Uint8Array.from(bytes), assigned: sequence, committed: sequence }
     this.#heads.set(stream, head)
     return head
   }

@@ -7,6 +7,8 @@
 import { deflateRawSync, inflateRawSync } from "node:zlib"
 import xterm from "@xterm/headless"
 import type { TerminalSize } from "../journal/Event.ts"
+import { PlainStretches } from "./PlainStretch.ts"
+import { differenceOf } from "./ScreenDifference.ts"
 import {
   guard,
   makeScreenGuard,
@@ -15,6 +17,7 @@ import {
   type ScreenGuardState,
   saveScreenGuard
 } from "./ScreenGuard.ts"
+import { type RedrawOptions, type RedrawState, redrawBytes } from "./ScreenRedraw.ts"
 import { decodeSnapshot, encodeSnapshot } from "./SnapshotCodec.ts"
 import { cleanTitle } from "./Title.ts"
 import { type CharsetTable, coreOf, makeCharsetTable, readXterm, writeXterm, type XtermHeader } from "./XtermState.ts"
@@ -31,6 +34,9 @@ export const SCREEN_SCROLLBACK_LINES = 256
 const EMULATOR_COLS_MIN = 2
 /** Code units of one row in a view: combining marks can pile up on a cell without end. */
 const ROW_UNITS_PER_CELL_MAX = 16
+/** Bytes of one piece of output in which it is worth while to look for what need not be drawn, and between two looks. */
+const SKIP_LOOK_BYTES = 32 * 1024
+const NOTHING = new Uint8Array(0)
 /** Bytes of a snapshot, unpacked: 1,000 x 1,256 cells of 12 bytes on both buffers, with room for its header. */
 const SNAPSHOT_BYTES_MAX = 64 * 1024 * 1024
 /** Bytes of a snapshot as it is stored. Above it replaying the output is cheaper than keeping its result. */
@@ -47,12 +53,33 @@ export interface ScreenContent {
   readonly title: string
 }
 
+export interface ScreenRedrawOptions extends RedrawOptions {
+  /** The size of the terminal that is drawn on. Another one than the screen's: what is visible around the cursor. */
+  readonly target?: TerminalSize | undefined
+}
+
+export interface ScreenRedraw {
+  /** Draws a terminal of `size`. undefined: see `defect`. */
+  readonly data: Uint8Array | undefined
+  readonly size: TerminalSize
+  /** What a terminal that was drawn on did not have: a mistake of ours, and no bytes are given out. */
+  readonly defect: string | undefined
+}
+
+/** What a terminal can be in that is drawn on: every mode, both screens, margins, an unfinished sequence. */
+const DIRTY = Buffer.from(
+  "\x1b]2;old\x07\x1b[?25l\x1b[?7l\x1b[?45h\x1b[?1h\x1b=\x1b[?1003;1016;1004;2004;2026h\x1b[5 q\x1b[?12h\x1b[20h" +
+    "old\r\n\x1b[44;4mold\x1b[2;3r\x1b[3g\x1b[2;3H\x1bH\x1b)0\x0e\x1b7\x1b[?1049h\x1b[1;3;4:3;38;5;9;48;2;1;2;3;58;5;3mold" +
+    '\x1b[2J\x1b[1;2r\x1b[?6h\x1b[4h\x1b[1"qold\x1b(0\x1bn\x1b7old\x1b]0;open'
+)
+
 let charsets: CharsetTable | undefined
 
 export class Screen {
   #terminal: InstanceType<typeof xterm.Terminal>
   #guard: ScreenGuard
   #size: TerminalSize
+  #skippedBytes = 0
 
   constructor(size: TerminalSize) {
     this.#size = size
@@ -69,7 +96,58 @@ export class Screen {
     return screenCells(this.#size)
   }
 
+  /** Output that what follows it in the same bytes scrolls away is not drawn; what is there in the end is the same. */
   feed(bytes: Uint8Array): void {
+    let at = 0
+    if (bytes.length >= SKIP_LOOK_BYTES) {
+      const stretches = new PlainStretches(bytes)
+      while (bytes.length - at >= SKIP_LOOK_BYTES && this.#scrollsPlainly()) {
+        const end = stretches.end(at)
+        const skip = stretches.skip(at, end, this.#linesToScroll())
+        if (skip !== undefined) {
+          // The rest of a character that was cut is among what is left out.
+          this.#guard.partial = NOTHING
+          for (const color of skip.colors) this.#draw(color)
+          this.#draw(bytes.subarray(skip.from, end))
+          this.#skippedBytes += skip.from - at
+          at = end
+        }
+        // What is not plain, to the end of its line, and much of it before looking again.
+        const line = bytes.indexOf(0x0a, skip === undefined ? Math.max(end, at + SKIP_LOOK_BYTES) : end)
+        const to = line === -1 ? bytes.length : line + 1
+        this.#draw(bytes.subarray(at, to))
+        at = to
+      }
+    }
+    if (at < bytes.length) this.#draw(at === 0 ? bytes : bytes.subarray(at))
+  }
+
+  /** Bytes of all it was fed that were not drawn. */
+  get skippedBytes(): number {
+    return this.#skippedBytes
+  }
+
+  /** Between two sequences, on the normal screen, with margins around all of it. */
+  #scrollsPlainly(): boolean {
+    const { buffers, rows } = coreOf(this.#terminal)._bufferService
+    const { active, normal } = buffers
+    const { partial, phase } = this.#guard
+    return (
+      phase === 0 &&
+      partial[0] !== 0xc2 &&
+      active === normal &&
+      normal.scrollTop === 0 &&
+      normal.scrollBottom === rows - 1
+    )
+  }
+
+  /** Line feeds after which no line is left that is there now, wherever the cursor is. */
+  #linesToScroll(): number {
+    const { buffers, rows } = coreOf(this.#terminal)._bufferService
+    return buffers.normal.lines.maxLength + rows
+  }
+
+  #draw(bytes: Uint8Array): void {
     const safe = guard(this.#guard, bytes)
     // The emulator's own `write` splits its work over timers; this is the function under it, and it is synchronous.
     if (safe.length > 0) coreOf(this.#terminal)._inputHandler.parse(safe)
@@ -133,14 +211,49 @@ export class Screen {
     if (!(cols >= 1 && rows >= 1) || screenCells(state.size) * 24 > SNAPSHOT_BYTES_MAX) {
       throw new Error("snapshot: bad size")
     }
-    const screen = new Screen(state.size)
-    screen.#guard = restoreScreenGuard(state.size, state.guard)
-    writeXterm(
-      screen.#terminal,
-      { header: state.xterm, cells: new Uint32Array(cells.buffer, cells.byteOffset, cells.byteLength / 4) },
-      charsetTable()
-    )
+    return Screen.#of(state.size, {
+      guard: state.guard,
+      xterm: { header: state.xterm, cells: new Uint32Array(cells.buffer, cells.byteOffset, cells.byteLength / 4) }
+    })
+  }
+
+  /**
+   * The bytes that draw this screen on another terminal. They have been tried, on one that was used before: what it then
+   * showed is what this one shows, as far as ScreenDifference.ts compares.
+   */
+  redraw({ target = this.#size, ...options }: ScreenRedrawOptions = {}): ScreenRedraw {
+    try {
+      if (target.cols !== this.#size.cols || target.rows !== this.#size.rows) {
+        const resized = Screen.#of(this.#size, this.#state())
+        resized.resize(target)
+        const redraw = resized.redraw(options)
+        resized.dispose()
+        return redraw
+      }
+      const state = this.#state()
+      const data = redrawBytes(state, charsetTable(), options)
+      const scrollback = Math.min(options.scrollback ?? SCREEN_SCROLLBACK_LINES, state.xterm.header.buffers[0].ybase)
+      const trial = new Screen(target)
+      trial.feed(DIRTY)
+      trial.feed(data)
+      const defect = differenceOf(state, trial.#state(), scrollback)
+      trial.dispose()
+      if (defect !== undefined) return { data: undefined, size: target, defect }
+      return { data, size: target, defect: undefined }
+    } catch (error) {
+      return { data: undefined, size: target, defect: error instanceof Error ? error.message : String(error) }
+    }
+  }
+
+  static #of(size: TerminalSize, { guard, xterm }: RedrawState): Screen {
+    const screen = new Screen(size)
+    screen.#guard = restoreScreenGuard(size, guard)
+    writeXterm(screen.#terminal, xterm, charsetTable())
     return screen
+  }
+
+  #state(): RedrawState {
+    return { guard: saveScreenGuard(this.#guard), xterm: readXterm(this.#terminal, charsetTable()) }
   }
 
   dispose(): void {
@@ -148,8 +261,9 @@ export class Screen {
   }
 
   #encode(): Uint8Array {
-    const { header, cells } = readXterm(this.#terminal, charsetTable())
-    const state: SnapshotHeader = { size: this.#size, guard: saveScreenGuard(this.#guard), xterm: header }
+    const { guard, xterm } = this.#state()
+    const { cells, header } = xterm
+    const state: SnapshotHeader = { size: this.#size, guard, xterm: header }
     return encodeSnapshot(state, [new Uint8Array(cells.buffer, cells.byteOffset, cells.byteLength)])
   }
 }

@@ -23,6 +23,8 @@ export const CSI_PARAMETERS_MAX = 32
 const CSI_BYTES_MAX = 1024
 /** Bytes of one OSC that are kept. Only titles pass, and 256 characters of one are shown; the rest is dropped. */
 export const OSC_BYTES_MAX = 4096
+/** An OSC that no terminal knows, in the place of one of which a part was dropped. */
+const OSC_WITHOUT_MEANING = "65535;"
 /** Intermediate bytes of an escape sequence; none in use has more than two. */
 const INTERMEDIATES_MAX = 4
 
@@ -344,6 +346,26 @@ export const saveScreenGuard = (state: ScreenGuard): ScreenGuardState => ({
   held: Buffer.from(state.held.subarray(0, state.heldLength)).toString("base64"),
   partial: Buffer.from(state.partial).toString("base64")
 })
+
+/**
+ * The bytes that bring another terminal into the same unfinished sequence, so that the output that finishes it does
+ * there what it does here. Of what the guard drops, something is opened that terminals drop too, with the same end.
+ */
+export const openSequence = (saved: ScreenGuardState): Uint8Array => {
+  const held = Buffer.from(saved.held, "base64")
+  const partial = Buffer.from(saved.partial, "base64")
+  return Buffer.concat([Buffer.from(OPENINGS[saved.phase] ?? ""), openString(saved.phase, held), partial])
+}
+
+/** By phase. SOS stands for any of the strings that only ST ends: terminals take it in and do nothing with it. */
+const OPENINGS = ["", "\x1b", "\x1b[", "\x1b]", "\x1b]", "\x1bX", "\x1bX\x1b"]
+
+const openString = (phase: number, held: Buffer): Buffer => {
+  if (phase !== OSC && phase !== OSC_ESCAPE) return held
+  const isCut = held.length === OSC_BYTES_MAX && held[1] !== 0x3b
+  const start = isCut ? Buffer.from(OSC_WITHOUT_MEANING) : held
+  return phase === OSC ? start : Buffer.concat([start, Buffer.of(0x1b)])
+}
 
 export const restoreScreenGuard = (size: TerminalSize, saved: ScreenGuardState): ScreenGuard => {
   const state = makeScreenGuard(size)

@@ -8,8 +8,8 @@
 import { Worker } from "node:worker_threads"
 import { Context, Data, Deferred, Effect, Layer, Semaphore } from "effect"
 import type { TerminalSize } from "../journal/Event.ts"
-import { type ScreenContent, screenCells } from "./Screen.ts"
-import type { ScreenAnswer, ScreenRequest, ScreenStep } from "./ScreenWorker.ts"
+import { type ScreenContent, type ScreenRedraw, type ScreenRedrawOptions, screenCells } from "./Screen.ts"
+import type { ScreenAnswer, ScreenRequest, ScreenStep, ScreenWorkerData } from "./ScreenWorker.ts"
 
 export interface ScreenOptions {
   /** The worker's module. */
@@ -22,6 +22,8 @@ export interface ScreenOptions {
   readonly screensMax: number
   /** Cells of all of them, 12 bytes each: 4 Mi are about 50 MB. One larger screen alone is always possible. */
   readonly cellsMax: number
+  /** The thread takes only the processor time that nobody else wants; by default that of ScreenFollower.ts does. */
+  readonly isBackground?: boolean | undefined
 }
 
 /** Loading the emulator's module; on a busy machine this takes seconds, and it says nothing about any session. */
@@ -67,6 +69,8 @@ export interface ScreenServiceShape {
   /** Draws in order; afterwards the position is `sequence`. The steps' bytes are handed over and empty afterwards. */
   readonly draw: (key: string, steps: ReadonlyArray<ScreenStep>, sequence: number) => Effect.Effect<void, ScreenError>
   readonly view: (key: string) => Effect.Effect<ScreenContent, ScreenError>
+  /** The bytes that draw the screen on another terminal, or why there are none. */
+  readonly redraw: (key: string, options: ScreenRedrawOptions) => Effect.Effect<ScreenRedraw, ScreenError>
   /** undefined: this screen has no certain snapshot at the moment. */
   readonly serialize: (key: string) => Effect.Effect<Uint8Array | undefined, ScreenError>
   readonly close: (key: string) => Effect.Effect<void>
@@ -79,14 +83,16 @@ export class ScreenService extends Context.Service<ScreenService, ScreenServiceS
 ) {
   static readonly layer = Layer.effect(
     ScreenService,
-    Effect.gen(function* () {
-      const options = yield* ScreenOptions
-      const hub = new ScreenHub(options)
-      yield* Effect.addFinalizer(() => Effect.promise(() => hub.end()))
-      return ScreenService.of(yield* makeService(hub))
-    })
+    Effect.flatMap(ScreenOptions, (options) => makeScreenService(options))
   )
 }
+
+/** Screens of their own, in a thread of their own that ends with the scope. */
+export const makeScreenService = Effect.fnUntraced(function* (options: ScreenOptions) {
+  const hub = new ScreenHub(options)
+  yield* Effect.addFinalizer(() => Effect.promise(() => hub.end()))
+  return ScreenService.of(yield* makeService(hub))
+})
 
 const makeService = Effect.fnUntraced(function* (hub: ScreenHub) {
   const turn = yield* Semaphore.make(1)
@@ -148,6 +154,11 @@ const makeService = Effect.fnUntraced(function* (hub: ScreenHub) {
     view: Effect.fnUntraced(function* (key: string) {
       const answer = yield* ask({ _tag: "View", key })
       if (answer._tag === "Content") return answer.content
+      return yield* new ScreenDefeated({ reason: answer._tag === "Failed" ? answer.reason : "unexpected answer" })
+    }),
+    redraw: Effect.fnUntraced(function* (key: string, options: ScreenRedrawOptions) {
+      const answer = yield* ask({ _tag: "Redraw", key, options })
+      if (answer._tag === "Redrawn") return answer.redraw
       return yield* new ScreenDefeated({ reason: answer._tag === "Failed" ? answer.reason : "unexpected answer" })
     }),
     serialize: (key: string) =>
@@ -242,7 +253,10 @@ class ScreenHub {
       self.#waiting = ready
       const worker = yield* Effect.try({
         try: () =>
-          new Worker(self.#options.workerUrl, { resourceLimits: { maxOldGenerationSizeMb: WORKER_HEAP_MEGABYTES } }),
+          new Worker(self.#options.workerUrl, {
+            resourceLimits: { maxOldGenerationSizeMb: WORKER_HEAP_MEGABYTES },
+            workerData: { isBackground: self.#options.isBackground === true } satisfies ScreenWorkerData
+          }),
         catch: (error) => new ScreenUnavailable({ reason: String(error) })
       })
       self.#worker = worker

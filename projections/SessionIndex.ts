@@ -11,7 +11,7 @@ import { assertShape } from "./SnapshotCodec.ts"
 /** Space of the rows; the key is the session's id in ASCII. */
 export const INDEX_SPACE = "index"
 /** First byte of a row's value. */
-export const INDEX_VERSION = 1
+export const INDEX_VERSION = 2
 
 /** The fields of a session's view, and whether anything can still be added to it. */
 export interface SessionSummary
@@ -23,6 +23,8 @@ export interface SessionSummary
     | "terminalOpen"
     | "kind"
     | "name"
+    | "group"
+    | "limits"
     | "argv"
     | "size"
     | "term"
@@ -48,6 +50,8 @@ export interface SessionSummary
 export const summarize = (state: SessionState, cwd: string, title: string): SessionSummary => ({
   id: state.id,
   name: state.name,
+  group: state.group,
+  limits: state.limits,
   kind: state.kind,
   status: state.status,
   exitCode: state.exitCode,
@@ -96,6 +100,8 @@ export const readIndexRow = (row: Row | undefined): SessionSummary | undefined =
 const EMPTY: SessionSummary = {
   id: "" as SessionId,
   name: null,
+  group: null,
+  limits: {},
   kind: "terminal",
   status: "starting",
   exitCode: null,

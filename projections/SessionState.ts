@@ -3,7 +3,14 @@
  * back after a restart and to refuse a command it has already applied; lists and views are made from it. It holds no
  * terminal bytes and never guesses: an exit code is what an event reported, else null.
  */
-import type { JournalEntry, Language, SessionCreated, SessionId, TerminalSize } from "../journal/Event.ts"
+import type {
+  JournalEntry,
+  Language,
+  SessionCreated,
+  SessionId,
+  SessionLimits,
+  TerminalSize
+} from "../journal/Event.ts"
 import type { Projection } from "./Projection.ts"
 import { assertShape, decodeSnapshot, encodeSnapshot } from "./SnapshotCodec.ts"
 
@@ -30,6 +37,12 @@ export interface SessionState {
   /** Of an exec session: what its commands are written in. */
   language: Language | null
   name: string | null
+  /** Sessions of it are counted together; null: only in all. */
+  group: string | null
+  /** As the session was created with; {} has none. */
+  limits: SessionLimits
+  /** The limit that it is being ended for, or was. */
+  limitReached: keyof SessionLimits | null
   argv: ReadonlyArray<string>
   envNames: ReadonlyArray<string>
   term: string
@@ -49,6 +62,8 @@ export interface SessionState {
   /** Next expected offset of the tty channel. */
   outputBytes: number
   inputBytes: number
+  /** Bytes of output and input of every channel and command: what SessionLimits.journalBytes is about. */
+  journaledBytes: number
   /** Sequence of the last input (written, hidden or closed): what the keeper must have applied. 0 if there was none. */
   lastInputSequence: number
   inputClosed: boolean
@@ -68,7 +83,7 @@ export interface SessionState {
 
 export const SessionState: Projection<SessionState> = {
   name: "session-state",
-  version: 2,
+  version: 3,
   initial: (id) => ({
     id,
     status: "starting",
@@ -78,6 +93,9 @@ export const SessionState: Projection<SessionState> = {
     kind: "terminal",
     language: null,
     name: null,
+    group: null,
+    limits: {},
+    limitReached: null,
     argv: [],
     envNames: [],
     term: "",
@@ -93,6 +111,7 @@ export const SessionState: Projection<SessionState> = {
     lastEventAt: 0,
     outputBytes: 0,
     inputBytes: 0,
+    journaledBytes: 0,
     lastInputSequence: 0,
     inputClosed: false,
     interruptions: 0,
@@ -111,6 +130,7 @@ export const SessionState: Projection<SessionState> = {
     const event = entry.event
     // Nearly every event of a history is this one; it changes a number.
     if (event._tag === "OutputReceived") {
+      state.journaledBytes += event.data.length
       if (event.channel === "tty") state.outputBytes = Math.max(state.outputBytes, event.offset + event.data.length)
       return state
     }
@@ -131,6 +151,7 @@ const foldRare = (state: SessionState, entry: JournalEntry): SessionState => {
   switch (event._tag) {
     case "InputWritten":
       state.inputBytes += event.data.length
+      state.journaledBytes += event.data.length
       state.lastInputSequence = entry.sequence
       return state
     case "InputHidden":
@@ -139,6 +160,15 @@ const foldRare = (state: SessionState, entry: JournalEntry): SessionState => {
     case "InputClosed":
       state.inputClosed = true
       state.lastInputSequence = entry.sequence
+      return state
+    case "CommandStarted":
+      state.journaledBytes += event.code.length
+      return state
+    case "CommandInputWritten":
+      state.journaledBytes += Math.floor((event.base64.length * 3) / 4)
+      return state
+    case "LimitReached":
+      state.limitReached = event.limit as keyof SessionLimits
       return state
     case "SessionCreated":
       return created(state, event, entry.timeMicros)
@@ -162,8 +192,11 @@ const foldRare = (state: SessionState, entry: JournalEntry): SessionState => {
       state.closed = false
       state.closeReason = null
       state.survivors = []
+      state.limitReached = null
       return withoutOutcome(state)
     case "LeaderExited":
+      // Told a second time, the first word stands.
+      if (state.status === "exited") return state
       state.status = "exited"
       state.exitCode = event.exitCode
       state.signal = event.signal
@@ -222,6 +255,8 @@ const created = (state: SessionState, event: typeof SessionCreated.Type, timeMic
   state.kind = event.kind
   state.language = event.language ?? null
   state.name = event.name ?? null
+  state.group = event.group ?? null
+  state.limits = event.limits ?? {}
   state.argv = event.argv
   state.envNames = event.envNames
   state.term = event.term

@@ -1,8 +1,8 @@
 /**
  * Reads and writes the whole state of an @xterm/headless terminal: every cell with its colours, the cursor, margins,
- * tab stops, character sets, saved cursor and modes. Screen.ts makes its snapshots of it. The emulator's public
- * serializer (@xterm/addon-serialize) gives escape sequences that draw something similar: margins, tab stops, character
- * sets, the saved cursor and a cursor behind the last column are lost, so a screen restored from it goes on differently.
+ * tab stops, character sets, saved cursor and modes. Screen.ts makes its snapshots of it, ScreenRedraw.ts its bytes. The
+ * public serializer (@xterm/addon-serialize) gives escape sequences that draw something similar: margins, tab stops,
+ * character sets, the saved cursor and a cursor behind the last column are lost, so what is drawn goes on differently.
  * This module therefore uses the private fields of the version that package.json pins exactly; `readXterm` throws
  * when one of them is not there, and the tests compare a restored terminal with its original field by field.
  */
@@ -36,7 +36,7 @@ export interface XtermHeader {
   readonly mouseEncoding: string
 }
 
-interface BufferHeader {
+export interface BufferHeader {
   readonly lines: number
   /** Capacity. An alternate screen that was not shown while the terminal shrank keeps its old one, and scrolls by it later. */
   readonly capacity: number
@@ -139,7 +139,7 @@ const CAPACITY_MAX = 10_000
  * a scratch terminal tells which is which; its place in this list is its name in a snapshot. "B" (ASCII) comes first:
  * the emulator stands for it by undefined.
  */
-const CHARSET_FINALS = ["B", "0", "A", "4", "C", "R", "Q", "K", "Y", "E", "Z", "H", "="] as const
+export const CHARSET_FINALS = ["B", "0", "A", "4", "C", "R", "Q", "K", "Y", "E", "Z", "H", "="] as const
 export type CharsetTable = ReadonlyArray<object | undefined>
 
 export const makeCharsetTable = (scratch: Terminal): CharsetTable => {

@@ -11,6 +11,8 @@ import * as JournalLevel from "../journal/JournalLevel.ts"
 import * as JournalMemory from "../journal/JournalMemory.ts"
 import type { Exec } from "./exec/Exec.ts"
 import type { Attach } from "./session/Attach.ts"
+import { readEngineLimits } from "./session/EngineConfig.ts"
+import type { EngineLimits } from "./session/EngineLimits.ts"
 import type { History } from "./session/History.ts"
 import * as HistoryLive from "./session/HistoryLive.ts"
 import type { Lifecycle } from "./session/Lifecycle.ts"
@@ -28,6 +30,8 @@ export interface RepriseOptions {
   readonly inProcess?: boolean | undefined
   /** Default 64; 1 gives each session a keeper of its own. */
   readonly sessionsPerKeeper?: number | undefined
+  /** Field by field instead of what the store's `config.json` and ENGINE_LIMITS say. A value that cannot be is refused (`StoreRefused`, reason `config`). */
+  readonly limits?: Partial<EngineLimits> | undefined
 }
 
 /** Sessions whose events are on disk. */
@@ -36,12 +40,16 @@ export const layer = (
 ): Layer.Layer<Sessions | Exec | Attach | Lifecycle | History | Journal, StoreRefused | StorageUnavailable> => {
   const paths = storePaths(options.store ?? defaultStore(process.env))
   const { durability, inProcess, sessionsPerKeeper } = options
-  const folder = Layer.effectDiscard(
-    Effect.try({ try: () => prepareStoreFolder(paths), catch: (refused) => refused as StoreRefused })
-  )
-  return SessionEngine.layer({ paths, inProcess, sessionsPerKeeper }).pipe(
-    Layer.provideMerge(HistoryLive.layer),
-    Layer.provideMerge(JournalLevel.layer({ location: paths.journal, durability }).pipe(Layer.provide(folder)))
+  const refused = (cause: unknown) => cause as StoreRefused
+  return Layer.unwrap(
+    Effect.gen(function* () {
+      const limits = yield* Effect.try({ try: () => readEngineLimits(paths, options.limits), catch: refused })
+      yield* Effect.try({ try: () => prepareStoreFolder(paths), catch: refused })
+      return SessionEngine.layer({ paths, inProcess, sessionsPerKeeper, limits }).pipe(
+        Layer.provideMerge(HistoryLive.layer),
+        Layer.provideMerge(JournalLevel.layer({ location: paths.journal, durability }))
+      )
+    })
   )
 }
 

@@ -13,11 +13,12 @@ import { reading, runningEngine } from "../Store.ts"
 import { fields } from "../Table.ts"
 
 /** Of a store without an engine, the journal tells which keepers should hold sessions, not which processes they are. */
-type Status = Omit<EngineStatus, "enginePid" | "node" | "startedAt" | "durability" | "keepers"> & {
+type Status = Omit<EngineStatus, "enginePid" | "node" | "startedAt" | "durability" | "limits" | "keepers"> & {
   readonly enginePid: number | null
   readonly node: string | null
   readonly startedAt: number | null
   readonly durability: EngineStatus["durability"] | null
+  readonly limits: EngineStatus["limits"] | null
   readonly keepers: ReadonlyArray<{
     readonly id: string
     readonly pid: number | null
@@ -57,6 +58,7 @@ const withoutEngine = Effect.fnUntraced(function* (paths: StorePaths) {
     store: paths.store,
     socket: paths.engineSocket,
     durability: null,
+    limits: null,
     startedAt: null,
     keepers: [...keepers].map(([id, held]) => ({ id, pid: null, sessions: held.map((view) => view.id) })),
     sessions: { total: views.length, live: live.length },
@@ -66,13 +68,16 @@ const withoutEngine = Effect.fnUntraced(function* (paths: StorePaths) {
   return status
 })
 
+const most = ({ limits }: Status): string =>
+  limits === null ? "" : ` of at most ${limits.sessions}, ${limits.sessionsPerGroup} of one group`
+
 const describe = (status: Status): string =>
   fields([
     ["store", status.store],
     ["engine", status.enginePid === null ? "not running" : `process ${status.enginePid}, version ${status.version}`],
     ...(status.startedAt === null ? [] : [["since", formatLocalTime(status.startedAt)] as const]),
     ...(status.durability === null ? [] : [["durability", status.durability] as const]),
-    ["sessions", `${status.sessions.total}, ${status.sessions.live} live`],
+    ["sessions", `${status.sessions.total}, ${status.sessions.live} live${most(status)}`],
     ...status.keepers.map(
       (keeper) =>
         [

@@ -5,10 +5,18 @@
  * read for as long as the store lives, also when the engine was killed meanwhile.
  */
 import { Context, type Effect, Schema } from "effect"
-import { CommandStatus, Language, SessionId, ShellRestarted, type TerminalSize } from "../../journal/Event.ts"
+import {
+  CommandStatus,
+  Language,
+  SessionId,
+  type SessionLimits,
+  ShellRestarted,
+  type TerminalSize
+} from "../../journal/Event.ts"
 import type {
   InputRefused,
   InvalidRequest,
+  LimitExceeded,
   SessionEnded,
   SessionNotFound,
   SessionUnavailable,
@@ -45,6 +53,9 @@ export interface StartShell {
   /** Default 120x40. */
   readonly size?: TerminalSize | undefined
   readonly name?: string | undefined
+  /** As for `Sessions.create`. */
+  readonly group?: string | undefined
+  readonly limits?: SessionLimits | undefined
   readonly actor?: string | undefined
 }
 
@@ -203,7 +214,9 @@ type Here = SessionNotFound | SessionEnded | SessionUnavailable | InvalidRequest
 
 export interface ExecShape {
   /** Starts a shell and waits until it takes commands. */
-  start(request: StartShell): Effect.Effect<SessionView, SpawnFailed | InvalidRequest | SessionUnavailable>
+  start(
+    request: StartShell
+  ): Effect.Effect<SessionView, SpawnFailed | InvalidRequest | LimitExceeded | SessionUnavailable>
   /** A session whose keeper was lost is brought back first. */
   exec(
     session: SessionId,
@@ -230,7 +243,7 @@ export interface ExecShape {
     execId: string,
     input: ExecInput,
     options?: { readonly actor?: string | undefined }
-  ): Effect.Effect<void, Here | ExecNotFound | ExecFinished | InputRefused | PolicyDenied>
+  ): Effect.Effect<void, Here | ExecNotFound | ExecFinished | InputRefused | LimitExceeded | PolicyDenied>
   /** Ctrl-C for the running command (execId, or the one that runs). A second one is harmless. */
   interrupt(session: SessionId, execId?: string): Effect.Effect<void, Here | ExecNotFound | ExecFinished>
   /** A signal (default SIGKILL) to the command's processes, not to the shell. */

@@ -214,6 +214,8 @@ export class ExecEngine {
         size: checkSize(request.size ?? SIZE),
         term: env.TERM === "" ? TERM : env.TERM,
         name: request.name,
+        group: request.group,
+        limits: request.limits,
         actor: request.actor,
         language,
         deny: request.policy?.deny,

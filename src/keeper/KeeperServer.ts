@@ -103,6 +103,11 @@ export class KeeperServer {
     this.#engine?.destroy()
   }
 
+  /** Drops what is kept only to be used again. */
+  releaseMemory(): void {
+    this.#terminals.releaseMemory()
+  }
+
   #accept(socket: Socket): void {
     const decoder = new FrameDecoder(HANDSHAKE_FRAME_BYTES_MAX, (type, body) => {
       if (socket === this.#engine) this.#onRequest(socket, type, body)
@@ -183,6 +188,7 @@ export class KeeperServer {
       pid: process.pid,
       generation: this.#generation,
       sessions: this.#terminals.size,
+      sessionsMax: this.#options.sessionsMax,
       lastFault: this.#lastFault
     })
   }

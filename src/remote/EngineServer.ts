@@ -6,8 +6,8 @@
 import { chmodSync, lstatSync, unlinkSync } from "node:fs"
 import { createConnection } from "node:net"
 import * as NodeSocketServer from "@effect/platform-node-shared/NodeSocketServer"
-import { Array as Arr, Context, Deferred, Effect, Layer, Schema, Stream } from "effect"
-import { RpcSerialization, RpcServer } from "effect/rpc"
+import { Array as Arr, Cause, Context, Deferred, Effect, Exit, Layer, Schema, Stream } from "effect"
+import { RpcSchema, RpcSerialization, RpcServer } from "effect/rpc"
 import { SocketServer } from "effect/socket"
 import { packageVersion } from "../EntryPoints.ts"
 import { Exec } from "../exec/Exec.ts"
@@ -24,8 +24,8 @@ import { outputOf } from "./SessionOutput.ts"
 import { PROTOCOL_VERSION, SessionRpcs } from "./SessionRpcs.ts"
 import { checkSocketPath, makeSocketFolder, type SocketFolderRefused } from "./SocketFolder.ts"
 
-/** Sessions that `Stop` ends at a time: each may need seconds of HUP, TERM, KILL; more would only compete for the CPU. */
-const CLOSE_CONCURRENCY = 16
+/** Sessions that `Stop` ends at a time: each may need seconds of HUP, TERM, KILL, and a keeper looks for all of them at once. */
+const CLOSE_CONCURRENCY = 256
 
 /** What a server of the engine needs: the engine. */
 export type EngineServices = Sessions | History | Exec | Attach | Lifecycle
@@ -95,20 +95,28 @@ const sessionHandlers = SessionRpcs.toLayer(
       Follow: ({ session, after }) => history.follow(session, after),
       Output: ({ session, after, until, live }) => outputOf(history, session, { after, until, live }),
 
-      Attach: ({ session, ...options }) => attach.attach(session, options),
+      Attach: ({ session, ...options }) => attach.attach(session, { ...options, isBroken }),
       Feed: ({ after }) => lifecycle.feed(after),
       Live: () => lifecycle.live,
       Usage: ({ session }) => lifecycle.usage(session),
 
       Create: (request) => sessions.create(request),
-      Write: ({ session, data, ...options }) => sessions.write(session, data, options),
-      CloseInput: ({ session, ...options }) => sessions.closeInput(session, options),
+      Write: ({ session, data, ...options }, { client }) =>
+        sessions.write(session, data, { ...options, connection: client.id }),
+      CloseInput: ({ session, ...options }, { client }) =>
+        sessions.closeInput(session, { ...options, connection: client.id }),
       Resize: ({ session, size, ...options }) => sessions.resize(session, size, options),
       Signal: ({ session, signal, target, ...options }) => sessions.signal(session, signal, target, options),
       Close: ({ session, ...options }) => sessions.close(session, options)
     })
   })
 )
+
+/** A client that leaves says so before it goes; a stream that is ended without that has lost its connection. */
+const isBroken = (exit: Exit.Exit<unknown, unknown>): boolean =>
+  Exit.isFailure(exit) &&
+  Cause.hasInterruptsOnly(exit.cause) &&
+  Context.getOrUndefined(Cause.annotations(exit.cause), RpcSchema.ClientAbort) === undefined
 
 /**
  * Listens on the store's engine socket until its scope closes. The caller holds the store's lock: a socket file on which

@@ -11,13 +11,14 @@ import { ExecFinished, ExecNotFound, ExecRejected, PolicyDenied, SessionBusy } f
 import {
   InputRefused,
   InvalidRequest,
+  LimitExceeded,
   SessionEnded,
   SessionNotFound,
   SessionUnavailable,
   SpawnFailed
 } from "../session/SessionError.ts"
 import { SessionView } from "../session/SessionView.ts"
-import { LooseSize, SessionRpcs } from "./SessionRpcs.ts"
+import { LooseLimits, LooseSize, SessionRpcs } from "./SessionRpcs.ts"
 
 /** Numbers and names are loose on purpose: the engine tells what is wrong with them (InvalidRequest). */
 const Variables = Schema.optional(Schema.Record(Schema.String, Schema.String))
@@ -77,10 +78,12 @@ export class ExecRpcs extends RpcGroup.make(
       policy: Schema.optional(Schema.Struct({ deny: Schema.Array(Schema.String) })),
       size: Schema.optional(LooseSize),
       name: Schema.optional(Schema.String),
+      group: Schema.optional(Schema.String),
+      limits: Schema.optional(LooseLimits),
       actor: Actor
     },
     success: SessionView,
-    error: Schema.Union([SpawnFailed, InvalidRequest, SessionUnavailable])
+    error: Schema.Union([SpawnFailed, InvalidRequest, LimitExceeded, SessionUnavailable])
   }),
   Rpc.make("Exec", {
     payload: {
@@ -125,7 +128,7 @@ export class ExecRpcs extends RpcGroup.make(
   }),
   Rpc.make("ExecSend", {
     payload: { session: SessionId, execId: Schema.String, input: Input, actor: Actor },
-    error: Schema.Union([...Here, ExecNotFound, ExecFinished, InputRefused, PolicyDenied])
+    error: Schema.Union([...Here, ExecNotFound, ExecFinished, InputRefused, LimitExceeded, PolicyDenied])
   }),
   Rpc.make("ExecInterrupt", {
     payload: { session: SessionId, execId: Schema.optional(Schema.String) },

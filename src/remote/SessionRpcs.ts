@@ -7,8 +7,9 @@
  */
 import { Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
-import { JournalEntry, SessionId, SessionLimits, SignalTarget, TerminalSize } from "../../journal/Event.ts"
+import { JournalEntry, SessionId, SignalTarget, TerminalSize } from "../../journal/Event.ts"
 import { AttachItem } from "../session/Attach.ts"
+import { EngineLimits } from "../session/EngineLimits.ts"
 import { LifecycleItem, LiveEntry, SessionUsage } from "../session/Lifecycle.ts"
 import { OutputItem } from "../session/OutputItem.ts"
 import {
@@ -34,6 +35,17 @@ export const WRITE_BYTES_MAX = 8 * 1024 * 1024
 /** Loose on purpose: what is wrong with a request is told by the engine as InvalidRequest, not by a decoder as a defect. */
 export const LooseSize = Schema.Struct({ cols: Schema.Number, rows: Schema.Number })
 
+/** As SessionLimits. */
+export const LooseLimits = Schema.Struct({
+  inputChunkBytes: Schema.optionalKey(Schema.Number),
+  noClientMillis: Schema.optionalKey(Schema.Number),
+  idleMillis: Schema.optionalKey(Schema.Number),
+  retentionMillis: Schema.optionalKey(Schema.Number),
+  journalBytes: Schema.optionalKey(Schema.Number),
+  evenWhenBusy: Schema.optionalKey(Schema.Boolean),
+  evenWhenAttached: Schema.optionalKey(Schema.Boolean)
+})
+
 const CommandFields = {
   actor: Schema.optional(Schema.String),
   commandId: Schema.optional(Schema.String),
@@ -50,6 +62,7 @@ const EngineStatusSchema = Schema.Struct({
   socket: Schema.String,
   durability: Schema.Literals(["process", "power"]),
   startedAt: Schema.Finite,
+  limits: EngineLimits,
   keepers: Schema.Array(Schema.Struct({ id: Schema.String, pid: Schema.Int, sessions: Schema.Array(Schema.String) })),
   sessions: Schema.Struct({ total: Schema.Int, live: Schema.Int }),
   suspended: Schema.NullOr(Schema.Struct({ reason: Schema.String, diskFull: Schema.Boolean, since: Schema.Finite })),
@@ -178,11 +191,12 @@ export class SessionRpcs extends RpcGroup.make(
       argv: Schema.Array(Schema.String),
       cwd: Schema.optional(Schema.String),
       env: Schema.optional(Schema.Record(Schema.String, Schema.String)),
+      inheritEnv: Schema.optional(Schema.Boolean),
       size: Schema.optional(LooseSize),
       term: Schema.optional(Schema.String),
       name: Schema.optional(Schema.String),
       group: Schema.optional(Schema.String),
-      limits: Schema.optional(SessionLimits),
+      limits: Schema.optional(LooseLimits),
       actor: Schema.optional(Schema.String)
     },
     success: SessionView,

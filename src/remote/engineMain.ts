@@ -8,8 +8,12 @@ import { closeSync, writeSync } from "node:fs"
 import { parseArgs } from "node:util"
 import { Cause, Console, Deferred, Effect, Exit, Layer, Schedule } from "effect"
 import type { Durability } from "../../journal/Journal.ts"
+import type { StoreRefused } from "../../journal/JournalError.ts"
 import * as JournalLevel from "../../journal/JournalLevel.ts"
 import { keeperEntry } from "../EntryPoints.ts"
+import { collectWhenIdle } from "../keeper/IdleMemory.ts"
+import { readEngineLimits } from "../session/EngineConfig.ts"
+import type { EngineLimits } from "../session/EngineLimits.ts"
 import * as HistoryLive from "../session/HistoryLive.ts"
 import * as SessionEngine from "../session/SessionEngine.ts"
 import { type StorePaths, storePaths } from "../session/StorePaths.ts"
@@ -47,9 +51,9 @@ const isLocked = (error: unknown): boolean => {
   return reason === "locked"
 }
 
-const engine = (paths: StorePaths, durability: Durability, programUmask: number) =>
+const engine = (paths: StorePaths, durability: Durability, programUmask: number, limits: EngineLimits) =>
   EngineServer.layer(paths).pipe(
-    Layer.provide(SessionEngine.layer({ paths, keeperEntry, programUmask })),
+    Layer.provide(SessionEngine.layer({ paths, keeperEntry, programUmask, limits })),
     Layer.provideMerge(EngineServer.StopRequest.layer),
     Layer.provide(HistoryLive.layer),
     Layer.provide(JournalLevel.layer({ location: paths.journal, durability }))
@@ -58,7 +62,11 @@ const engine = (paths: StorePaths, durability: Durability, programUmask: number)
 const program = (paths: StorePaths, durability: Durability, programUmask: number) =>
   Effect.scoped(
     Effect.gen(function* () {
-      const built = yield* Layer.build(engine(paths, durability, programUmask)).pipe(
+      const limits = yield* Effect.try({
+        try: () => readEngineLimits(paths),
+        catch: (refused) => refused as StoreRefused
+      })
+      const built = yield* Layer.build(engine(paths, durability, programUmask, limits)).pipe(
         Effect.tapError((error) =>
           isLocked(error)
             ? Effect.flatMap(EngineServer.answers(paths.engineSocket), (yes) => (yes ? Effect.interrupt : Effect.void))
@@ -73,6 +81,7 @@ const program = (paths: StorePaths, durability: Durability, programUmask: number
 
 const main = (): void => {
   collectRarely()
+  collectWhenIdle()
   const programUmask = process.umask(0o077)
   const unsupported = unsupportedPlatform()
   if (unsupported !== undefined) {

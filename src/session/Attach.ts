@@ -3,7 +3,7 @@
  * and the end after the last byte. A slow client delays nobody: it pages from the journal. This file is the promise;
  * `AttachEngine.ts` keeps it. Reading without being counted is `History.follow`.
  */
-import { Context, Schema, type Stream } from "effect"
+import { Context, type Exit, Schema, type Stream } from "effect"
 import { type SessionId, TerminalSize } from "../../journal/Event.ts"
 import { OutputBytes, OutputEnded, OutputMissing, ProgramExited, SizeChanged } from "./OutputItem.ts"
 import type {
@@ -19,16 +19,18 @@ import { SessionStatus } from "./SessionView.ts"
 export interface AttachOptions {
   /** Exclusive: everything after this event is replayed. Absent: a screen instead, and what happened after it. */
   readonly after?: number | undefined
-  /** 1 to 64 printable ASCII characters, its own choice; one is made when absent. The same name again takes the place of the earlier connection. */
+  /** 1 to 64 printable ASCII characters, its own choice; one is made when absent. The same name again takes the place of the earlier connection, which fails with AccessDenied. */
   readonly client?: string | undefined
-  /** Its writes, resizes and signals are refused (AccessDenied). */
+  /** Its writes, resizes and signals are refused (AccessDenied), and it may not close the session. */
   readonly readOnly?: boolean | undefined
-  /** The writer's lease: while it is attached no other client may write, resize or signal. Refused when another has it. */
+  /** The writer's lease: while it is attached no other client may write, resize, signal or close the input. Refused when another has it. */
   readonly exclusive?: boolean | undefined
-  /** Of the client's own window: the session is resized to it first (the last one wins), and the screen is drawn for it. A read-only client's is only drawn for. */
+  /** Of the client's own window: the session is resized to it first (the last one wins), and the screen is drawn for it. Where the client is read-only or another has the lease, it is only drawn for. */
   readonly size?: { readonly cols: number; readonly rows: number } | undefined
   /** Lines above the screen that are drawn with it. Default 256, as many as are kept. */
   readonly scrollback?: number | undefined
+  /** Set by a door: whether this end of the stream is a broken connection. Its client did not leave: it is expected back. */
+  readonly isBroken?: ((exit: Exit.Exit<unknown, unknown>) => boolean) | undefined
 }
 
 /** The first item. Comes again after a broken connection was made anew. */

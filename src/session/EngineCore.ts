@@ -24,14 +24,29 @@ import type { SessionState } from "../../projections/SessionState.ts"
 import { endOrphans, isKeeperDead } from "../keeper/Orphans.ts"
 import type { PipeRequest } from "../keeper/PipeHost.ts"
 import { HostUnavailable, type PtyHost } from "../keeper/PtyHost.ts"
-import { checkCreate, checkOptions, checkSignal, checkSize, ownerName, spawnFailed } from "./CreateRequest.ts"
+import { Admission } from "./Admission.ts"
+import { Clients } from "./Clients.ts"
+import {
+  checkCreate,
+  checkInput,
+  checkOptions,
+  checkSignal,
+  checkSize,
+  ownerName,
+  spawnFailed
+} from "./CreateRequest.ts"
+import type { EngineLimits } from "./EngineLimits.ts"
+import { type Feed, openFeed } from "./Feed.ts"
 import { type HostEvents, type Hosts, inProcessHosts, keeperHosts } from "./Hosts.ts"
 import { LiveSession, type LiveSessionPort, type UnappliedInput } from "./LiveSession.ts"
+import { entryOf, RecentSessions } from "./RecentSessions.ts"
 import { InvalidRequest, SessionEnded, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
 import type { SessionExtension } from "./SessionExtension.ts"
 import type { CloseReport, CommandOptions, CreateSession, KeeperView, WriteAck } from "./Sessions.ts"
+import { SessionTimeouts } from "./SessionTimeouts.ts"
 import type { SessionView } from "./SessionView.ts"
 import type { StorePaths } from "./StorePaths.ts"
+import { UnansweredInputs } from "./UnansweredInputs.ts"
 
 /** Rows of the sessions that are not closed: what a starting engine looks at, however long the history is. */
 const LIVE_SPACE = "live"
@@ -48,16 +63,20 @@ export interface EngineCoreOptions {
   readonly paths: StorePaths
   readonly version: string
   readonly nowMicros: () => number
+  readonly monotonicMillis: () => number
   /** The keeper's program; undefined holds the terminals in this process. */
   readonly keeperEntry: string | undefined
   readonly sessionsPerKeeper?: number | undefined
   readonly programUmask?: number | undefined
+  readonly limits: EngineLimits
   readonly run: <A, E>(effect: Effect.Effect<A, E>) => Promise<A>
   readonly get: (session: SessionId) => Promise<SessionView>
   /** State at the head of the stream; of a damaged stream, at the end of what is intact. */
   readonly load: (session: SessionId) => Promise<SessionState>
   readonly creationRows: (session: SessionId, created: JournalEntry) => ReadonlyArray<Row>
   readonly saveState: (state: SessionState) => Promise<void>
+  /** As `LiveSessionPort.drawLater`. */
+  readonly drawLater: (session: SessionId, outputBytes?: number) => void
   /** The session's last word: its row in the list is final. */
   readonly saveEnd: (session: SessionId) => Promise<void>
   /** What a session of kind exec has on top of it. */
@@ -87,8 +106,15 @@ export interface Relaunch {
 
 export class EngineCore {
   readonly startedAt: number
+  readonly clients: Clients
+  readonly feed: Feed
+  readonly recent = new RecentSessions()
+  /** Its fiber is started and ended by whoever opened the engine. */
+  readonly timeouts: SessionTimeouts
+  readonly #inputs: UnansweredInputs
   readonly #options: EngineCoreOptions
   readonly #live = new Map<SessionId, LiveSession>()
+  readonly #admission: Admission
   readonly #creating = new Map<SessionId, Promise<SessionView>>()
   readonly #nextId = monotonicFactory()
   readonly #port: LiveSessionPort
@@ -99,19 +125,39 @@ export class EngineCore {
   /** Rows on their way to the journal: the engine closes after them. */
   readonly #saving = new Set<Promise<void>>()
 
-  private constructor(options: EngineCoreOptions) {
+  private constructor(options: EngineCoreOptions, feed: Feed) {
     this.#options = options
+    this.feed = feed
     this.startedAt = options.nowMicros()
+    this.#admission = new Admission(options.limits)
+    this.#inputs = new UnansweredInputs(options.limits.inputQueueMessages)
+    this.clients = new Clients({
+      monotonicMillis: options.monotonicMillis,
+      clientsMax: options.limits.clientsPerSession,
+      isLive: (session) => this.liveSession(session) !== undefined,
+      journal: async (session, event, client) => (await this.#live.get(session)?.appendPresence(event, client)) === true
+    })
+    this.timeouts = new SessionTimeouts({
+      monotonicMillis: options.monotonicMillis,
+      presence: (session) => this.clients.presence(session),
+      isBusy: (session) => this.#isBusy(session),
+      end: async (session, limit, value) => this.liveSession(session)?.endForLimit(limit, value)
+    })
     this.#port = {
       journal: options.journal.hot,
       nowMicros: options.nowMicros,
+      monotonicMillis: options.monotonicMillis,
+      resizeDebounceMillis: options.limits.resizeDebounceMillis,
+      limitReached: (session, limit, value) => this.#inBackground(session.endForLimit(limit, value)),
       load: options.load,
       inputsAfter: (session, sequence) => this.#inputsAfter(session, sequence),
       creationRows: (session, created) => [
         { space: LIVE_SPACE, key: Buffer.from(session, "latin1"), value: NO_BYTES },
         ...options.creationRows(session, created)
       ],
+      feed,
       saveState: (state) => this.#save(options.saveState(state)),
+      drawLater: options.drawLater,
       takeBack: (session, host, reason) => this.#inBackground(this.#takeBack(session.id, host, reason)),
       ended: (session) => this.#ended(session),
       extend: options.extend
@@ -120,7 +166,7 @@ export class EngineCore {
 
   /** Folds what is there, finds the keepers and takes their sessions back. When it resolves, sessions can be used. */
   static async open(options: EngineCoreOptions): Promise<EngineCore> {
-    const engine = new EngineCore(options)
+    const engine = new EngineCore(options, await options.run(openFeed(options.journal)))
     options.opening?.(engine)
     const { journal, keeperEntry, run } = options
     const { last: generation } = await run(
@@ -166,15 +212,23 @@ export class EngineCore {
   async #takeBack(id: SessionId, host: PtyHost | undefined, reason: string): Promise<void> {
     const session = this.#live.get(id) ?? new LiveSession(id, this.#port)
     this.#live.set(id, session)
+    this.#admission.keep(id, session.state.group)
     try {
       if (host === undefined) {
         await session.abandon("its keeper is gone, and the process with it or out of reach")
         this.#endOrphans(session, true)
-        if (session.isUnstarted) this.#awaitCreator(session)
+        if (session.isUnstarted) {
+          this.#admission.keep(id, session.state.group)
+          this.#awaitCreator(session)
+        }
         return
       }
       this.#hosts.keep(id, host)
       await session.adopt(host, reason)
+      if (!session.isEnded) this.#admission.keep(id, session.state.group)
+      await this.clients.resumed(id)
+      session.checkLimits()
+      this.timeouts.watch(session)
     } catch (error) {
       // Storage or keeper went away meanwhile; each says so when it is back or gone, and the session is taken up again.
       if (!(error instanceof SessionUnavailable) && !(error instanceof HostUnavailable) && !isStorage(error))
@@ -292,7 +346,11 @@ export class EngineCore {
     const { get, journal, run } = this.#options
     const known = this.#live.get(id)
     if (known?.isUnstarted !== true && (known !== undefined || (await run(journal.head(id))) > 0)) return get(id)
-    const host = await this.#hosts.acquire(id)
+    this.#admission.admit(id, request.group ?? null)
+    const host = await this.#hosts.acquire(id).catch((error: unknown) => {
+      if (known === undefined) this.#admission.release(id)
+      throw error
+    })
     const session = known ?? new LiveSession(id, this.#port)
     session.extension = exec?.extend(session)
     this.#live.set(id, session)
@@ -305,6 +363,8 @@ export class EngineCore {
       term: spawn.term,
       owner: ownerName(),
       ...(request.name !== undefined && { name: request.name }),
+      ...(request.group !== undefined && { group: request.group }),
+      ...(request.limits !== undefined && { limits: request.limits }),
       ...(exec === undefined
         ? { kind: "terminal" }
         : {
@@ -317,6 +377,7 @@ export class EngineCore {
     try {
       if (known === undefined) await session.create(created, request.actor ?? ACTOR_ENGINE)
       await session.launch(host, () => host.spawn(spawn))
+      this.timeouts.watch(session)
     } catch (error) {
       if (session.state.sequence === 0) this.#forget(session)
       if (error instanceof HostUnavailable) throw new SessionUnavailable({ session: id, reason: error.message })
@@ -333,6 +394,7 @@ export class EngineCore {
     const { id, state } = session
     const host = session.host ?? (await this.#hosts.acquire(id))
     this.#live.set(id, session)
+    this.#admission.keep(id, state.group)
     const rows = [{ space: LIVE_SPACE, key: Buffer.from(id, "latin1"), value: NO_BYTES }]
     const { argv, size, term } = state
     try {
@@ -341,6 +403,7 @@ export class EngineCore {
         (from) => host.spawn({ session: id, argv, cwd, env, size, term, pipes, note, replace: true, ...from }),
         { rows }
       )
+      this.timeouts.watch(session)
     } catch (error) {
       if (error instanceof HostUnavailable) throw new SessionUnavailable({ session: id, reason: error.message })
       throw spawnFailed(error)
@@ -361,12 +424,17 @@ export class EngineCore {
 
   async write(id: SessionId, data: Uint8Array, options: CommandOptions = {}): Promise<WriteAck> {
     checkOptions(options)
-    return (await this.#liveSession(id)).write(data, options)
+    const session = await this.#liveSession(id)
+    this.clients.checkWriter(id, options.client)
+    checkInput(data, session.state.limits)
+    return this.#inputs.run(id, options, () => session.write(data, options))
   }
 
   async closeInput(id: SessionId, options: CommandOptions = {}): Promise<void> {
     checkOptions(options)
-    await (await this.#liveSession(id)).closeInput(options)
+    const session = await this.#liveSession(id)
+    this.clients.checkWriter(id, options.client)
+    await this.#inputs.run(id, options, () => session.closeInput(options))
   }
 
   async resize(
@@ -376,13 +444,17 @@ export class EngineCore {
   ): Promise<TerminalSize> {
     checkOptions(options)
     const checked = checkSize(size)
-    return (await this.#liveSession(id)).resize(checked, options)
+    const session = await this.#liveSession(id)
+    this.clients.checkWriter(id, options.client)
+    return session.resize(checked, options)
   }
 
   async signal(id: SessionId, signal: string, target: SignalTarget, options: CommandOptions = {}): Promise<void> {
     checkOptions(options)
     const checked = checkSignal(signal, constants.signals)
-    await (await this.#liveSession(id)).signal(checked, target, options)
+    const session = await this.#liveSession(id)
+    this.clients.checkWriter(id, options.client)
+    await session.signal(checked, target, options)
   }
 
   async close(
@@ -394,9 +466,21 @@ export class EngineCore {
     if (grace !== undefined && !(grace >= 0))
       throw new InvalidRequest({ field: "graceMillis", reason: "must be 0 or more" })
     const live = this.#live.get(id)
+    this.clients.checkNotReadOnly(id, options.client)
     if (live !== undefined && !live.isEnded) return live.close(options)
     const { survivors } = await this.#viewOf(id)
     return { survivors }
+  }
+
+  /** A command runs in the session: of its shell, or in the foreground of its terminal and not the program it was made for. */
+  async #isBusy(id: SessionId): Promise<boolean> {
+    const session = this.liveSession(id)
+    if (session === undefined) return false
+    if (!session.isRunning || session.host === undefined)
+      throw new SessionUnavailable({ session: id, reason: "paused" })
+    if (session.extension !== undefined) return session.extension.isBusy
+    const { foregroundGroup } = await session.host.mode(id)
+    return foregroundGroup > 0 && foregroundGroup !== session.state.pid
   }
 
   keepers(): ReadonlyArray<KeeperView> {
@@ -412,6 +496,11 @@ export class EngineCore {
   /** Rejects with SessionNotFound. */
   view(id: SessionId): Promise<SessionView> {
     return this.#viewOf(id)
+  }
+
+  /** Neither closed nor lost; one that is being created is among them. */
+  get liveSessions(): Iterable<LiveSession> {
+    return this.#live.values()
   }
 
   get liveCount(): number {
@@ -436,6 +525,9 @@ export class EngineCore {
 
   #ended(session: LiveSession): void {
     this.#forget(session)
+    this.clients.ended(session.id)
+    const { activeAt, state } = session
+    this.recent.add(entryOf(state, activeAt), state.limits)
     const { journal, run, saveEnd } = this.#options
     const key = Buffer.from(session.id, "latin1")
     this.#save(saveEnd(session.id).then(() => run(journal.deleteRows(LIVE_SPACE, key, key))))
@@ -444,6 +536,15 @@ export class EngineCore {
   #forget(session: LiveSession): void {
     this.#live.delete(session.id)
     this.#hosts.release(session.id)
+    this.#admission.release(session.id)
+    this.timeouts.forget(session.id)
+  }
+
+  /** For whoever mends it; what was done instead lost nothing. */
+  defect(found: Omit<SessionEvent & { readonly _tag: "DefectDetected" }, "_tag">): void {
+    const { journal, run } = this.#options
+    const event = this.#storeEvent({ _tag: "DefectDetected", ...found })
+    this.#inBackground(run(journal.append(STORE_STREAM, [event])).then(() => undefined))
   }
 
   /** Derived rows may fail and be late; a restart makes them again. */
@@ -460,6 +561,7 @@ export class EngineCore {
   /** Sessions in keepers go on; sessions in this process are ended with their last word journaled. */
   async stop(reason: string): Promise<void> {
     this.#stopSuspensions()
+    this.clients.close()
     if (this.#options.keeperEntry === undefined) {
       await Promise.allSettled([...this.#live.values()].map((session) => session.close({ actor: ACTOR_ENGINE })))
     }

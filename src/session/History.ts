@@ -19,6 +19,11 @@ export interface FollowPage {
 }
 export type FollowEvents = FollowPage | FollowSynced
 
+export interface RedrawOptions {
+  readonly target?: TerminalSize | undefined
+  readonly scrollback?: number | undefined
+}
+
 export interface HistoryShape {
   /** Newest first. */
   readonly list: Effect.Effect<ReadonlyArray<SessionView>, SessionUnavailable>
@@ -37,7 +42,7 @@ export interface HistoryShape {
   redraw(
     session: SessionId,
     point: HistoryPoint,
-    options?: { readonly target?: TerminalSize | undefined; readonly scrollback?: number | undefined }
+    options?: RedrawOptions
   ): Effect.Effect<ScreenRedraw, SessionNotFound | InvalidRequest | SessionUnavailable | HistoryDamaged>
   /** Finite: what is there now, after `after` (exclusive) and up to `until` (inclusive). One chunk of the stream is one page. */
   events(
@@ -46,7 +51,8 @@ export interface HistoryShape {
   ): Stream.Stream<JournalEntry, SessionNotFound | SessionUnavailable | HistoryDamaged>
   /**
    * Everything after `after` (exclusive), then Synced, then live, gap-free and without duplicates; a slow reader delays
-   * nobody. Ends after SessionClosed or SessionLost was delivered.
+   * nobody. Ends after SessionClosed or SessionLost was delivered, or at once where one stands before `after`; goes on behind
+   * the loss of a session that has come back to life by then.
    */
   follow(
     session: SessionId,

@@ -1,15 +1,17 @@
 /** `History` over a journal: lists, views, states and follows, with the journal's errors told in the session's terms. */
 import { pathToFileURL } from "node:url"
 import { Effect, Layer, Schedule, Stream } from "effect"
-import { type JournalEntry, SESSION_ID_PATTERN, type SessionId } from "../../journal/Event.ts"
+import { type JournalEntry, SESSION_ID_PATTERN, type SessionEvent, type SessionId } from "../../journal/Event.ts"
 import { Journal } from "../../journal/Journal.ts"
 import type { JournalDamaged, StorageUnavailable } from "../../journal/JournalError.ts"
 import { SUMMARY_PROJECTIONS, sequenceAt, stateAt, summaryOf } from "../../projections/ProjectionRunner.ts"
+import { screenRedraw } from "../../projections/ScreenAttach.ts"
 import { screenAt } from "../../projections/ScreenHistory.ts"
 import { ScreenOptions, ScreenService } from "../../projections/ScreenService.ts"
 import { INDEX_SPACE, readIndexRow, type SessionSummary, summarize } from "../../projections/SessionIndex.ts"
 import { screenWorkerEntry } from "../EntryPoints.ts"
-import { type FollowEvents, History } from "./History.ts"
+import { checkSize } from "./CreateRequest.ts"
+import { type FollowEvents, History, type RedrawOptions } from "./History.ts"
 import { HistoryDamaged, InvalidRequest, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
 import type { HistoryPoint, ScreenRedraw, ScreenView, SessionSnapshot, SessionView } from "./SessionView.ts"
 
@@ -19,6 +21,8 @@ const SCREEN_LOOK_MILLIS = 1500
 const STORAGE_RETRY = Schedule.spaced("100 millis")
 /** Ids named when a reference fits several sessions. */
 const CANDIDATES_MAX = 20
+/** Nothing is appended behind a session's last word; a store of an older version may have an event or two there. */
+const LAST_WORD_EVENTS = 8
 /** Sessions summarized at a time. */
 const LIST_CONCURRENCY = 8
 
@@ -71,6 +75,28 @@ export const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService>
       return all.filter((one) => one.sequence > 0).sort(newestFirst)
     }).pipe(withJournal, Effect.mapError(unavailable("")))
 
+    // Asked of the last events, not of the summary: of a session that lives, that may cost a fold of its whole history.
+    const hasEnded = (session: SessionId) =>
+      journal.readBackwards(session).pipe(
+        Stream.take(LAST_WORD_EVENTS),
+        Stream.runCollect,
+        Effect.map((newest) => {
+          const found = newest.findIndex(isLastWord)
+          return found >= 0 && !newest.slice(0, found).some(({ event }) => isRevival(event))
+        }),
+        Effect.catchTag("JournalDamaged", () =>
+          Effect.map(summary(session), ({ closed, status }) => closed || status === "lost")
+        )
+      )
+
+    /** A page that ends with the last word of its stream. A session that was lost and came back has more than one. */
+    const isEnd = (session: SessionId) => (item: FollowEvents) => {
+      const last = item._tag === "Page" ? item.entries[item.entries.length - 1]! : undefined
+      return last !== undefined && isLastWord(last)
+        ? Effect.map(journal.head(session), (head) => head === last.sequence)
+        : Effect.succeed(false)
+    }
+
     const resolve = Effect.fn("History.resolve")(function* (reference: string) {
       if (SESSION_ID_PATTERN.test(reference)) {
         yield* exists(reference as SessionId)
@@ -111,10 +137,32 @@ export const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService>
       return { view, screen: toScreenView(screen) } satisfies SessionSnapshot
     })
 
-    const redrawAt = Effect.fn("History.redraw")(function* (session: SessionId, _point: HistoryPoint) {
+    const redrawAt = Effect.fn("History.redraw")(function* (
+      session: SessionId,
+      point: HistoryPoint,
+      options: RedrawOptions = {}
+    ) {
       yield* exists(session)
-      const { size } = yield* summary(session)
-      return { data: new Uint8Array(0), sequence: 0, size, reason: "screens are replayed" } satisfies ScreenRedraw
+      const { scrollback } = options
+      if (scrollback !== undefined && !(Number.isSafeInteger(scrollback) && scrollback >= 0)) {
+        return yield* new InvalidRequest({ field: "scrollback", reason: "must be a whole number of 0 or more" })
+      }
+      const target = yield* Effect.try({
+        try: () => (options.target === undefined ? undefined : checkSize(options.target)),
+        catch: (error) => error as InvalidRequest
+      })
+      const screen = yield* screenRedraw(session, point, { target, scrollback }).pipe(
+        withJournal,
+        Effect.provideService(ScreenService, screens),
+        Effect.mapError(unavailable(session))
+      )
+      if (screen.sequence > 0) return screen satisfies ScreenRedraw
+      // Replayed from the beginning, it begins with the size it was created with.
+      const [first] = yield* Stream.runCollect(journal.read(session, { until: 1 })).pipe(
+        Effect.mapError(readError(session))
+      )
+      const size = first?.event._tag === "SessionCreated" ? first.event.size : screen.size
+      return { ...screen, size } satisfies ScreenRedraw
     })
 
     return History.of({
@@ -133,10 +181,10 @@ export const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService>
       follow: (session, after) =>
         Stream.unwrap(
           Effect.gen(function* () {
-            yield* exists(session)
-            const { closed, status } = yield* summary(session)
-            if (!closed && status !== "lost") return Stream.takeUntil(journal.follow(session, after), isEnd)
-            const head = yield* journal.head(session)
+            const head = yield* exists(session)
+            if (!(yield* hasEnded(session))) {
+              return Stream.takeUntilEffect(journal.follow(session, after), isEnd(session))
+            }
             return journal.read(session, { after }).pipe(
               Stream.chunks,
               Stream.map((entries): FollowEvents => ({ _tag: "Page", entries })),
@@ -162,10 +210,10 @@ export const layer: Layer.Layer<History, never, Journal> = layerNoScreen.pipe(
 const newestFirst = (one: SessionSummary, other: SessionSummary): number =>
   other.createdAt - one.createdAt || (other.id < one.id ? -1 : 1)
 
-const isEnd = (item: FollowEvents): boolean => item._tag === "Page" && item.entries.some(isLastWord)
-
-/** Nothing follows it in the stream, unless the session is brought back to life: then a follower begins anew. */
 const isLastWord = ({ event }: JournalEntry): boolean => event._tag === "SessionClosed" || event._tag === "SessionLost"
+
+/** A session that was lost has a process again, or its keeper was found after all. */
+const isRevival = (event: SessionEvent): boolean => event._tag === "ProcessStarted" || event._tag === "SessionResumed"
 
 const toView = ({ closed: _, ...summary }: SessionSummary): SessionView => summary
 

@@ -3,11 +3,26 @@
  * that manage sessions subscribe to it. It changes nothing.
  */
 import { Context, type Effect, Schema, type Stream } from "effect"
-import { SessionEvent, SessionId, TerminalSize } from "../../journal/Event.ts"
+import { type EventTag, SessionEvent, SessionId, TerminalSize } from "../../journal/Event.ts"
 import type { SessionEnded, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
 import { SessionStatus } from "./SessionView.ts"
 
-/** A change in the life of a session: its events but for input, output and what a shell tells of its commands. */
+/** Events of a session that are no change in its life: input, output, what a shell tells of itself and of its commands. */
+const OTHER_EVENTS: ReadonlySet<EventTag> = new Set<EventTag>([
+  "OutputReceived",
+  "InputWritten",
+  "InputHidden",
+  "InputClosed",
+  "CwdChanged",
+  "CommandStarted",
+  "CommandInputWritten",
+  "CommandFinished",
+  "ShellStateChanged",
+  "Unknown"
+])
+export const isLifecycle = ({ _tag }: SessionEvent): boolean => !OTHER_EVENTS.has(_tag)
+
+/** A change in the life of a session. Those of the store itself (its engine's starts and stops) are none. */
 export const LifecycleEvent = Schema.TaggedStruct("Event", {
   /** Place in the feed: rises, is never given twice, and is the cursor to go on after. Not dense. */
   position: Schema.Int,
@@ -53,9 +68,9 @@ export type LiveEntry = typeof LiveEntry.Type
 export const SessionUsage = Schema.Struct({
   session: SessionId,
   processes: Schema.Int,
-  /** User and system time of those processes, since each began. */
+  /** User and system time of those processes since each began, and of the children they have waited for. */
   cpuMicros: Schema.Finite,
-  /** Of one core, since the last time it was asked for this session (since its start, the first time). */
+  /** Of one core, since the last time it was asked for this session (since its start, the first time); of the same moment when asked again within 250 ms. */
   cpuPercent: Schema.Finite,
   rssBytes: Schema.Finite,
   outputBytes: Schema.Int,
@@ -65,8 +80,14 @@ export const SessionUsage = Schema.Struct({
 export type SessionUsage = typeof SessionUsage.Type
 
 export interface LifecycleShape {
-  /** Everything after `after` (exclusive; 0 is the beginning), then Synced, then live. Absent: only what comes. Survives a restart of the engine. */
+  /**
+   * Everything after `after` (exclusive; 0 is the beginning), then Synced, then live, gap-free and without duplicates, in
+   * the order in which it became durable. Absent: only what comes. Positions go on after a restart of the engine. A slow
+   * subscriber delays nobody. An event that is damaged comes as GapDetected in its place. The feed of a store that an
+   * older version made begins with what this one adds.
+   */
   feed(after?: number): Stream.Stream<LifecycleItem, SessionUnavailable>
+  /** Newest first. */
   readonly live: Effect.Effect<ReadonlyArray<LiveEntry>, SessionUnavailable>
   usage(session: SessionId): Effect.Effect<SessionUsage, SessionNotFound | SessionEnded | SessionUnavailable>
 }

@@ -17,11 +17,13 @@ import {
   type OutputChannel,
   type SessionEvent,
   type SessionId,
+  type SessionLimits,
   type SignalTarget,
   type TerminalSize
 } from "../../journal/Event.ts"
 import type { Appended, AppendOptions, HotJournal } from "../../journal/Journal.ts"
 import { StorageUnavailable } from "../../journal/JournalError.ts"
+import { UNDRAWN_BYTES } from "../../projections/ScreenFollower.ts"
 import { SessionState } from "../../projections/SessionState.ts"
 import type {
   HeldSession,
@@ -32,7 +34,9 @@ import type {
   WriteResult
 } from "../keeper/PtyHost.ts"
 import { HostUnavailable, INPUT_QUEUED_BYTES_MAX, OUTPUT_CHUNK_BYTES_MAX, SessionUnknown } from "../keeper/PtyHost.ts"
-import { InputRefused, SessionEnded, SessionUnavailable } from "./SessionError.ts"
+import type { Feed } from "./Feed.ts"
+import { ResizeDebounce } from "./ResizeDebounce.ts"
+import { InputRefused, LimitExceeded, SessionEnded, SessionUnavailable } from "./SessionError.ts"
 import type { SessionExtension } from "./SessionExtension.ts"
 import type { CloseReport, CommandOptions, WriteAck } from "./Sessions.ts"
 
@@ -53,14 +57,25 @@ const ACK_MILLIS = 10
 export interface LiveSessionPort {
   readonly journal: HotJournal
   readonly nowMicros: () => number
+  readonly monotonicMillis: () => number
+  readonly resizeDebounceMillis: number
+  /** More than its limit is journaled: to be ended with `endForLimit`. Nothing is acknowledged to its host meanwhile. */
+  readonly limitReached: (session: LiveSession, limit: keyof SessionLimits, value: number) => void
   /** The state as the journal has it. */
   readonly load: (session: SessionId) => Promise<SessionState>
   /** Inputs after `sequence` that nobody has said to be missing. */
   readonly inputsAfter: (session: SessionId, sequence: number) => Promise<ReadonlyArray<UnappliedInput>>
   /** Rows written in one batch with the creation, so that a session is never in the journal and not in the list. */
   readonly creationRows: (session: SessionId, created: JournalEntry) => NonNullable<AppendOptions["rows"]>
+  /** Where changes in the life of sessions are told to all. */
+  readonly feed: Feed
   /** Keeps a snapshot of the state. Derived: it may fail, and it may be late. */
   readonly saveState: (state: SessionState) => void
+  /**
+   * UNDRAWN_BYTES more of its output are in the journal; with `outputBytes`, it was taken back and has printed so much.
+   * Its screen is drawn in the background.
+   */
+  readonly drawLater: (session: SessionId, outputBytes?: number) => void
   /** Adopts the session in the background; what goes wrong with it is the engine's to see. */
   readonly takeBack: (session: LiveSession, host: PtyHost, reason: string) => void
   /** The session is closed or lost, and journaled so: nothing more will come from it. */
@@ -86,6 +101,9 @@ export class LiveSession {
   readonly id: SessionId
   state: SessionState
   host: PtyHost | undefined
+  #activeAt = 0
+  /** Last input or output on the monotonic clock; after a restart of the engine, when it was taken back. */
+  activeMillis = 0
   /** Set before the session is created, or when it is taken back. */
   extension: SessionExtension | undefined
   readonly #port: LiveSessionPort
@@ -94,6 +112,8 @@ export class LiveSession {
   #nextOffset = 0
   /** Everything before is durable and may be forgotten by the host. */
   #durableOffset = 0
+  /** Durable since the screen was last to be drawn in the background. */
+  #undrawnBytes = 0
   /** What the host was told of it. */
   #ackedOffset = 0
   #ackTimer: NodeJS.Timeout | undefined
@@ -113,9 +133,16 @@ export class LiveSession {
   /** Command ids of hidden inputs that a dead engine journaled and nobody typed: their sender may send them again. */
   readonly #untyped = new Set<string>()
   #closing: Promise<CloseReport> | undefined
+  #resizes: ResizeDebounce<CommandOptions> | undefined
+  /** What was taken beyond the limit of journaled bytes is not acknowledged, so that its host holds the program back. */
+  #isFull = false
+  /** By pipe, what was not acknowledged for that. */
+  readonly #unackedPipes = new Map<number, number>()
   #leaderExit: LeaderExit | undefined
   /** Its end is not appended yet. Not asked of the state, which learns of a start only when that is durable. */
   #terminalOpen = false
+  /** SessionClosed or SessionLost is on its way: nothing may stand behind it. */
+  #lastWord = false
   #terminalClosed: (() => void) | undefined
   #cwd = ""
   #cwdTimer: NodeJS.Timeout | undefined
@@ -126,6 +153,16 @@ export class LiveSession {
     this.id = id
     this.#port = port
     this.state = SessionState.initial(id)
+  }
+
+  /** Last input or output, microseconds since 1970; after a restart of the engine, the last event before it. */
+  get activeAt(): number {
+    return this.#activeAt
+  }
+
+  set activeAt(micros: number) {
+    this.#activeAt = micros
+    this.activeMillis = this.#port.monotonicMillis()
   }
 
   get isEnded(): boolean {
@@ -146,7 +183,8 @@ export class LiveSession {
   /** Journals the creation, then starts the process. */
   async create(created: SessionEvent & { readonly _tag: "SessionCreated" }, actor: string): Promise<void> {
     this.#cwd = realpathSync(created.cwd)
-    const entry: JournalEntry = { sequence: 1, actor, timeMicros: this.#port.nowMicros(), event: created }
+    this.activeAt = this.#port.nowMicros()
+    const entry: JournalEntry = { sequence: 1, actor, timeMicros: this.activeAt, event: created }
     await this.#append([entry], { expected: 0, rows: this.#port.creationRows(this.id, entry) })
   }
 
@@ -172,6 +210,7 @@ export class LiveSession {
     this.#early = undefined
     this.#phase = "running"
     this.#terminalOpen = true
+    this.#lastWord = false
     const event: SessionEvent = {
       _tag: "ProcessStarted",
       pid: started.pid,
@@ -211,8 +250,12 @@ export class LiveSession {
   async #load(): Promise<void> {
     this.state = await this.#port.load(this.id)
     this.#unfolded.clear()
+    this.#unackedPipes.clear()
+    this.#isFull = false
     this.#snapshotSequence = this.state.sequence
     this.#cwd = this.state.kernelCwd
+    this.#lastWord = false
+    if (this.activeAt === 0) this.activeAt = this.state.lastEventAt
     this.#terminalOpen = this.state.terminalOpen
     if (this.state.kind !== "exec") return
     this.extension ??= this.#port.extend(this)
@@ -288,6 +331,7 @@ export class LiveSession {
     })
     if (this.extension === undefined) await this.#sampleCwd()
     else await this.extension.adopted()
+    if (journaled >= UNDRAWN_BYTES) this.#port.drawLater(this.id, journaled)
   }
 
   async #typeAgain(host: PtyHost, held: HeldSession): Promise<void> {
@@ -306,6 +350,7 @@ export class LiveSession {
 
   /** Takes nothing more from the host; what it holds comes again when the session is adopted. */
   pause(): void {
+    this.#resizes?.settle()
     if (this.#phase === "running") this.#phase = "waiting"
     this.extension?.paused()
     clearTimeout(this.#ackTimer)
@@ -335,6 +380,7 @@ export class LiveSession {
     if (this.#phase === "ended") return
     this.pause()
     await this.whenIdle()
+    this.#lastWord = true
     const last = this.extension?.lastWords({ _tag: "Lost" }) ?? []
     await this.#append([...last, this.#event({ _tag: "SessionLost", reason })])
     this.#end()
@@ -400,11 +446,17 @@ export class LiveSession {
     this.#nextOffset += length
     this.#inFlight++
     const timeMicros = this.#port.nowMicros()
+    this.activeAt = timeMicros
     const sequence = this.#port.journal.appendOutput(this.id, "tty", 0, offset, [bytes], timeMicros, (error) => {
       this.#settled()
       // The engine adopts every session again when the storage is back; until then nothing is acknowledged.
       if (error !== undefined) return this.pause()
       this.#durableOffset = offset + length
+      this.#undrawnBytes += length
+      if (this.#undrawnBytes >= UNDRAWN_BYTES) {
+        this.#undrawnBytes = 0
+        this.#port.drawLater(this.id)
+      }
       // The fold counts bytes and does not look at them: a view of the right length stands for the chunks.
       const event: SessionEvent = {
         _tag: "OutputReceived",
@@ -423,6 +475,7 @@ export class LiveSession {
   #acknowledge(): void {
     clearTimeout(this.#ackTimer)
     this.#ackTimer = undefined
+    if (this.#isFull) return
     this.#ackedOffset = this.#durableOffset
     this.host?.ack(this.id, this.#durableOffset)
   }
@@ -473,6 +526,7 @@ export class LiveSession {
   async #close(reason: "exited" | "ended" | "failed", survivors: ReadonlyArray<SurvivingProcess>): Promise<void> {
     this.#journalChunks()
     const exit = this.#leaderExit
+    this.#lastWord = true
     const last = this.extension?.lastWords({ _tag: "Ended", exit }) ?? []
     const events: Array<SessionEvent> = []
     if (this.#terminalOpen) events.push({ _tag: "TerminalClosed", outputBytes: this.#nextOffset })
@@ -492,6 +546,7 @@ export class LiveSession {
 
   #end(): void {
     this.#phase = "ended"
+    this.#resizes?.settle()
     clearTimeout(this.#cwdTimer)
     this.#cwdTimer = undefined
     this.#terminalClosed?.()
@@ -523,6 +578,7 @@ export class LiveSession {
   /** Output that has come so far stands before what is appended next. */
   append(events: ReadonlyArray<NewEvent>, options?: AppendOptions): Promise<Appended> {
     this.flush()
+    this.activeAt = this.#port.nowMicros()
     return this.#append(events, options)
   }
 
@@ -536,6 +592,7 @@ export class LiveSession {
   appendOutput(channel: OutputChannel, exec: number, offset: number, bytes: Uint8Array, done: () => void): void {
     this.#inFlight++
     const timeMicros = this.#port.nowMicros()
+    this.activeAt = timeMicros
     const length = bytes.byteLength
     const sequence = this.#port.journal.appendOutput(this.id, channel, exec, offset, [bytes], timeMicros, (error) => {
       this.#settled()
@@ -553,6 +610,12 @@ export class LiveSession {
     })
   }
 
+  /** What is durable of a pipe of a command. */
+  ackPipe(pipe: number, offset: number): void {
+    if (this.#isFull) this.#unackedPipes.set(pipe, offset)
+    else this.host?.ackPipe(this.id, pipe, offset)
+  }
+
   /** Host and journal disagree about a pipe: the session is taken back from what the journal has. */
   outOfStep(what: string): void {
     this.#outOfStep(what)
@@ -561,6 +624,16 @@ export class LiveSession {
   /** Its shell could not be brought back: the session ends with what the last one reported. */
   async giveUp(): Promise<void> {
     if (this.#phase !== "ended") await this.#close("exited", [])
+  }
+
+  /** Journals a client's coming or going, while the session runs and before its last word; false when nothing was. */
+  async appendPresence(event: SessionEvent, client: string): Promise<boolean> {
+    if (this.#phase !== "running" || this.#lastWord) return false
+    this.flush()
+    return this.#append([{ event, actor: client, timeMicros: this.#port.nowMicros() }]).then(
+      () => true,
+      () => false
+    )
   }
 
   // --- commands ------------------------------------------------------------------------------------------------------
@@ -574,6 +647,8 @@ export class LiveSession {
     const repeated = this.#repeated(options)
     if (repeated !== undefined) return { sequence: repeated, hidden: false, truncatedTo: null }
     const host = this.#liveHost()
+    this.#checkRoom()
+    this.activeAt = this.#port.nowMicros()
     const mode = await this.#answer(host.mode(this.id))
     if (mode.queuedBytes + data.byteLength > INPUT_QUEUED_BYTES_MAX) throw this.#refused()
     if (mode.secret) return this.#writeHidden(host, data, options)
@@ -610,6 +685,8 @@ export class LiveSession {
     return this.#inOrder(async () => {
       if (this.#repeated(options) !== undefined || this.state.inputClosed) return
       const host = this.#liveHost()
+      this.#checkRoom()
+      this.activeAt = this.#port.nowMicros()
       const { last } = await this.#append([this.#event({ _tag: "InputClosed" }, options)])
       this.#activity()
       const result = await this.#typed(host.closeInput(this.id, last), { outcome: "applied" })
@@ -618,14 +695,26 @@ export class LiveSession {
   }
 
   async resize(size: TerminalSize, options: CommandOptions): Promise<TerminalSize> {
-    if (this.#repeated(options) !== undefined) return this.state.size
+    if (this.#repeated(options) !== undefined) return this.size
+    this.#liveHost()
+    this.#resizes ??= new ResizeDebounce(this.#port.resizeDebounceMillis, (size, by) => this.#applySize(size, by))
+    return this.#resizes.ask(size, options)
+  }
+
+  /** The last size asked for; the journal has it at most the debounce's time later. */
+  get size(): TerminalSize {
+    return this.#resizes?.asked ?? this.state.size
+  }
+
+  async #applySize(size: TerminalSize, options: CommandOptions): Promise<boolean> {
     const host = this.#liveHost()
-    if (size.cols === this.state.size.cols && size.rows === this.state.size.rows) return size
+    if (this.#lastWord) throw new SessionEnded({ session: this.id, status: this.state.status })
+    if (size.cols === this.state.size.cols && size.rows === this.state.size.rows) return false
     // Output that came at the old size stands before the event.
     this.#journalChunks()
     await this.#append([this.#event({ _tag: "Resized", size }, options)])
     await this.#typed(host.resize(this.id, size), undefined)
-    return size
+    return true
   }
 
   async signal(signal: NodeJS.Signals, target: SignalTarget, options: CommandOptions): Promise<void> {
@@ -652,10 +741,57 @@ export class LiveSession {
     })
     this.extension?.closing()
     const survivors = await this.#answer(host.close(this.id, options.graceMillis))
+    if (survivors.length === 0) this.#takeAgain()
     await withTimeout(isClosed, TERMINAL_CLOSED_WAIT_MILLIS)
     this.#terminalClosed = undefined
     if (this.#phase === "running") await this.#close("ended", survivors)
     return { survivors }
+  }
+
+  /** Journals which limit was reached, then ends the session as `close` does. */
+  async endForLimit(limit: keyof SessionLimits, value: number): Promise<void> {
+    if (this.#closing !== undefined) return
+    this.#liveHost()
+    this.flush()
+    if (this.state.limitReached === null) await this.#append([this.#event({ _tag: "LimitReached", limit, value })])
+    await this.close({})
+  }
+
+  /** Ends it for the limit that an engine before had found reached, or had not come to. */
+  checkLimits(): void {
+    const { limitReached, limits } = this.state
+    const value = limitReached === null ? undefined : limits[limitReached]
+    if (limitReached !== null) this.#port.limitReached(this, limitReached, Number(value))
+    else this.#checkJournaledBytes()
+  }
+
+  /**
+   * What is journaled beyond the limit is what was on its way when it was reached: at most what a host delivers without
+   * an acknowledgement (OUTPUT_HELD_BYTES_HIGH of the terminal, as much of each stream of a command) and one write.
+   */
+  #checkJournaledBytes(): void {
+    const { journaledBytes, limitReached, limits } = this.state
+    const { journalBytes } = limits
+    if (journalBytes === undefined || journaledBytes <= journalBytes || this.#isFull || limitReached !== null) return
+    if (this.#phase !== "running") return
+    this.#isFull = true
+    this.#port.limitReached(this, "journalBytes", journalBytes)
+  }
+
+  /** Nothing of it runs any more: the rest of its output is what the kernel still holds. */
+  #takeAgain(): void {
+    if (!this.#isFull) return
+    this.#isFull = false
+    this.#acknowledge()
+    for (const [pipe, offset] of this.#unackedPipes) this.ackPipe(pipe, offset)
+    this.#unackedPipes.clear()
+  }
+
+  #checkRoom(): void {
+    if (!this.#isFull) return
+    const max = this.state.limits.journalBytes ?? 0
+    const reason = `session ${this.id}: its journal has the ${max} bytes it may have, and it is being ended`
+    throw new LimitExceeded({ limit: "journal bytes", max, reason })
   }
 
   // --- what they share -----------------------------------------------------------------------------------------------
@@ -740,11 +876,17 @@ export class LiveSession {
   /** The events have their place in the stream when this returns, and are durable and folded when it resolves. */
   async #append(events: ReadonlyArray<NewEvent>, options?: AppendOptions): Promise<Appended> {
     this.#inFlight++
+    const told = this.#port.feed.place(this.id, events, options?.rows)
     try {
-      const appended = await this.#port.journal.append(this.id, events, options)
+      const appended = await this.#port.journal.append(
+        this.id,
+        events,
+        told === undefined ? options : { ...options, rows: told.rows }
+      )
       events.forEach((event, index) => {
         this.#fold({ ...event, sequence: appended.first + index })
       })
+      told?.durable()
       return appended
     } catch (error) {
       if (!(error instanceof StorageUnavailable)) throw error
@@ -775,6 +917,7 @@ export class LiveSession {
       this.state = SessionState.fold(this.state, next)
       this.extension?.fold(next)
     }
+    this.#checkJournaledBytes()
     if (this.state.sequence - this.#snapshotSequence < SNAPSHOT_EVENTS) return
     this.#snapshotSequence = this.state.sequence
     this.#port.saveState(this.state)
@@ -799,7 +942,8 @@ export class LiveSession {
 
   async #sampleCwd(): Promise<void> {
     const cwd = await readlink(`/proc/${this.state.pid}/cwd`).catch(() => undefined)
-    if (cwd === undefined || cwd === this.#cwd || this.#phase !== "running" || this.state.status !== "running") return
+    if (cwd === undefined || cwd === this.#cwd || this.#phase !== "running" || this.#lastWord) return
+    if (this.state.status !== "running") return
     this.#cwd = cwd
     await this.#append([this.#event({ _tag: "CwdChanged", cwd, source: "proc" })]).catch(() => undefined)
   }

@@ -9,12 +9,14 @@ import { type JournalEntry, OutputChannel, TerminalSize } from "../../journal/Ev
 /** Neighbouring output bytes. At most one page of the journal (256 KiB). */
 export const OutputBytes = Schema.TaggedStruct("Output", {
   data: Schema.Uint8Array,
-  /** Bytes of this channel before these. */
+  /** Bytes of this channel (of this command) before these. */
   offset: Schema.Int,
   /** Last event these bytes come from: the cursor to go on after. */
   sequence: Schema.Int,
   /** Absent: the terminal. Else the separate stream of a command of an exec session. */
-  channel: Schema.optional(OutputChannel)
+  channel: Schema.optional(OutputChannel),
+  /** With `channel`: the command's number in its session. */
+  exec: Schema.optional(Schema.Int)
 })
 /** What follows is live. Once. */
 export const OutputSynced = Schema.TaggedStruct("Synced", { sequence: Schema.Int })
@@ -47,95 +49,96 @@ export const OutputItem = Schema.Union([OutputBytes, OutputSynced, ProgramExited
   Schema.toTaggedUnion("_tag")
 )
 export type OutputItem = typeof OutputItem.Type
-export type SizeChanged = typeof SizeChanged.Type
 
 /** A piece of this size is passed on as it is: copying it to join it with its neighbours costs more than it saves. */
 const LARGE_PIECE_BYTES = 32 * 1024
 
+export type SizeChanged = typeof SizeChanged.Type
+/** What happens to a session, as who attaches is told of it. */
+export type AttachedOutput = Exclude<OutputItem, { readonly _tag: "Synced" }> | SizeChanged
+
 /** What a page of events means to a reader of the terminal. Small neighbours are joined; a large or single piece is not copied. */
 export const outputItems = (entries: ReadonlyArray<JournalEntry>): ReadonlyArray<OutputItem> => {
   const items: Array<OutputItem> = []
-  collect(entries, items, false)
+  joinOutput(entries, items, { isTaken: (channel) => channel === "tty", other: otherItem })
   return items
 }
 
-/** The same for who attaches: with changes of size, and with the separate streams of an exec session's commands. */
-export const attachedItems = (
-  entries: ReadonlyArray<JournalEntry>
-): ReadonlyArray<Exclude<OutputItem, { readonly _tag: "Synced" }> | SizeChanged> => {
-  const items: Array<Exclude<OutputItem, { readonly _tag: "Synced" }> | SizeChanged> = []
-  collect(entries, items as Array<OutputItem | SizeChanged>, true)
-  return items
+interface Joining<Item> {
+  readonly isTaken: (channel: OutputChannel) => boolean
+  /** What stands before an event of output. */
+  readonly before?: (entry: JournalEntry) => Item | undefined
+  /** What an event that is no output is to the reader. */
+  readonly other: (entry: JournalEntry) => Item | undefined
 }
 
-const collect = (
+/** Adds the items of a page: neighbouring output as one piece, and what `other` makes of the rest, in order. */
+export const joinOutput = <Item extends { readonly _tag: string }>(
   entries: ReadonlyArray<JournalEntry>,
-  items: Array<OutputItem> | Array<OutputItem | SizeChanged>,
-  isAttached: boolean
+  items: Array<Item | typeof OutputBytes.Type>,
+  { before, isTaken, other }: Joining<Item>
 ): void => {
-  const add = (item: OutputItem | SizeChanged) => (items as Array<OutputItem | SizeChanged>).push(item)
   let pieces: Array<Uint8Array> = []
   let channel: OutputChannel = "tty"
+  let exec = 0
   let offset = 0
   let next = 0
   let last = 0
   const flush = () => {
     if (pieces.length === 0) return
     const data = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)
-    add({ _tag: "Output", data, offset, sequence: last, ...(channel !== "tty" && { channel }) })
+    items.push({ _tag: "Output", data, offset, sequence: last, ...(channel !== "tty" && { channel, exec }) })
     pieces = []
   }
-  for (const { event, sequence } of entries) {
-    switch (event._tag) {
-      case "OutputReceived": {
-        if (event.channel !== "tty" && !isAttached) break
-        const isLarge = event.data.byteLength >= LARGE_PIECE_BYTES
-        if (pieces.length > 0 && (isLarge || event.offset !== next || event.channel !== channel)) flush()
-        if (pieces.length === 0) offset = event.offset
-        channel = event.channel
-        pieces.push(event.data)
-        next = event.offset + event.data.byteLength
-        last = sequence
-        if (isLarge) flush()
-        break
-      }
-      case "Resized": {
-        if (!isAttached) break
-        flush()
-        add({ _tag: "Resized", size: event.size, sequence })
-        break
-      }
-      case "LeaderExited": {
-        flush()
-        add({ _tag: "Exited", exitCode: event.exitCode, signal: event.signal, sequence })
-        break
-      }
-      case "GapDetected": {
-        if (event.what !== "output") break
-        flush()
-        add({ _tag: "Missing", from: event.from, to: event.to, why: event.why, sequence })
-        break
-      }
-      case "SessionLost": {
-        flush()
-        add({ _tag: "Ended", reason: "lost", exitCode: null, signal: null, detail: event.reason, sequence })
-        break
-      }
-      case "SessionClosed": {
-        flush()
-        add({
-          _tag: "Ended",
-          reason: event.reason,
-          exitCode: event.exitCode,
-          signal: event.signal,
-          detail: "",
-          sequence
-        })
-        break
-      }
+  for (const entry of entries) {
+    const { event, sequence } = entry
+    if (event._tag !== "OutputReceived") {
+      const item = other(entry)
+      if (item === undefined) continue
+      flush()
+      items.push(item)
+      continue
     }
+    if (!isTaken(event.channel)) continue
+    const isLarge = event.data.byteLength >= LARGE_PIECE_BYTES
+    const isNext = event.offset === next && event.channel === channel && event.exec === exec
+    if (pieces.length > 0 && (isLarge || !isNext)) flush()
+    const item = before?.(entry)
+    if (item !== undefined) {
+      flush()
+      items.push(item)
+    }
+    if (pieces.length === 0) offset = event.offset
+    channel = event.channel
+    exec = event.exec
+    pieces.push(event.data)
+    next = event.offset + event.data.byteLength
+    last = sequence
+    if (isLarge) flush()
   }
   flush()
+}
+
+/** An event that is no output, to every reader; undefined where it is nothing to them. */
+export const otherItem = ({
+  event,
+  sequence
+}: JournalEntry): Exclude<OutputItem, { readonly _tag: "Synced" | "Output" }> | undefined => {
+  switch (event._tag) {
+    case "LeaderExited":
+      return { _tag: "Exited", exitCode: event.exitCode, signal: event.signal, sequence }
+    case "GapDetected":
+      if (event.what !== "output") return undefined
+      return { _tag: "Missing", from: event.from, to: event.to, why: event.why, sequence }
+    case "SessionLost":
+      return { _tag: "Ended", reason: "lost", exitCode: null, signal: null, detail: event.reason, sequence }
+    case "SessionClosed": {
+      const { exitCode, reason, signal } = event
+      return { _tag: "Ended", reason, exitCode, signal, detail: "", sequence }
+    }
+    default:
+      return undefined
+  }
 }
 
 /** Pages without an item of interest become no chunk at all, so that a reader is never woken for nothing. */

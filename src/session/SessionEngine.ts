@@ -2,15 +2,17 @@
  * `Sessions`, `Exec`, `Attach` and `Lifecycle` as a layer: the engine, opened over a journal, closed with its scope. Keepers and their sessions
  * go on.
  */
+import { pathToFileURL } from "node:url"
 import { Clock, Context, Effect, Layer } from "effect"
 import type { SessionId } from "../../journal/Event.ts"
 import { Journal } from "../../journal/Journal.ts"
 import { StorageUnavailable } from "../../journal/JournalError.ts"
 import { Commands } from "../../projections/Commands.ts"
 import { SUMMARY_PROJECTIONS, snapshotRowOf, stateAt, summaryOf } from "../../projections/ProjectionRunner.ts"
+import { makeScreenFollower } from "../../projections/ScreenFollower.ts"
 import { indexRow, summarize } from "../../projections/SessionIndex.ts"
 import { SessionState } from "../../projections/SessionState.ts"
-import { keeperEntry, packageVersion } from "../EntryPoints.ts"
+import { keeperEntry, packageVersion, screenWorkerEntry } from "../EntryPoints.ts"
 import type { Exec } from "../exec/Exec.ts"
 import { ExecEngine } from "../exec/ExecEngine.ts"
 import { execService } from "../exec/ExecService.ts"
@@ -18,6 +20,7 @@ import { Attach } from "./Attach.ts"
 import { makeAttach } from "./AttachEngine.ts"
 import { engineCall } from "./EngineCall.ts"
 import { EngineCore } from "./EngineCore.ts"
+import { ENGINE_LIMITS, type EngineLimits } from "./EngineLimits.ts"
 import { History } from "./History.ts"
 import { Lifecycle } from "./Lifecycle.ts"
 import { makeLifecycle } from "./LifecycleEngine.ts"
@@ -33,6 +36,8 @@ export interface SessionEngineOptions {
   readonly sessionsPerKeeper?: number | undefined
   /** The umask of the programs; that of this process if absent. */
   readonly programUmask?: number | undefined
+  /** Field by field instead of ENGINE_LIMITS. Taken as they are: `readEngineLimits` checks them. */
+  readonly limits?: Partial<EngineLimits> | undefined
 }
 
 export const layer = (
@@ -46,6 +51,9 @@ export const layer = (
       const context = yield* Effect.context<Journal>()
       const run = Effect.runPromiseWith(context)
 
+      // Acquired before the engine, so that it ends after it.
+      const follower = yield* makeScreenFollower(pathToFileURL(screenWorkerEntry))
+
       const load = async (session: SessionId) => {
         const { damage, states } = await run(stateAt({ state: SessionState }, session))
         // Behind damage the stream goes on: what is appended now must find its number.
@@ -53,7 +61,9 @@ export const layer = (
         return states.state
       }
 
+      const limits = { ...ENGINE_LIMITS, ...options.limits }
       const nowMicros = () => Number(clock.currentTimeNanosUnsafe() / 1000n)
+      const monotonicMillis = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
       const exec = new ExecEngine({
         journal,
         paths: options.paths,
@@ -70,9 +80,11 @@ export const layer = (
               paths: options.paths,
               version: packageVersion,
               nowMicros,
+              monotonicMillis,
               keeperEntry: options.inProcess ? undefined : (options.keeperEntry ?? keeperEntry),
               sessionsPerKeeper: options.sessionsPerKeeper,
               programUmask: options.programUmask,
+              limits,
               run,
               get: (session) => run(history.get(session)),
               load,
@@ -88,6 +100,7 @@ export const layer = (
                   )
                 ]
               },
+              drawLater: follower.drawLater,
               saveState: (state) =>
                 run(
                   journal.putRows([
@@ -120,6 +133,8 @@ export const layer = (
         (engine) => Effect.promise(() => engine.stop("stopped"))
       )
 
+      yield* Effect.forkScoped(engine.timeouts.run)
+
       const call = engineCall("Sessions")
       const sessions = Sessions.of({
         create: (request) => call("create", () => engine.create(request)),
@@ -140,6 +155,7 @@ export const layer = (
             socket: options.paths.engineSocket,
             durability: journal.durability,
             startedAt: engine.startedAt,
+            limits,
             keepers: engine.keepers(),
             sessions: { total: sessions.length, live: engine.liveCount },
             suspended:
@@ -152,8 +168,19 @@ export const layer = (
       })
       return Context.make(Sessions, sessions).pipe(
         Context.merge(execService(exec)),
-        Context.add(Attach, makeAttach({ history })),
-        Context.add(Lifecycle, makeLifecycle(history))
+        Context.add(
+          Attach,
+          makeAttach({
+            history,
+            engine: {
+              clients: engine.clients,
+              live: (session) => engine.liveSession(session)?.state,
+              resize: (session, size, options) => engine.resize(session, size, options),
+              defect: (session, at, detail) => engine.defect({ what: "screen-redraw", session, at, detail })
+            }
+          })
+        ),
+        Context.add(Lifecycle, makeLifecycle({ engine, journal, nowMicros }))
       )
     })
   )

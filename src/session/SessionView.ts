@@ -72,7 +72,9 @@ export const ScreenRedraw = Schema.Struct({
   /** Of the session then. */
   size: TerminalSize,
   /** Why it is not the screen that was asked for but an earlier one, or none; null when it is. */
-  reason: Schema.NullOr(Schema.String)
+  reason: Schema.NullOr(Schema.String),
+  /** Where it is an earlier one because drawing the newest went wrong: what was found. */
+  defect: Schema.optional(Schema.NullOr(Schema.String))
 })
 export type ScreenRedraw = typeof ScreenRedraw.Type
 

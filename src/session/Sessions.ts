@@ -5,6 +5,7 @@
  */
 import { Context, type Effect } from "effect"
 import type { SessionId, SessionLimits, SignalTarget, TerminalSize } from "../../journal/Event.ts"
+import type { EngineLimits } from "./EngineLimits.ts"
 import type {
   AccessDenied,
   InputRefused,
@@ -25,6 +26,8 @@ export interface CreateSession {
   readonly cwd?: string | undefined
   /** The whole environment of the program. The engine adds TERM and REPRISE_SESSION. Absent: PATH, HOME, USER, LOGNAME, SHELL, LANG and TMPDIR of the engine. */
   readonly env?: Readonly<Record<string, string>> | undefined
+  /** `env` comes on top of what it would be if it were absent. */
+  readonly inheritEnv?: boolean | undefined
   /** Default 80x24. 1 to 1000 each. */
   readonly size?: TerminalSize | undefined
   /** Default xterm-256color. */
@@ -44,6 +47,8 @@ export interface CommandOptions {
   readonly commandId?: string | undefined
   /** The client that asks, when it is attached (AttachOptions.client): what it attached as decides what it may do. */
   readonly client?: string | undefined
+  /** Set by a door for those who give no client name: tells their connections apart. */
+  readonly connection?: number | undefined
 }
 
 export interface WriteAck {
@@ -74,6 +79,8 @@ export interface EngineStatus {
   readonly socket: string
   readonly durability: "process" | "power"
   readonly startedAt: number
+  /** What this engine allows: its own defaults, changed by the store's `config.json`. */
+  readonly limits: EngineLimits
   readonly keepers: ReadonlyArray<KeeperView>
   readonly sessions: { readonly total: number; readonly live: number }
   /** null while the journal can be written; else why it cannot (sessions are paused, not ended). */

@@ -16,5 +16,5 @@ export const prepareStoreFolder = (paths: StorePaths): void => {
   ensurePrivateFolder(paths.store)
 }
 
-/** What an engine that did not get to its journal may have left. */
-const isForeign = (name: string): boolean => name !== "run" && name !== "engine.log" && name !== "lost+found"
+/** What an engine that did not get to its journal may have left, and what may be written before the first one. */
+const isForeign = (name: string): boolean => !["config.json", "run", "engine.log", "lost+found"].includes(name)

@@ -3,6 +3,7 @@
  *
  *   STORE/            0700
  *     journal/        the journal (StoreGuard.ts)
+ *     config.json     what its engine may do (EngineConfig.ts); written by people, absent in most stores
  *     engine.log      what the background engine has to say
  *   RUN/              0700: STORE/run, or /tmp/reprise-UID/DIGEST when that path is too long for a socket
  *     engine.sock     0600
@@ -20,6 +21,7 @@ const LONGEST_NAME_BYTES = "/keepers/01ARZ3NDEKTSV4RRFFQ69G5FAV.sock".length
 export interface StorePaths {
   readonly store: string
   readonly journal: string
+  readonly config: string
   readonly log: string
   readonly run: string
   readonly engineSocket: string
@@ -43,6 +45,7 @@ export const storePaths = (store: string): StorePaths => {
   return {
     store: absolute,
     journal: join(absolute, "journal"),
+    config: join(absolute, "config.json"),
     log: join(absolute, "engine.log"),
     run,
     engineSocket: join(run, "engine.sock"),

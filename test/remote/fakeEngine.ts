@@ -9,6 +9,7 @@ import * as EngineServer from "../../src/remote/EngineServer.ts"
 import * as WebSocketDoor from "../../src/remote/WebSocketDoor.ts"
 import { Attach } from "../../src/session/Attach.ts"
 import { makeAttach } from "../../src/session/AttachEngine.ts"
+import { ENGINE_LIMITS } from "../../src/session/EngineLimits.ts"
 import { type FollowEvents, History, type HistoryShape } from "../../src/session/History.ts"
 import { Lifecycle } from "../../src/session/Lifecycle.ts"
 import { SessionNotFound } from "../../src/session/SessionError.ts"
@@ -95,6 +96,7 @@ export const fakeSessions = (overrides: Partial<SessionsShape> = {}): SessionsSh
     socket: "",
     durability: "process",
     startedAt: 0,
+    limits: ENGINE_LIMITS,
     keepers: [{ id: SESSION, pid: 8, sessions: [SESSION] }],
     sessions: { total: 1, live: 1 },
     suspended: null,

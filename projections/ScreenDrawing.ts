@@ -1,0 +1,187 @@
+/**
+ * Draws a session's journal onto its screen in ScreenService.ts: from where that is, or from the nearest snapshot, page
+ * by page, every change of size in its place, and leaves snapshots behind. Looks (ScreenHistory.ts), attaching
+ * (ScreenAttach.ts) and the drawing in the background (ScreenFollower.ts) are made of it. It reads the journal and
+ * writes nothing but snapshots; a screen that cannot be drawn is a result, not an error.
+ */
+import { Clock, Effect, Stream } from "effect"
+import type { JournalEntry, SessionId, TerminalSize } from "../journal/Event.ts"
+import { Journal } from "../journal/Journal.ts"
+import type { JournalDamaged } from "../journal/JournalError.ts"
+import { snapshotRowOf, snapshotSequence, snapshotState, snapshotsBefore } from "./ProjectionRunner.ts"
+import { SCREEN_VERSION } from "./Screen.ts"
+import { type ScreenDefeated, type ScreenError, ScreenService, type ScreenServiceShape } from "./ScreenService.ts"
+import type { ScreenStep } from "./ScreenWorker.ts"
+
+/** Name of the screens' snapshots in the snapshots' space. */
+export const SCREEN_SNAPSHOT_NAME = "screen"
+/** Bytes drawn before a snapshot is worth its write: about 30 ms of drawing. */
+export const SCREEN_SNAPSHOT_BYTES = 1024 * 1024
+
+export interface DrawOptions {
+  /** Bytes drawn before a snapshot is kept; SCREEN_SNAPSHOT_BYTES if absent. */
+  readonly snapshotBytes?: number | undefined
+  /** After each page: a pause, for drawing that is in no hurry. */
+  readonly afterPage?: Effect.Effect<void> | undefined
+}
+
+export type Drawing<A> =
+  | {
+      readonly _tag: "Drawn"
+      /** Last event drawn. */
+      readonly sequence: number
+      readonly answer: A
+      /** The time was over before the goal. */
+      readonly behind: boolean
+      readonly damage: JournalDamaged | null
+    }
+  | { readonly _tag: "Defeated"; readonly from: number; readonly reason: string }
+  | { readonly _tag: "Lost" }
+  | { readonly _tag: "Unavailable"; readonly reason: string; readonly damage: JournalDamaged | null }
+
+/**
+ * Draws the session's screen of this key up to `goal`, or as far as it gets until `until` (milliseconds since 1970), and
+ * asks the screen. Whoever calls holds the key (`ScreenService.exclusively`).
+ */
+export const drawTo = <A>(
+  stream: SessionId,
+  key: string,
+  goal: number,
+  until: number,
+  ask: (screens: ScreenServiceShape) => Effect.Effect<A, ScreenError>,
+  { afterPage = Effect.void, snapshotBytes = SCREEN_SNAPSHOT_BYTES }: DrawOptions = {}
+) =>
+  Effect.gen(function* () {
+    const journal = yield* Journal
+    const screens = yield* ScreenService
+    const position = screens.position(key)
+    let drawn = yield* startAt(stream, key, goal, position !== undefined && position <= goal ? position : undefined)
+    let unsaved = 0
+    let behind = false
+    let damage: JournalDamaged | null = null
+    const page = Effect.fnUntraced(function* (entries: ReadonlyArray<JournalEntry>) {
+      const { size, steps, bytes, firstDrawn } = stepsOf(entries)
+      const last = entries[entries.length - 1]!.sequence
+      if (size !== undefined) yield* screens.open(key, entries[0]!.sequence, size)
+      if (drawn === undefined && size === undefined) {
+        return yield* Effect.fail({ _tag: "Unavailable" as const, reason: "the session's first event is missing" })
+      }
+      yield* screens
+        .draw(key, steps, last)
+        .pipe(
+          Effect.catchTag("ScreenDefeated", ({ reason }) =>
+            Effect.fail({ _tag: "Defeated" as const, from: firstDrawn, reason })
+          )
+        )
+      drawn = last
+      unsaved += bytes
+      if (unsaved >= snapshotBytes) {
+        unsaved = 0
+        yield* save(stream, key, last)
+      }
+      behind = last < goal && (yield* Clock.currentTimeMillis) >= until
+      if (behind) return yield* Effect.fail({ _tag: "Behind" as const })
+      yield* afterPage
+    })
+    if ((drawn ?? 0) < goal) {
+      yield* journal.read(stream, { after: drawn ?? 0, until: goal }).pipe(
+        Stream.runForEachArray(page),
+        Effect.catchTag("Behind", () => Effect.void),
+        Effect.catchTag("JournalDamaged", (found) =>
+          Effect.sync(() => {
+            damage = found
+          })
+        )
+      )
+    }
+    if (drawn === undefined) {
+      const found = damage as JournalDamaged | null
+      return {
+        _tag: "Unavailable",
+        reason: found?.message ?? "nothing has happened in this session yet",
+        damage: found
+      } as Drawing<A>
+    }
+    const answer = yield* ask(screens)
+    return { _tag: "Drawn", sequence: drawn, answer, behind, damage } as Drawing<A>
+  }).pipe(
+    Effect.catchTag("Defeated", (defeated) => Effect.succeed<Drawing<A>>(defeated)),
+    Effect.catchTag("ScreenLost", () => Effect.succeed<Drawing<A>>({ _tag: "Lost" })),
+    // Not while output was drawn (that is Defeated): a view or a blank screen. Nothing to quarantine for.
+    Effect.catchTag("ScreenDefeated", ({ reason }: ScreenDefeated) =>
+      Effect.succeed<Drawing<A>>({ _tag: "Unavailable", reason, damage: null })
+    ),
+    Effect.catchTag("ScreenUnavailable", ({ reason }) =>
+      Effect.succeed<Drawing<A>>({ _tag: "Unavailable", reason, damage: null })
+    ),
+    Effect.catchTag("Unavailable", ({ reason }) =>
+      Effect.succeed<Drawing<A>>({ _tag: "Unavailable", reason, damage: null })
+    )
+  )
+
+/** The place that drawing goes on from: the live screen, or a snapshot that is further; undefined is the beginning. */
+const startAt = Effect.fnUntraced(function* (
+  stream: SessionId,
+  key: string,
+  goal: number,
+  position: number | undefined
+) {
+  const screens = yield* ScreenService
+  for (const row of yield* snapshotsBefore(SCREEN_SNAPSHOT_NAME, stream, goal)) {
+    const sequence = snapshotSequence(row.key)
+    if (position !== undefined && sequence <= position) break
+    const state = snapshotState(row, SCREEN_VERSION)
+    if (state === undefined) continue
+    const restored = yield* screens
+      .restore(key, sequence, state)
+      .pipe(Effect.catchTag("ScreenDefeated", () => Effect.succeed(false)))
+    if (restored) return sequence
+  }
+  // A snapshot that defeated the thread took the live screen with it.
+  return position === undefined ? undefined : screens.position(key)
+})
+
+const save = Effect.fnUntraced(function* (stream: SessionId, key: string, sequence: number) {
+  const journal = yield* Journal
+  const screens = yield* ScreenService
+  const state = yield* screens.serialize(key)
+  if (state === undefined) return
+  yield* Effect.ignore(journal.putRows([snapshotRowOf(SCREEN_SNAPSHOT_NAME, SCREEN_VERSION, stream, sequence, state)]))
+})
+
+/** What a page draws, and the first event whose output can be to blame: runs of output as one piece of bytes each, sizes between them, and the blank screen it begins with. */
+const stepsOf = (entries: ReadonlyArray<JournalEntry>) => {
+  const steps: Array<ScreenStep> = []
+  let size: TerminalSize | undefined
+  let run: Array<Uint8Array> = []
+  let bytes = 0
+  let firstDrawn: number | undefined
+  const flush = () => {
+    if (run.length === 0) return
+    let length = 0
+    for (const data of run) length += data.length
+    // Memory of its own: it is handed to the thread, and the entries' bytes are the journal's.
+    const joined = new Uint8Array(length)
+    let at = 0
+    for (const data of run) {
+      joined.set(data, at)
+      at += data.length
+    }
+    steps.push(joined)
+    run = []
+  }
+  for (const { event, sequence } of entries) {
+    if (event._tag === "OutputReceived") {
+      if (event.channel === "tty" && event.data.length > 0) {
+        firstDrawn ??= sequence
+        run.push(event.data)
+        bytes += event.data.length
+      }
+    } else if (event._tag === "Resized") {
+      flush()
+      steps.push(event.size)
+    } else if (event._tag === "SessionCreated") size = event.size
+  }
+  flush()
+  return { size, steps, bytes, firstDrawn: firstDrawn ?? entries[0]!.sequence }
+}

@@ -1,0 +1,109 @@
+/**
+ * What a store's own `config.json` says, for whoever runs its engine: the limits. A file of the store and not a variable of
+ * the environment, because an engine is started again by any client that finds none, with that client's environment. It
+ * reads and checks; it never writes the file.
+ *
+ *     { "limits": { "sessions": 2000, "storeBytes": 10000000000 } }
+ */
+import { readFileSync } from "node:fs"
+import { StoreRefused } from "../../journal/JournalError.ts"
+import { ENGINE_LIMITS, type EngineLimits } from "./EngineLimits.ts"
+import type { StorePaths } from "./StorePaths.ts"
+
+/** Below it a store has no room for LevelDB's own log (8 MiB) and one table. */
+export const STORE_BYTES_MIN = 16 * 1024 * 1024
+/** Sessions and clients: more than any machine holds, small enough to count. */
+const COUNT_MAX = 1_000_000
+/** A terminal that follows its window later than this looks broken. */
+const DEBOUNCE_MILLIS_MAX = 10_000
+
+interface Range {
+  readonly min: number
+  readonly max: number
+  readonly isWhole: boolean
+}
+const count: Range = { min: 1, max: COUNT_MAX, isWhole: true }
+const RANGES: Readonly<Record<keyof EngineLimits, Range>> = {
+  sessions: count,
+  sessionsPerGroup: count,
+  inputQueueMessages: count,
+  clientsPerSession: count,
+  resizeDebounceMillis: { min: 0, max: DEBOUNCE_MILLIS_MAX, isWhole: false },
+  storeBytes: { min: STORE_BYTES_MIN, max: Number.MAX_SAFE_INTEGER, isWhole: true }
+}
+
+/** The engine's own, changed by `config.json`, changed by `given`. Throws StoreRefused (`config`), which names what to correct. */
+export const readEngineLimits = (paths: StorePaths, given: Partial<EngineLimits> = {}): EngineLimits => {
+  const kept = readConfig(paths.config)
+  for (const name of Object.keys(kept)) {
+    if (name !== "limits") throw refused(paths.config, `"${name.slice(0, 40)}" is not known; it has "limits" only`)
+  }
+  const { limits = {} } = kept
+  if (!isObject(limits)) throw refused(paths.config, `"limits" is not an object`)
+  return {
+    ...ENGINE_LIMITS,
+    ...checked(paths.config, "limits.", limits),
+    ...checked(paths.store, "limits.", given)
+  }
+}
+
+/** Of `config.json` alone, read anew: a quota may be raised while the engine waits for room. undefined: it does not say, or cannot be read now. */
+export const readStoreBytes = (paths: StorePaths): EngineLimits["storeBytes"] | undefined => {
+  try {
+    const { limits } = readConfig(paths.config)
+    return isObject(limits) ? checked(paths.config, "limits.", limits).storeBytes : undefined
+  } catch {
+    // Whoever is writing the file just now is read at the next look.
+    return undefined
+  }
+}
+
+const readConfig = (path: string): Readonly<Record<string, unknown>> => {
+  let text: string
+  try {
+    text = readFileSync(path, "utf8")
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return {}
+    throw refused(path, `cannot be read: ${(error as Error).message}`)
+  }
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(text)
+  } catch (error) {
+    throw refused(path, `is not JSON: ${(error as Error).message}`)
+  }
+  if (!isObject(parsed)) throw refused(path, `is not an object, such as {"limits": {}}`)
+  return parsed
+}
+
+const checked = (path: string, prefix: string, limits: object): Partial<EngineLimits> => {
+  const known: Partial<Record<keyof EngineLimits, number | null>> = {}
+  for (const [name, value] of Object.entries(limits) as ReadonlyArray<[keyof EngineLimits, unknown]>) {
+    if (!Object.hasOwn(RANGES, name)) {
+      throw refused(
+        path,
+        `${prefix}${String(name).slice(0, 40)} is not known; there are ${Object.keys(RANGES).join(", ")}`
+      )
+    }
+    // As if it were not there.
+    if (value === undefined) continue
+    const { isWhole, max, min } = RANGES[name]
+    const isRight =
+      typeof value === "number" && value >= min && value <= max && (isWhole ? Number.isInteger(value) : true)
+    if (!isRight && !(name === "storeBytes" && value === null)) {
+      const number = `${isWhole ? "a whole number" : "a number"} from ${min} to ${max}`
+      throw refused(
+        path,
+        `${prefix}${name} is ${JSON.stringify(value)} and must be ${number}${name === "storeBytes" ? ", or null for none" : ""}; ` +
+          `correct it, or leave it out for the default of ${ENGINE_LIMITS[name]}`
+      )
+    }
+    known[name] = value as number | null
+  }
+  return known as Partial<EngineLimits>
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+const refused = (path: string, detail: string) => new StoreRefused({ path, reason: "config", detail })
