@@ -35,6 +35,8 @@ export interface TerminalOptions {
   readonly exclusive: boolean
   /** Everything after this event is shown again. Absent: the screen, and what comes. */
   readonly after?: number | undefined
+  /** The session was made for this terminal. */
+  readonly isNew: boolean
   /** As the person calls the session. */
   readonly reference: string
   /** A shell for commands: its program may be started anew. */
@@ -62,7 +64,7 @@ export const attachTerminal: (
   let isOver = false
   let isNoted = true
   let isKept = false
-  const view = yield* makeTerminalView(session, { client, readOnly: options.readOnly, modes, isShell: options.isShell })
+  const view = yield* makeTerminalView(session, { ...options, client, modes })
   yield* caller.rawMode(() => {
     // A program that ended by itself tidied up; one that is left, or was killed, may not have.
     const newLine = isNoted && !modes.isAlternate && !view.isAtLineStart() ? "\r\n" : ""

@@ -8,18 +8,22 @@
  */
 import { Clock, Effect, Queue, Semaphore, Stream } from "effect"
 import type { SessionId, TerminalSize } from "../journal/Event.ts"
+import { makePromptMarkFilter } from "../projections/PromptMark.ts"
 import type { AttachItem } from "../src/session/Attach.ts"
 import { History } from "../src/session/History.ts"
 import type { OutputItem } from "../src/session/OutputItem.ts"
 import { Sessions } from "../src/session/Sessions.ts"
 import { Caller, type OutputClosed } from "./Caller.ts"
 import type { Display, ShownCursor } from "./Follow.ts"
+import { makeReplayFilter } from "./ReplayFilter.ts"
 import type { TerminalModes } from "./TerminalModes.ts"
 
 /** One write to the terminal: what is still on its way when the person leaves is no more than this. */
 const PIECE_BYTES_MAX = 16 * 1024
 /** Between two pictures. */
 const PICTURE_MILLIS = 100
+/** Where none can be drawn the program's bytes are shown, for want of better, and it is tried again. */
+const PICTURE_RETRY_MILLIS = 1000
 /** How often a flood is asked how far behind it is. */
 const LAG_CHECK_MILLIS = 250
 /** Behind by more than this, and by more than the terminal shows in LAG_SECONDS_MAX, the middle is left out. */
@@ -34,10 +38,19 @@ const DRAWN = "\x1b[?2026l"
 const LINE_FEED = 0x0a
 
 export interface ViewOptions {
+  /** The session was made for this terminal: what it printed before the terminal was there is as good as live. */
+  readonly isNew: boolean
   readonly client: string
   readonly readOnly: boolean
   readonly modes: TerminalModes
   readonly isShell: boolean
+}
+
+/** What one stream keeps for itself. */
+interface Told {
+  readonly cursor: ShownCursor
+  /** The output that is shown next was printed before the terminal was there. */
+  readonly isReplayed: { value: boolean }
 }
 
 export const makeTerminalView = Effect.fnUntraced(function* (session: SessionId, options: ViewOptions) {
@@ -55,7 +68,10 @@ export const makeTerminalView = Effect.fnUntraced(function* (session: SessionId,
   let window = yield* caller.terminalSize
   let size: TerminalSize | undefined
   let sequence = 0
+  let head = 0
   let isLive = false
+  /** Shown again in another size than it was printed for. */
+  let isMisdrawn = false
   let isPicture = false
   let lastPicture: Uint8Array = new Uint8Array(0)
   let resizing = 0
@@ -70,10 +86,10 @@ export const makeTerminalView = Effect.fnUntraced(function* (session: SessionId,
 
   const put = (data: Uint8Array, isGivenUp = () => false): Effect.Effect<void, OutputClosed> => {
     if (data.byteLength === 0 || isGivenUp()) return Effect.void
-    endsLine = data[data.byteLength - 1] === LINE_FEED
     const putFrom = (at: number): Effect.Effect<void, OutputClosed> => {
       const piece = data.subarray(at, at + PIECE_BYTES_MAX)
       modes.watch(piece)
+      endsLine = piece[piece.byteLength - 1] === LINE_FEED
       bytesWritten += piece.byteLength
       const written = caller.write(piece)
       const next = at + piece.byteLength
@@ -111,49 +127,59 @@ export const makeTerminalView = Effect.fnUntraced(function* (session: SessionId,
       return Effect.void
     }
     if (isPicture) return Queue.offer(changes, undefined)
-    return Effect.map(drawPicture(), (isDrawn) => {
+    return Effect.flatMap(drawPicture(), (isDrawn) => {
       isPicture = isDrawn
+      return isDrawn ? Effect.void : Queue.offer(changes, undefined)
     })
   })
 
-  const take = (item: AttachItem | OutputItem, cursor: ShownCursor): Effect.Effect<boolean, OutputClosed> =>
+  const take = (item: AttachItem | OutputItem, { cursor, isReplayed }: Told): Effect.Effect<boolean, OutputClosed> =>
     Effect.gen(function* () {
       switch (item._tag) {
         case "Attached":
           size = item.size
+          head = item.head
           isLive = false
+          isMisdrawn = false
           return true
         case "Screen": {
           // A jump that leads nowhere: what is shown goes on where it was.
-          if (isLagging && (item.data.byteLength === 0 || item.sequence <= sequence)) {
+          if (isAgain && (item.data.byteLength === 0 || (isLagging && item.sequence <= sequence))) {
             cursor.offset = shown.offset
             shown = cursor
             lagCheckAfter = (yield* Clock.currentTimeMillis) + LAG_PAUSE_MILLIS
             isLagging = false
+            isPicture = false
             return true
           }
           isLagging = false
           isPicture = false
           shown = cursor
           sequence = item.sequence
-          yield* isAgain && item.data.byteLength > 0 ? drawOver(item.data) : put(item.data)
+          yield* isAgain ? drawOver(item.data) : put(item.data)
           isAgain = true
           return true
         }
         case "ReplayComplete":
           shown = cursor
           isLive = true
+          // Once: a screen that cannot be drawn is not asked for again and again.
+          if (isMisdrawn && !isAgain) Queue.offerUnsafe(outdated, "size")
           isAgain = true
           yield* compareSizes
           return true
         case "Resized":
           sequence = item.sequence
           size = item.size
+          if (!isLive && isMismatched()) isMisdrawn = true
           yield* compareSizes
           return true
         case "Output":
           sequence = item.sequence
-          if (!isPicture) return false
+          if (!isPicture) {
+            isReplayed.value = item.sequence <= head && !options.isNew
+            return false
+          }
           yield* Queue.offer(changes, undefined)
           return true
         default:
@@ -167,18 +193,26 @@ export const makeTerminalView = Effect.fnUntraced(function* (session: SessionId,
     const own = begun
     const isReplaced = () => own < telling
     const cursor: ShownCursor = { offset: 0 }
-    const write = (data: Uint8Array) => terminal.withPermit(Effect.suspend(() => put(data, isReplaced)))
+    const isReplayed = { value: false }
+    const replayed = makeReplayFilter()
+    const promptMarks = makePromptMarkFilter()
+    const filter = (data: Uint8Array): Uint8Array => {
+      if (isReplayed.value) return promptMarks.feed(replayed.feed(data))
+      const rest = replayed.end()
+      return promptMarks.feed(rest.byteLength === 0 ? data : Buffer.concat([rest, data]))
+    }
+    const putPart = (data: Uint8Array) => terminal.withPermit(Effect.suspend(() => put(data, isReplaced)))
     return {
       cursor,
       isReplaced: () => own < begun,
       take: (item) => {
         telling = Math.max(telling, own)
-        return isReplaced() ? Effect.succeed(true) : terminal.withPermit(take(item, cursor))
+        return isReplaced() ? Effect.succeed(true) : terminal.withPermit(take(item, { cursor, isReplayed }))
       },
-      write,
+      write: (data) => putPart(filter(data)),
       // Not the terminal's own output: its lines end as a pipe's.
-      writeCommandOutput: (data) => write(withCarriageReturns(data)),
-      tell: (text) => Effect.ignore(write(Buffer.from(`\r\nreprise: ${text}\r\n`)))
+      writeCommandOutput: (data) => putPart(withCarriageReturns(data)),
+      tell: (text) => Effect.ignore(putPart(Buffer.from(`\r\nreprise: ${text}\r\n`)))
     }
   }
 
@@ -218,8 +252,16 @@ export const makeTerminalView = Effect.fnUntraced(function* (session: SessionId,
     drawPictures: Effect.gen(function* () {
       while (true) {
         yield* Queue.take(changes)
-        yield* terminal.withPermit(Effect.suspend(() => (isPicture ? drawPicture() : Effect.void)))
-        yield* Effect.sleep(PICTURE_MILLIS)
+        const isMissing = yield* terminal.withPermit(
+          Effect.gen(function* () {
+            if (!isPicture && !(isLive && resizing === 0 && isMismatched())) return false
+            const isDrawn = yield* drawPicture()
+            if (isDrawn) isPicture = true
+            return !isDrawn
+          })
+        )
+        yield* Effect.sleep(isMissing ? PICTURE_RETRY_MILLIS : PICTURE_MILLIS)
+        if (isMissing) yield* Queue.offer(changes, undefined)
       }
     }),
     /** A terminal that is slower than the program would show what is long past, and ^C would seem to do nothing. */
@@ -230,7 +272,8 @@ export const makeTerminalView = Effect.fnUntraced(function* (session: SessionId,
         const written = bytesWritten - before
         before = bytesWritten
         if (options.isShell || isPicture || written === 0) continue
-        if ((yield* Clock.currentTimeMillis) < lagCheckAfter) continue
+        // Behind a screen, how much was shown is known with the next output.
+        if (shown.offset === 0 || (yield* Clock.currentTimeMillis) < lagCheckAfter) continue
         const bound = Math.max(LAG_BYTES_MAX, (written * 1000 * LAG_SECONDS_MAX) / LAG_CHECK_MILLIS)
         const head = yield* history.get(session).pipe(Effect.option)
         if (head._tag === "Some" && head.value.outputBytes - shown.offset > bound) Queue.offerUnsafe(outdated, "lag")

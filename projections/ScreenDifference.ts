@@ -61,6 +61,7 @@ const cellsDiffer = (one: ScreenGrid, other: ScreenGrid, scrollback: number): st
 }
 
 const sameCell = (one: ScreenGrid, line: number, other: ScreenGrid, otherLine: number, column: number): boolean => {
+  if (one.isSame(line, column, other, otherLine)) return true
   const look = one.look(line, column)
   if (!sameLook(look, other.look(otherLine, column))) return false
   const [left, right] = [shown(one, line, column), shown(other, otherLine, column)]

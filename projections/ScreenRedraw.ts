@@ -101,11 +101,11 @@ const UNRESERVED = /[a-zA-Z0-9/._~-]/
 
 /** Collects the sequences and knows the look that text printed now gets. */
 class Pen {
-  readonly #parts: Array<string> = []
+  #text = ""
   #look: CellLook = PLAIN
 
   put(text: string): void {
-    this.#parts.push(text)
+    this.#text += text
   }
 
   look(look: CellLook): void {
@@ -114,12 +114,12 @@ class Pen {
 
   /** Also where it is set already: any sequence ends what the next character could combine with. */
   setLook(look: CellLook): void {
-    this.#parts.push(lookSequence(look, this.#look))
+    this.#text += lookSequence(look, this.#look)
     this.#look = look
   }
 
   text(): string {
-    return this.#parts.join("")
+    return this.#text
   }
 }
 

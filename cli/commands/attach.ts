@@ -63,6 +63,7 @@ export const attach = Command.make(
         if (!caller.isInteractive) return yield* endWith(yield* attachPipe(session, { ...options, isShell }))
         const shown = yield* attachTerminal(session, {
           ...options,
+          isNew: false,
           detachKey,
           reference: flags.session,
           isShell,

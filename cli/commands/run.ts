@@ -95,6 +95,7 @@ export const run = Command.make(
           return yield* endWith(
             yield* attachTerminal(request.id, {
               after: 0,
+              isNew: true,
               detachKey,
               readOnly: false,
               exclusive: false,

@@ -152,6 +152,8 @@ export class LiveClient implements Client {
     this.#terminals.add(terminal)
     try {
       await terminal.ready
+      // Meanwhile.
+      if (this.#closed !== undefined) throw closedError()
     } catch (error) {
       await terminal.detach()
       throw error

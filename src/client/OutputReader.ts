@@ -23,7 +23,10 @@ export class OutputReader {
   #chunks: Array<OutputChunk> = []
   #taken = 0
   #isReplay = true
-  #gap: OutputGap | undefined
+  /** Up to here it was a replay. */
+  #replayed = 0
+  /** Comes with the next chunk. */
+  #gap: { readonly gap: OutputGap; readonly sequence: number } | undefined
   #after: number | undefined
   /** Calls of `next` that have no answer yet; they are answered in their order. */
   #pending = 0
@@ -113,6 +116,7 @@ export class OutputReader {
         break
       case "ReplayComplete":
         this.#isReplay = false
+        this.#replayed = item.sequence
         break
       case "Screen":
         if (item.data.byteLength > 0) this.#push(item.sequence, { stdout: bytesOf(item.data), isScreen: true })
@@ -125,11 +129,13 @@ export class OutputReader {
         break
       case "Missing":
         // Two with nothing between them: the first one needs a chunk of its own.
-        if (this.#gap !== undefined) this.#push(item.sequence - 1, {})
-        this.#gap = { from: item.from, to: item.to, reason: item.why }
+        if (this.#gap !== undefined) this.#push(this.#gap.sequence, {})
+        this.#gap = { gap: { from: item.from, to: item.to, reason: item.why }, sequence: item.sequence }
         break
       case "Ended": {
         const { exitCode, reason, signal } = item
+        // Always the last item, also where it had come long before.
+        this.#isReplay ||= item.sequence <= this.#replayed
         this.#push(item.sequence, { exitCode, signal, reason })
         this.#options.onEnd({ exitCode, signal, reason })
         break
@@ -138,7 +144,7 @@ export class OutputReader {
   }
 
   #push(sequence: number, what: Omit<OutputChunk, "sequence" | "isReplay" | "gapBefore">): void {
-    const gapBefore = this.#gap
+    const gapBefore = this.#gap?.gap
     this.#gap = undefined
     this.#chunks.push({ ...what, sequence, isReplay: this.#isReplay, ...(gapBefore !== undefined && { gapBefore }) })
   }

@@ -87,6 +87,7 @@ export interface CloseReport {
  * `await using`: a session made by `terminal()` is closed, unless its orphans are kept; one of `reconnectTerminal` is left.
  */
 export interface Terminal extends AsyncIterable<OutputChunk>, AsyncDisposable {
+  [Symbol.asyncIterator](): AsyncIterableIterator<OutputChunk>
   readonly sessionId: string
   /** Name of this client among those attached. */
   readonly clientId: string

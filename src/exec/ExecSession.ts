@@ -470,10 +470,13 @@ export class ExecSession implements SessionExtension {
     return this.#running
   }
 
+  get isBusy(): boolean {
+    return this.#running !== undefined || this.#queue.length > 0 || this.#restarting !== undefined
+  }
+
   /** Runs it when its turn comes. Throws SessionBusy. */
   submit(execId: string, request: ExecRequest): Command {
-    const isBusy = this.#running !== undefined || this.#queue.length > 0 || this.#restarting !== undefined
-    if (isBusy && (request.onBusy === "reject" || this.#queue.length >= QUEUED_COMMANDS_MAX)) {
+    if (this.isBusy && (request.onBusy === "reject" || this.#queue.length >= QUEUED_COMMANDS_MAX)) {
       throw new SessionBusy({
         session: this.live.id,
         runningExecId: this.#running?.execId ?? this.#queue[0]?.execId ?? "a restart of its shell",
@@ -722,9 +725,7 @@ export class ExecSession implements SessionExtension {
       const from = stream.journaled
       const end = from + chunk.byteLength
       stream.journaled = end
-      this.live.appendOutput(channel, groupOf(pipe), from, chunk, () =>
-        this.live.host?.ackPipe(this.live.id, pipe, end)
-      )
+      this.live.appendOutput(channel, groupOf(pipe), from, chunk, () => this.live.ackPipe(pipe, end))
     }
   }
 

@@ -118,8 +118,21 @@ const openDuplex = (options: EngineClientOptions) =>
       )
     : connect(options.paths, options)
 
+/**
+ * Effect's socket waits for ever for room in one that is closed: a stream whose reader paused while the engine died would
+ * then neither end nor be opened anew, because it acknowledges an item first. A write that throws is a loss (`asLost`).
+ */
+const failOnceClosed = (duplex: Duplex): void => {
+  duplex.once("close", () => {
+    duplex.write = () => {
+      throw new Error("the connection is closed")
+    }
+  })
+}
+
 const openConnection = Effect.fnUntraced(function* (options: EngineClientOptions) {
   const duplex = yield* openDuplex(options)
+  failOnceClosed(duplex)
   const socket = yield* NodeSocket.fromDuplex(Effect.succeed(duplex))
   const protocol = yield* Layer.build(
     RpcClient.layerProtocolSocket({
@@ -164,6 +177,16 @@ const makeRemote = Effect.fnUntraced(function* (options: EngineClientOptions) {
   const scope = yield* Effect.scope
   const opening = yield* Semaphore.make(1)
   let current: { readonly connection: Connection; readonly scope: Scope.Closeable } | undefined
+  let isClosed = false
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      isClosed = true
+    })
+  )
+  /** Whoever holds a service for longer than its layer is told, in calls and in streams. */
+  const open = Effect.suspend(() =>
+    isClosed ? Effect.fail(new SessionUnavailable({ session: "", reason: "this client is closed" })) : Effect.void
+  )
 
   const shared = opening.withPermit(
     Effect.gen(function* () {
@@ -208,7 +231,7 @@ const makeRemote = Effect.fnUntraced(function* (options: EngineClientOptions) {
   const passes = (error: { readonly _tag: string }) => PASSING_TAGS.has(error._tag)
 
   const attempt = <A, E>(f: (client: Client, pid: number) => Effect.Effect<A, E | RpcClientError.RpcClientError>) =>
-    Effect.flatMap(shared, (held) =>
+    Effect.flatMap(Effect.andThen(open, shared), (held) =>
       f(held.connection.client, held.connection.pid).pipe(
         Effect.catchCause((cause) => Effect.failCause(asLost(cause))),
         timed,
@@ -227,8 +250,8 @@ const makeRemote = Effect.fnUntraced(function* (options: EngineClientOptions) {
           Effect.andThen(attempt(f)),
           Effect.mapError((error) => (isOurs(error) ? uncertain(error) : error))
         ) as never,
-    stream: (open) =>
-      Stream.unwrap(Effect.map(openConnection(options), ({ client }) => open(client))).pipe(
+    stream: (read) =>
+      Stream.unwrap(Effect.map(Effect.andThen(open, openConnection(options)), ({ client }) => read(client))).pipe(
         Stream.catchCause((cause) => Stream.failCause(asLost(cause))),
         Stream.retry(reconnecting.pipe(Schedule.while(({ input }) => hasTag(input) && passes(input)))),
         Stream.mapError((error) => (isOurs(error) ? gone(error) : error))

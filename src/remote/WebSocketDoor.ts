@@ -11,7 +11,7 @@ import { createServer, type IncomingMessage, type Server, STATUS_CODES } from "n
 import { createServer as createTlsServer } from "node:https"
 import type { AddressInfo, Socket } from "node:net"
 import type { Duplex } from "node:stream"
-import { Effect, FiberSet, Option, type Scope } from "effect"
+import { Effect, FiberSet, type Scope } from "effect"
 import { type WebSocket, WebSocketServer } from "ws"
 import type { StorePaths } from "../session/StorePaths.ts"
 import { refusalFor, WrongTokens } from "./DoorAccess.ts"
@@ -212,58 +212,72 @@ const refuse = (socket: Duplex, status: number, reason: string): void => {
 // --- WebSockets ------------------------------------------------------------------------------------------------------
 
 /** The whole life of one client, from its first message on: only then is there a reason to wake an engine. */
-const joined = (webSocket: WebSocket, options: DoorOptions, firstMillisMax: number): Effect.Effect<void> =>
-  firstMessage(webSocket, firstMillisMax).pipe(
-    Effect.flatMap(
-      Option.match({
-        onNone: () => Effect.sync(() => webSocket.terminate()),
-        onSome: (first) =>
-          connect(options.paths, options).pipe(
-            Effect.flatMap((engine) => join(webSocket, engine, first)),
+const joined = (webSocket: WebSocket, options: DoorOptions, firstMillisMax: number): Effect.Effect<void> => {
+  const arriving = arrivals(webSocket)
+  return arriving.first.pipe(
+    Effect.timeoutOrElse({ duration: firstMillisMax, orElse: () => Effect.succeed(false) }),
+    Effect.flatMap((hasCome) =>
+      hasCome
+        ? connect(options.paths, options).pipe(
+            Effect.flatMap((engine) => join(webSocket, arriving, engine)),
             Effect.catch((error) => Effect.sync(() => closeWith(webSocket, CloseCode.engineAbsent, error.message)))
           )
-      })
+        : Effect.sync(() => webSocket.readyState === webSocket.OPEN && webSocket.terminate())
     ),
     Effect.scoped
   )
+}
 
-/** None when it did not come in time. The socket is paused when it came. */
-const firstMessage = (webSocket: WebSocket, millisMax: number): Effect.Effect<Option.Option<Buffer>> =>
-  Effect.callback<Option.Option<Buffer>>((resume) => {
-    const onClose = () => resume(Effect.succeed(Option.none()))
-    const onMessage = (data: Buffer, isBinary: boolean) => {
-      webSocket.off("close", onClose)
-      if (!isBinary) return onText(webSocket)
-      webSocket.pause()
-      resume(Effect.succeed(Option.some(data)))
+interface Arrivals {
+  /** Whether a message came before the end. */
+  readonly first: Effect.Effect<boolean>
+  /** Gives what has come, then what comes. */
+  passTo(sink: (data: Buffer) => void): void
+}
+
+/**
+ * Listens from the beginning: a paused WebSocket still gives the messages that it has read already, at most as many as
+ * fit one read of its socket. They are held until there is somebody to take them.
+ */
+const arrivals = (webSocket: WebSocket): Arrivals => {
+  const held: Array<Buffer> = []
+  let sink: ((data: Buffer) => void) | undefined
+  webSocket.on("message", (data: Buffer, isBinary: boolean) => {
+    if (!isBinary) return closeWith(webSocket, CloseCode.unsupportedData, "send binary messages")
+    if (sink !== undefined) return sink(data)
+    held.push(data)
+    webSocket.pause()
+  })
+  return {
+    first: Effect.callback((resume) => {
+      webSocket.once("message", () => resume(Effect.succeed(held.length > 0)))
+      webSocket.once("close", () => resume(Effect.succeed(false)))
+    }),
+    passTo: (given) => {
+      sink = given
+      webSocket.resume()
+      for (const data of held.splice(0)) given(data)
     }
-    webSocket.once("message", onMessage)
-    webSocket.once("close", onClose)
-  }).pipe(Effect.timeoutOrElse({ duration: millisMax, orElse: () => Effect.succeedNone }))
-
-const onText = (webSocket: WebSocket): void => closeWith(webSocket, CloseCode.unsupportedData, "send binary messages")
+  }
+}
 
 /** Passes bytes both ways, no faster than either side takes them, until one of them ends. */
-const join = (webSocket: WebSocket, engine: Socket, first: Buffer): Effect.Effect<void> =>
+const join = (webSocket: WebSocket, arriving: Arrivals, engine: Socket): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {
-    const toEngine = (data: Buffer) => {
-      if (!engine.write(data)) webSocket.pause()
-    }
-    const toClient = (data: Buffer) => {
-      webSocket.send(data, onSent)
-      if (webSocket.bufferedAmount > QUEUED_BYTES_MAX) engine.pause()
-    }
     const onSent = () => {
       if (engine.isPaused() && webSocket.bufferedAmount <= QUEUED_BYTES_MAX / 2) engine.resume()
     }
-    webSocket.on("message", (data: Buffer, isBinary: boolean) => (isBinary ? toEngine(data) : onText(webSocket)))
     webSocket.once("close", () => resume(Effect.void))
     engine.on("drain", () => webSocket.resume())
-    engine.on("data", toClient)
+    engine.on("data", (data) => {
+      webSocket.send(data, onSent)
+      if (webSocket.bufferedAmount > QUEUED_BYTES_MAX) engine.pause()
+    })
     engine.once("close", () => closeWith(webSocket, CloseCode.engineClosed, "the engine closed the connection"))
-    webSocket.resume()
-    toEngine(first)
-    if (webSocket.readyState !== webSocket.OPEN) resume(Effect.void)
+    arriving.passTo((data) => {
+      if (!engine.write(data)) webSocket.pause()
+    })
+    if (webSocket.readyState === webSocket.CLOSED) resume(Effect.void)
   })
 
 /** Says why, and cuts off a peer that does not take it. */

@@ -95,6 +95,12 @@ const checkName = (name: string): void => {
     throw invalid("name", `"${name}" would be taken for something else; choose another`)
 }
 
+/** Throws InvalidRequest for a write that is larger than the session takes. */
+export const checkInput = (data: Uint8Array, { inputChunkBytes }: SessionLimits): void => {
+  if (inputChunkBytes !== undefined && data.byteLength > inputChunkBytes)
+    throw invalid("data", `${data.byteLength} bytes in one write; this session takes at most ${inputChunkBytes}`)
+}
+
 /** Larger than any terminal is clamped; nonsense is refused. */
 export const checkSize = ({ cols, rows }: { readonly cols: number; readonly rows: number }): TerminalSize => {
   for (const cells of [cols, rows]) {

@@ -1,7 +1,10 @@
 /** What a terminal gives to who comes, goes and comes back: cursors, replay, several clients, engines that die. */
 import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
 import { afterAll, beforeAll } from "vitest"
 import type { Client, OutputChunk, Terminal } from "../../src/client/index.ts"
+import { Exec, storePaths } from "../../src/index.ts"
+import { EngineClient } from "../../src/remote/index.ts"
 import { numbered, readAll, readUntil, refusal, StoreUnderTest, textOf } from "./clientUnderTest.ts"
 
 const under = new StoreUnderTest()
@@ -99,16 +102,6 @@ describe("G24 several clients", () => {
       assertOrdered(chunks, 0)
     }
   })
-
-  it("one of them that does not read holds up nobody", async () => {
-    await using terminal = await counter(10, 20_000)
-    await using idle = await client.reconnectTerminal(terminal.sessionId)
-    const all = readAll(terminal)
-    await terminal.writeStdin("\n")
-    assert.strictEqual((await all).text, numbered(20_000))
-    // And it has everything when it reads at last.
-    assert.strictEqual((await readAll(idle)).text, numbered(20_000))
-  })
 })
 
 describe("G25 disconnecting in the middle", () => {
@@ -154,6 +147,31 @@ describe("G25 disconnecting in the middle", () => {
     assert.strictEqual(chunks.at(-1)?.exitCode, 42)
     assertOrdered(chunks, 0)
     assert.strictEqual((await terminal.exited).exitCode, 42)
+  })
+})
+
+describe("G30 slow readers", () => {
+  it("G30 one that stands still in its loop while the engine dies goes on behind its last byte", async () => {
+    await using terminal = await shell("stty -echo; echo go; read line; seq 300000; exit 42")
+    const loop = terminal[Symbol.asyncIterator]()
+    const chunks: Array<OutputChunk> = [(await loop.next()).value]
+    await terminal.writeStdin("\n")
+    // By now more is on its way than a connection holds; then it dies with what nobody took.
+    await terminal.exited
+    await under.killEngine(client)
+    await client.list()
+    for await (const chunk of loop) chunks.push(chunk)
+    assert.strictEqual(textOf(chunks), `go\n${numbered(300_000)}`)
+    assert.strictEqual(chunks.at(-1)?.exitCode, 42)
+  })
+
+  it("G30 one of two that does not read holds up nobody, and has everything later", async () => {
+    await using terminal = await counter(10, 3000)
+    await using idle = await client.reconnectTerminal(terminal.sessionId)
+    const all = readAll(terminal)
+    await terminal.writeStdin("\n")
+    assert.strictEqual((await all).text, numbered(3000))
+    assert.strictEqual((await readAll(idle)).text, numbered(3000))
   })
 })
 
@@ -226,5 +244,26 @@ describe("G28 the cursor is exclusive", () => {
       assert.strictEqual(again.lastSequence, chunk.sequence)
       assert.strictEqual(seen + (await readAll(again)).text, text)
     }
+  })
+})
+
+describe("a shell session", () => {
+  it("G3 has what its commands wrote in streams of their own, in order", async () => {
+    const program = Effect.gen(function* () {
+      const exec = yield* Exec
+      const { id } = yield* exec.start({ language: "bash" })
+      for (const word of ["one", "two"]) yield* exec.exec(id, { code: `echo out ${word}; echo err ${word} >&2` })
+      yield* exec.end(id)
+      return id
+    })
+    const engine = EngineClient.layer({ paths: storePaths(under.store), start: true })
+    const id = await Effect.runPromise(Effect.provide(program, engine))
+    await using terminal = await client.reconnectTerminal(id)
+    const { chunks, last } = await readAll(terminal)
+    const errors = chunks.flatMap(({ stderr }) => (stderr === undefined ? [] : [Buffer.from(stderr).toString()]))
+    assert.strictEqual(errors.join(""), "err one\nerr two\n")
+    assert.match(textOf(chunks), /out one\n(.*\n)*out two\n/)
+    assertOrdered(chunks, 0)
+    assert.strictEqual(last?.reason, "ended")
   })
 })

@@ -8,7 +8,7 @@ import { type ClientServices, LiveClient } from "./LiveClient.ts"
  * The layer is built anew, and lives as long as the client. Rejects with `RepriseError` when it cannot be built. `cwd`:
  * where programs start that are not told; absent, the engine decides.
  */
-export const clientOf = async <E>(
+export const promiseClient = async <E>(
   layer: Layer.Layer<ClientServices, E>,
   cwd: () => string | undefined = () => undefined
 ): Promise<Client> => {
