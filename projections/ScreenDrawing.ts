@@ -18,6 +18,13 @@ export const SCREEN_SNAPSHOT_NAME = "screen"
 /** Bytes drawn before a snapshot is worth its write: about 30 ms of drawing. */
 export const SCREEN_SNAPSHOT_BYTES = 1024 * 1024
 
+export interface DrawOptions {
+  /** Bytes drawn before a snapshot is kept; SCREEN_SNAPSHOT_BYTES if absent. */
+  readonly snapshotBytes?: number | undefined
+  /** After each page: a pause, for drawing that is in no hurry. */
+  readonly afterPage?: Effect.Effect<void> | undefined
+}
+
 export type Drawing<A> =
   | {
       readonly _tag: "Drawn"
@@ -41,7 +48,8 @@ export const drawTo = <A>(
   key: string,
   goal: number,
   until: number,
-  ask: (screens: ScreenServiceShape) => Effect.Effect<A, ScreenError>
+  ask: (screens: ScreenServiceShape) => Effect.Effect<A, ScreenError>,
+  { afterPage = Effect.void, snapshotBytes = SCREEN_SNAPSHOT_BYTES }: DrawOptions = {}
 ) =>
   Effect.gen(function* () {
     const journal = yield* Journal
@@ -67,12 +75,13 @@ export const drawTo = <A>(
         )
       drawn = last
       unsaved += bytes
-      if (unsaved >= SCREEN_SNAPSHOT_BYTES) {
+      if (unsaved >= snapshotBytes) {
         unsaved = 0
         yield* save(stream, key, last)
       }
       behind = last < goal && (yield* Clock.currentTimeMillis) >= until
       if (behind) return yield* Effect.fail({ _tag: "Behind" as const })
+      yield* afterPage
     })
     if ((drawn ?? 0) < goal) {
       yield* journal.read(stream, { after: drawn ?? 0, until: goal }).pipe(

@@ -13,7 +13,7 @@ import { AccessDenied, LimitExceeded } from "./SessionError.ts"
 export const RETURN_MILLIS = 5000
 
 export interface ClientsOptions {
-  readonly nowMicros: () => number
+  readonly monotonicMillis: () => number
   /** Clients of one session, those expected back among them (EngineLimits.clientsPerSession). */
   readonly clientsMax: number
   /** RETURN_MILLIS if absent. */
@@ -34,8 +34,8 @@ export interface ClientTerms {
 /** How many clients a session has, those expected back among them; and since when there are none. */
 export interface Presence {
   readonly clients: number
-  /** Microseconds since 1970 at which the last one left; null while there are any, and when none has come since this engine started. */
-  readonly emptySince: number | null
+  /** On the engine's monotonic clock, when the last one left; null while there are any, and when none has come since this engine started. */
+  readonly emptySinceMillis: number | null
 }
 
 /** One client at one session. */
@@ -56,7 +56,7 @@ interface Held {
 interface AtSession {
   /** By name, in the order of their coming. */
   readonly held: Map<string, Held>
-  emptySince: number | null
+  emptySinceMillis: number | null
 }
 
 export class Clients {
@@ -70,8 +70,8 @@ export class Clients {
   presence(session: SessionId): Presence {
     const at = this.#sessions.get(session)
     return at === undefined
-      ? { clients: 0, emptySince: null }
-      : { clients: at.held.size, emptySince: at.held.size > 0 ? null : at.emptySince }
+      ? { clients: 0, emptySinceMillis: null }
+      : { clients: at.held.size, emptySinceMillis: at.held.size > 0 ? null : at.emptySinceMillis }
   }
 
   list(session: SessionId): ReadonlyArray<{ readonly client: string; readonly readOnly: boolean }> {
@@ -87,7 +87,7 @@ export class Clients {
    */
   async attach(session: SessionId, terms: ClientTerms, replaced: () => void): Promise<Attachment> {
     const { client } = terms
-    const at = this.#sessions.get(session) ?? { held: new Map<string, Held>(), emptySince: null }
+    const at = this.#sessions.get(session) ?? { held: new Map<string, Held>(), emptySinceMillis: null }
     const leaseholder = leaseOf(at)
     if (terms.exclusive && leaseholder !== undefined && leaseholder !== client) {
       throw new AccessDenied({ session, reason: `client "${leaseholder}" has it to itself until it detaches` })
@@ -153,7 +153,7 @@ export class Clients {
       at.held.delete(client)
     }
     if (at.held.size === 0) this.#sessions.delete(session)
-    else at.emptySince = null
+    else at.emptySinceMillis = null
   }
 
   /** Forgets everybody, without a word in the journal: the engine's next start interrupts every session. */
@@ -201,7 +201,7 @@ export class Clients {
     clearTimeout(held.timer)
     at.held.delete(client)
     if (at.held.size === 0) {
-      at.emptySince = this.#options.nowMicros()
+      at.emptySinceMillis = this.#options.monotonicMillis()
       // Of a session that has ended nothing is remembered.
       if (!this.#options.isLive(session)) this.#sessions.delete(session)
     }

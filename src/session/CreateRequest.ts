@@ -38,7 +38,8 @@ export const checkCreate = (session: SessionId, request: CreateSession): SpawnRe
     session,
     argv: request.argv,
     cwd,
-    env: request.env ?? defaultEnvironment(),
+    env:
+      request.inheritEnv === true ? { ...defaultEnvironment(), ...request.env } : (request.env ?? defaultEnvironment()),
     size: checkSize(request.size ?? SIZE_DEFAULT),
     term
   }
@@ -92,6 +93,12 @@ const checkName = (name: string): void => {
   checkText("name", name)
   if (name === "last" || SESSION_ID_PATTERN.test(name))
     throw invalid("name", `"${name}" would be taken for something else; choose another`)
+}
+
+/** Throws InvalidRequest for a write that is larger than the session takes. */
+export const checkInput = (data: Uint8Array, { inputChunkBytes }: SessionLimits): void => {
+  if (inputChunkBytes !== undefined && data.byteLength > inputChunkBytes)
+    throw invalid("data", `${data.byteLength} bytes in one write; this session takes at most ${inputChunkBytes}`)
 }
 
 /** Larger than any terminal is clamped; nonsense is refused. */

@@ -26,7 +26,15 @@ import type { PipeRequest } from "../keeper/PipeHost.ts"
 import { HostUnavailable, type PtyHost } from "../keeper/PtyHost.ts"
 import { Admission } from "./Admission.ts"
 import { Clients } from "./Clients.ts"
-import { checkCreate, checkOptions, checkSignal, checkSize, ownerName, spawnFailed } from "./CreateRequest.ts"
+import {
+  checkCreate,
+  checkInput,
+  checkOptions,
+  checkSignal,
+  checkSize,
+  ownerName,
+  spawnFailed
+} from "./CreateRequest.ts"
 import type { EngineLimits } from "./EngineLimits.ts"
 import { type Feed, openFeed } from "./Feed.ts"
 import { type HostEvents, type Hosts, inProcessHosts, keeperHosts } from "./Hosts.ts"
@@ -35,6 +43,7 @@ import { entryOf, RecentSessions } from "./RecentSessions.ts"
 import { InvalidRequest, SessionEnded, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
 import type { SessionExtension } from "./SessionExtension.ts"
 import type { CloseReport, CommandOptions, CreateSession, KeeperView, WriteAck } from "./Sessions.ts"
+import { SessionTimeouts } from "./SessionTimeouts.ts"
 import type { SessionView } from "./SessionView.ts"
 import type { StorePaths } from "./StorePaths.ts"
 import { UnansweredInputs } from "./UnansweredInputs.ts"
@@ -54,6 +63,7 @@ export interface EngineCoreOptions {
   readonly paths: StorePaths
   readonly version: string
   readonly nowMicros: () => number
+  readonly monotonicMillis: () => number
   /** The keeper's program; undefined holds the terminals in this process. */
   readonly keeperEntry: string | undefined
   readonly sessionsPerKeeper?: number | undefined
@@ -65,6 +75,8 @@ export interface EngineCoreOptions {
   readonly load: (session: SessionId) => Promise<SessionState>
   readonly creationRows: (session: SessionId, created: JournalEntry) => ReadonlyArray<Row>
   readonly saveState: (state: SessionState) => Promise<void>
+  /** As `LiveSessionPort.drawLater`. */
+  readonly drawLater: (session: SessionId, outputBytes?: number) => void
   /** The session's last word: its row in the list is final. */
   readonly saveEnd: (session: SessionId) => Promise<void>
   /** What a session of kind exec has on top of it. */
@@ -97,6 +109,8 @@ export class EngineCore {
   readonly clients: Clients
   readonly feed: Feed
   readonly recent = new RecentSessions()
+  /** Its fiber is started and ended by whoever opened the engine. */
+  readonly timeouts: SessionTimeouts
   readonly #inputs: UnansweredInputs
   readonly #options: EngineCoreOptions
   readonly #live = new Map<SessionId, LiveSession>()
@@ -118,14 +132,23 @@ export class EngineCore {
     this.#admission = new Admission(options.limits)
     this.#inputs = new UnansweredInputs(options.limits.inputQueueMessages)
     this.clients = new Clients({
-      nowMicros: options.nowMicros,
+      monotonicMillis: options.monotonicMillis,
       clientsMax: options.limits.clientsPerSession,
       isLive: (session) => this.liveSession(session) !== undefined,
       journal: async (session, event, client) => (await this.#live.get(session)?.appendPresence(event, client)) === true
     })
+    this.timeouts = new SessionTimeouts({
+      monotonicMillis: options.monotonicMillis,
+      presence: (session) => this.clients.presence(session),
+      isBusy: (session) => this.#isBusy(session),
+      end: async (session, limit, value) => this.liveSession(session)?.endForLimit(limit, value)
+    })
     this.#port = {
       journal: options.journal.hot,
       nowMicros: options.nowMicros,
+      monotonicMillis: options.monotonicMillis,
+      resizeDebounceMillis: options.limits.resizeDebounceMillis,
+      limitReached: (session, limit, value) => this.#inBackground(session.endForLimit(limit, value)),
       load: options.load,
       inputsAfter: (session, sequence) => this.#inputsAfter(session, sequence),
       creationRows: (session, created) => [
@@ -134,6 +157,7 @@ export class EngineCore {
       ],
       feed,
       saveState: (state) => this.#save(options.saveState(state)),
+      drawLater: options.drawLater,
       takeBack: (session, host, reason) => this.#inBackground(this.#takeBack(session.id, host, reason)),
       ended: (session) => this.#ended(session),
       extend: options.extend
@@ -203,6 +227,8 @@ export class EngineCore {
       await session.adopt(host, reason)
       if (!session.isEnded) this.#admission.keep(id, session.state.group)
       await this.clients.resumed(id)
+      session.checkLimits()
+      this.timeouts.watch(session)
     } catch (error) {
       // Storage or keeper went away meanwhile; each says so when it is back or gone, and the session is taken up again.
       if (!(error instanceof SessionUnavailable) && !(error instanceof HostUnavailable) && !isStorage(error))
@@ -351,6 +377,7 @@ export class EngineCore {
     try {
       if (known === undefined) await session.create(created, request.actor ?? ACTOR_ENGINE)
       await session.launch(host, () => host.spawn(spawn))
+      this.timeouts.watch(session)
     } catch (error) {
       if (session.state.sequence === 0) this.#forget(session)
       if (error instanceof HostUnavailable) throw new SessionUnavailable({ session: id, reason: error.message })
@@ -376,6 +403,7 @@ export class EngineCore {
         (from) => host.spawn({ session: id, argv, cwd, env, size, term, pipes, note, replace: true, ...from }),
         { rows }
       )
+      this.timeouts.watch(session)
     } catch (error) {
       if (error instanceof HostUnavailable) throw new SessionUnavailable({ session: id, reason: error.message })
       throw spawnFailed(error)
@@ -398,6 +426,7 @@ export class EngineCore {
     checkOptions(options)
     const session = await this.#liveSession(id)
     this.clients.checkWriter(id, options.client)
+    checkInput(data, session.state.limits)
     return this.#inputs.run(id, options, () => session.write(data, options))
   }
 
@@ -441,6 +470,17 @@ export class EngineCore {
     if (live !== undefined && !live.isEnded) return live.close(options)
     const { survivors } = await this.#viewOf(id)
     return { survivors }
+  }
+
+  /** A command runs in the session: of its shell, or in the foreground of its terminal and not the program it was made for. */
+  async #isBusy(id: SessionId): Promise<boolean> {
+    const session = this.liveSession(id)
+    if (session === undefined) return false
+    if (!session.isRunning || session.host === undefined)
+      throw new SessionUnavailable({ session: id, reason: "paused" })
+    if (session.extension !== undefined) return session.extension.isBusy
+    const { foregroundGroup } = await session.host.mode(id)
+    return foregroundGroup > 0 && foregroundGroup !== session.state.pid
   }
 
   keepers(): ReadonlyArray<KeeperView> {
@@ -497,6 +537,7 @@ export class EngineCore {
     this.#live.delete(session.id)
     this.#hosts.release(session.id)
     this.#admission.release(session.id)
+    this.timeouts.forget(session.id)
   }
 
   /** For whoever mends it; what was done instead lost nothing. */

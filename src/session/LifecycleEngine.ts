@@ -26,7 +26,10 @@ export const makeLifecycle = ({ engine, journal, nowMicros }: LifecycleEngineOpt
       const entries: Array<LiveEntry> = []
       const add = (entry: Omit<LiveEntry, "clients">) =>
         entries.push({ ...entry, clients: engine.clients.list(entry.id) })
-      for (const { activeAt, state } of engine.liveSessions) if (state.sequence > 0) add(entryOf(state, activeAt))
+      // A size that was asked for is told at once, also while it waits for the one before to be drawn.
+      for (const { activeAt, size, state } of engine.liveSessions) {
+        if (state.sequence > 0) add({ ...entryOf(state, activeAt), size })
+      }
       for (const entry of engine.recent.list(nowMicros())) add(entry)
       return entries.sort((one, other) => other.createdAt - one.createdAt || (other.id < one.id ? -1 : 1))
     }),

@@ -17,11 +17,13 @@ import {
   type OutputChannel,
   type SessionEvent,
   type SessionId,
+  type SessionLimits,
   type SignalTarget,
   type TerminalSize
 } from "../../journal/Event.ts"
 import type { Appended, AppendOptions, HotJournal } from "../../journal/Journal.ts"
 import { StorageUnavailable } from "../../journal/JournalError.ts"
+import { UNDRAWN_BYTES } from "../../projections/ScreenFollower.ts"
 import { SessionState } from "../../projections/SessionState.ts"
 import type {
   HeldSession,
@@ -33,7 +35,8 @@ import type {
 } from "../keeper/PtyHost.ts"
 import { HostUnavailable, INPUT_QUEUED_BYTES_MAX, OUTPUT_CHUNK_BYTES_MAX, SessionUnknown } from "../keeper/PtyHost.ts"
 import type { Feed } from "./Feed.ts"
-import { InputRefused, SessionEnded, SessionUnavailable } from "./SessionError.ts"
+import { ResizeDebounce } from "./ResizeDebounce.ts"
+import { InputRefused, LimitExceeded, SessionEnded, SessionUnavailable } from "./SessionError.ts"
 import type { SessionExtension } from "./SessionExtension.ts"
 import type { CloseReport, CommandOptions, WriteAck } from "./Sessions.ts"
 
@@ -54,6 +57,10 @@ const ACK_MILLIS = 10
 export interface LiveSessionPort {
   readonly journal: HotJournal
   readonly nowMicros: () => number
+  readonly monotonicMillis: () => number
+  readonly resizeDebounceMillis: number
+  /** More than its limit is journaled: to be ended with `endForLimit`. Nothing is acknowledged to its host meanwhile. */
+  readonly limitReached: (session: LiveSession, limit: keyof SessionLimits, value: number) => void
   /** The state as the journal has it. */
   readonly load: (session: SessionId) => Promise<SessionState>
   /** Inputs after `sequence` that nobody has said to be missing. */
@@ -64,6 +71,11 @@ export interface LiveSessionPort {
   readonly feed: Feed
   /** Keeps a snapshot of the state. Derived: it may fail, and it may be late. */
   readonly saveState: (state: SessionState) => void
+  /**
+   * UNDRAWN_BYTES more of its output are in the journal; with `outputBytes`, it was taken back and has printed so much.
+   * Its screen is drawn in the background.
+   */
+  readonly drawLater: (session: SessionId, outputBytes?: number) => void
   /** Adopts the session in the background; what goes wrong with it is the engine's to see. */
   readonly takeBack: (session: LiveSession, host: PtyHost, reason: string) => void
   /** The session is closed or lost, and journaled so: nothing more will come from it. */
@@ -89,8 +101,9 @@ export class LiveSession {
   readonly id: SessionId
   state: SessionState
   host: PtyHost | undefined
-  /** Last input or output, microseconds since 1970; after a restart of the engine, the last event before it. */
-  activeAt = 0
+  #activeAt = 0
+  /** Last input or output on the monotonic clock; after a restart of the engine, when it was taken back. */
+  activeMillis = 0
   /** Set before the session is created, or when it is taken back. */
   extension: SessionExtension | undefined
   readonly #port: LiveSessionPort
@@ -99,6 +112,8 @@ export class LiveSession {
   #nextOffset = 0
   /** Everything before is durable and may be forgotten by the host. */
   #durableOffset = 0
+  /** Durable since the screen was last to be drawn in the background. */
+  #undrawnBytes = 0
   /** What the host was told of it. */
   #ackedOffset = 0
   #ackTimer: NodeJS.Timeout | undefined
@@ -118,6 +133,11 @@ export class LiveSession {
   /** Command ids of hidden inputs that a dead engine journaled and nobody typed: their sender may send them again. */
   readonly #untyped = new Set<string>()
   #closing: Promise<CloseReport> | undefined
+  #resizes: ResizeDebounce<CommandOptions> | undefined
+  /** What was taken beyond the limit of journaled bytes is not acknowledged, so that its host holds the program back. */
+  #isFull = false
+  /** By pipe, what was not acknowledged for that. */
+  readonly #unackedPipes = new Map<number, number>()
   #leaderExit: LeaderExit | undefined
   /** Its end is not appended yet. Not asked of the state, which learns of a start only when that is durable. */
   #terminalOpen = false
@@ -133,6 +153,16 @@ export class LiveSession {
     this.id = id
     this.#port = port
     this.state = SessionState.initial(id)
+  }
+
+  /** Last input or output, microseconds since 1970; after a restart of the engine, the last event before it. */
+  get activeAt(): number {
+    return this.#activeAt
+  }
+
+  set activeAt(micros: number) {
+    this.#activeAt = micros
+    this.activeMillis = this.#port.monotonicMillis()
   }
 
   get isEnded(): boolean {
@@ -220,6 +250,8 @@ export class LiveSession {
   async #load(): Promise<void> {
     this.state = await this.#port.load(this.id)
     this.#unfolded.clear()
+    this.#unackedPipes.clear()
+    this.#isFull = false
     this.#snapshotSequence = this.state.sequence
     this.#cwd = this.state.kernelCwd
     this.#lastWord = false
@@ -299,6 +331,7 @@ export class LiveSession {
     })
     if (this.extension === undefined) await this.#sampleCwd()
     else await this.extension.adopted()
+    if (journaled >= UNDRAWN_BYTES) this.#port.drawLater(this.id, journaled)
   }
 
   async #typeAgain(host: PtyHost, held: HeldSession): Promise<void> {
@@ -317,6 +350,7 @@ export class LiveSession {
 
   /** Takes nothing more from the host; what it holds comes again when the session is adopted. */
   pause(): void {
+    this.#resizes?.settle()
     if (this.#phase === "running") this.#phase = "waiting"
     this.extension?.paused()
     clearTimeout(this.#ackTimer)
@@ -418,6 +452,11 @@ export class LiveSession {
       // The engine adopts every session again when the storage is back; until then nothing is acknowledged.
       if (error !== undefined) return this.pause()
       this.#durableOffset = offset + length
+      this.#undrawnBytes += length
+      if (this.#undrawnBytes >= UNDRAWN_BYTES) {
+        this.#undrawnBytes = 0
+        this.#port.drawLater(this.id)
+      }
       // The fold counts bytes and does not look at them: a view of the right length stands for the chunks.
       const event: SessionEvent = {
         _tag: "OutputReceived",
@@ -436,6 +475,7 @@ export class LiveSession {
   #acknowledge(): void {
     clearTimeout(this.#ackTimer)
     this.#ackTimer = undefined
+    if (this.#isFull) return
     this.#ackedOffset = this.#durableOffset
     this.host?.ack(this.id, this.#durableOffset)
   }
@@ -506,6 +546,7 @@ export class LiveSession {
 
   #end(): void {
     this.#phase = "ended"
+    this.#resizes?.settle()
     clearTimeout(this.#cwdTimer)
     this.#cwdTimer = undefined
     this.#terminalClosed?.()
@@ -569,6 +610,12 @@ export class LiveSession {
     })
   }
 
+  /** What is durable of a pipe of a command. */
+  ackPipe(pipe: number, offset: number): void {
+    if (this.#isFull) this.#unackedPipes.set(pipe, offset)
+    else this.host?.ackPipe(this.id, pipe, offset)
+  }
+
   /** Host and journal disagree about a pipe: the session is taken back from what the journal has. */
   outOfStep(what: string): void {
     this.#outOfStep(what)
@@ -600,6 +647,7 @@ export class LiveSession {
     const repeated = this.#repeated(options)
     if (repeated !== undefined) return { sequence: repeated, hidden: false, truncatedTo: null }
     const host = this.#liveHost()
+    this.#checkRoom()
     this.activeAt = this.#port.nowMicros()
     const mode = await this.#answer(host.mode(this.id))
     if (mode.queuedBytes + data.byteLength > INPUT_QUEUED_BYTES_MAX) throw this.#refused()
@@ -637,6 +685,7 @@ export class LiveSession {
     return this.#inOrder(async () => {
       if (this.#repeated(options) !== undefined || this.state.inputClosed) return
       const host = this.#liveHost()
+      this.#checkRoom()
       this.activeAt = this.#port.nowMicros()
       const { last } = await this.#append([this.#event({ _tag: "InputClosed" }, options)])
       this.#activity()
@@ -646,14 +695,26 @@ export class LiveSession {
   }
 
   async resize(size: TerminalSize, options: CommandOptions): Promise<TerminalSize> {
-    if (this.#repeated(options) !== undefined) return this.state.size
+    if (this.#repeated(options) !== undefined) return this.size
+    this.#liveHost()
+    this.#resizes ??= new ResizeDebounce(this.#port.resizeDebounceMillis, (size, by) => this.#applySize(size, by))
+    return this.#resizes.ask(size, options)
+  }
+
+  /** The last size asked for; the journal has it at most the debounce's time later. */
+  get size(): TerminalSize {
+    return this.#resizes?.asked ?? this.state.size
+  }
+
+  async #applySize(size: TerminalSize, options: CommandOptions): Promise<boolean> {
     const host = this.#liveHost()
-    if (size.cols === this.state.size.cols && size.rows === this.state.size.rows) return size
+    if (this.#lastWord) throw new SessionEnded({ session: this.id, status: this.state.status })
+    if (size.cols === this.state.size.cols && size.rows === this.state.size.rows) return false
     // Output that came at the old size stands before the event.
     this.#journalChunks()
     await this.#append([this.#event({ _tag: "Resized", size }, options)])
     await this.#typed(host.resize(this.id, size), undefined)
-    return size
+    return true
   }
 
   async signal(signal: NodeJS.Signals, target: SignalTarget, options: CommandOptions): Promise<void> {
@@ -680,10 +741,57 @@ export class LiveSession {
     })
     this.extension?.closing()
     const survivors = await this.#answer(host.close(this.id, options.graceMillis))
+    if (survivors.length === 0) this.#takeAgain()
     await withTimeout(isClosed, TERMINAL_CLOSED_WAIT_MILLIS)
     this.#terminalClosed = undefined
     if (this.#phase === "running") await this.#close("ended", survivors)
     return { survivors }
+  }
+
+  /** Journals which limit was reached, then ends the session as `close` does. */
+  async endForLimit(limit: keyof SessionLimits, value: number): Promise<void> {
+    if (this.#closing !== undefined) return
+    this.#liveHost()
+    this.flush()
+    if (this.state.limitReached === null) await this.#append([this.#event({ _tag: "LimitReached", limit, value })])
+    await this.close({})
+  }
+
+  /** Ends it for the limit that an engine before had found reached, or had not come to. */
+  checkLimits(): void {
+    const { limitReached, limits } = this.state
+    const value = limitReached === null ? undefined : limits[limitReached]
+    if (limitReached !== null) this.#port.limitReached(this, limitReached, Number(value))
+    else this.#checkJournaledBytes()
+  }
+
+  /**
+   * What is journaled beyond the limit is what was on its way when it was reached: at most what a host delivers without
+   * an acknowledgement (OUTPUT_HELD_BYTES_HIGH of the terminal, as much of each stream of a command) and one write.
+   */
+  #checkJournaledBytes(): void {
+    const { journaledBytes, limitReached, limits } = this.state
+    const { journalBytes } = limits
+    if (journalBytes === undefined || journaledBytes <= journalBytes || this.#isFull || limitReached !== null) return
+    if (this.#phase !== "running") return
+    this.#isFull = true
+    this.#port.limitReached(this, "journalBytes", journalBytes)
+  }
+
+  /** Nothing of it runs any more: the rest of its output is what the kernel still holds. */
+  #takeAgain(): void {
+    if (!this.#isFull) return
+    this.#isFull = false
+    this.#acknowledge()
+    for (const [pipe, offset] of this.#unackedPipes) this.ackPipe(pipe, offset)
+    this.#unackedPipes.clear()
+  }
+
+  #checkRoom(): void {
+    if (!this.#isFull) return
+    const max = this.state.limits.journalBytes ?? 0
+    const reason = `session ${this.id}: its journal has the ${max} bytes it may have, and it is being ended`
+    throw new LimitExceeded({ limit: "journal bytes", max, reason })
   }
 
   // --- what they share -----------------------------------------------------------------------------------------------
@@ -809,6 +917,7 @@ export class LiveSession {
       this.state = SessionState.fold(this.state, next)
       this.extension?.fold(next)
     }
+    this.#checkJournaledBytes()
     if (this.state.sequence - this.#snapshotSequence < SNAPSHOT_EVENTS) return
     this.#snapshotSequence = this.state.sequence
     this.#port.saveState(this.state)

@@ -2,15 +2,17 @@
  * `Sessions`, `Exec`, `Attach` and `Lifecycle` as a layer: the engine, opened over a journal, closed with its scope. Keepers and their sessions
  * go on.
  */
+import { pathToFileURL } from "node:url"
 import { Clock, Context, Effect, Layer } from "effect"
 import type { SessionId } from "../../journal/Event.ts"
 import { Journal } from "../../journal/Journal.ts"
 import { StorageUnavailable } from "../../journal/JournalError.ts"
 import { Commands } from "../../projections/Commands.ts"
 import { SUMMARY_PROJECTIONS, snapshotRowOf, stateAt, summaryOf } from "../../projections/ProjectionRunner.ts"
+import { makeScreenFollower } from "../../projections/ScreenFollower.ts"
 import { indexRow, summarize } from "../../projections/SessionIndex.ts"
 import { SessionState } from "../../projections/SessionState.ts"
-import { keeperEntry, packageVersion } from "../EntryPoints.ts"
+import { keeperEntry, packageVersion, screenWorkerEntry } from "../EntryPoints.ts"
 import type { Exec } from "../exec/Exec.ts"
 import { ExecEngine } from "../exec/ExecEngine.ts"
 import { execService } from "../exec/ExecService.ts"
@@ -49,6 +51,9 @@ export const layer = (
       const context = yield* Effect.context<Journal>()
       const run = Effect.runPromiseWith(context)
 
+      // Acquired before the engine, so that it ends after it.
+      const follower = yield* makeScreenFollower(pathToFileURL(screenWorkerEntry))
+
       const load = async (session: SessionId) => {
         const { damage, states } = await run(stateAt({ state: SessionState }, session))
         // Behind damage the stream goes on: what is appended now must find its number.
@@ -58,6 +63,7 @@ export const layer = (
 
       const limits = { ...ENGINE_LIMITS, ...options.limits }
       const nowMicros = () => Number(clock.currentTimeNanosUnsafe() / 1000n)
+      const monotonicMillis = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
       const exec = new ExecEngine({
         journal,
         paths: options.paths,
@@ -74,6 +80,7 @@ export const layer = (
               paths: options.paths,
               version: packageVersion,
               nowMicros,
+              monotonicMillis,
               keeperEntry: options.inProcess ? undefined : (options.keeperEntry ?? keeperEntry),
               sessionsPerKeeper: options.sessionsPerKeeper,
               programUmask: options.programUmask,
@@ -93,6 +100,7 @@ export const layer = (
                   )
                 ]
               },
+              drawLater: follower.drawLater,
               saveState: (state) =>
                 run(
                   journal.putRows([
@@ -124,6 +132,8 @@ export const layer = (
         }),
         (engine) => Effect.promise(() => engine.stop("stopped"))
       )
+
+      yield* Effect.forkScoped(engine.timeouts.run)
 
       const call = engineCall("Sessions")
       const sessions = Sessions.of({

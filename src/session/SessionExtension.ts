@@ -23,6 +23,8 @@ export interface SessionExtension {
    */
   terminalOutput(bytes: Uint8Array): Uint8Array
   readonly terminalHeldBytes: number
+  /** A command runs, waits for its turn, or the shell is being brought back. */
+  readonly isBusy: boolean
   /** What was held back, when nothing can follow. */
   terminalRest(): Uint8Array
   pipeOutput(pipe: number, offset: number, bytes: Uint8Array): void

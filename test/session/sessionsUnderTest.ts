@@ -4,7 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect, Layer, Stream } from "effect"
 import type { JournalEntry, SessionId } from "../../journal/Event.ts"
-import { History, Reprise, Sessions, type SessionView } from "../../src/index.ts"
+import { type EngineLimits, History, Reprise, Sessions, type SessionView } from "../../src/index.ts"
 import { listKeepers } from "../../src/keeper/KeeperProcess.ts"
 import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
 
@@ -13,6 +13,7 @@ export interface TestStore {
   readonly layer: (options?: {
     readonly inProcess?: boolean
     readonly sessionsPerKeeper?: number
+    readonly limits?: Partial<EngineLimits>
   }) => ReturnType<typeof Reprise.layer>
   /** Whether any file of the store holds these bytes, as `grep -a` would find them. */
   readonly holds: (text: string) => boolean
