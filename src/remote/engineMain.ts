@@ -11,7 +11,7 @@ import type { Durability } from "../../journal/Journal.ts"
 import type { StoreRefused } from "../../journal/JournalError.ts"
 import * as JournalLevel from "../../journal/JournalLevel.ts"
 import { keeperEntry } from "../EntryPoints.ts"
-import { readEngineLimits } from "../session/EngineConfig.ts"
+import { readEngineLimits, storeQuota } from "../session/EngineConfig.ts"
 import type { EngineLimits } from "../session/EngineLimits.ts"
 import * as HistoryLive from "../session/HistoryLive.ts"
 import * as SessionEngine from "../session/SessionEngine.ts"
@@ -55,7 +55,7 @@ const engine = (paths: StorePaths, durability: Durability, programUmask: number,
     Layer.provide(SessionEngine.layer({ paths, keeperEntry, programUmask, limits })),
     Layer.provideMerge(EngineServer.StopRequest.layer),
     Layer.provide(HistoryLive.layer),
-    Layer.provide(JournalLevel.layer({ location: paths.journal, durability }))
+    Layer.provide(JournalLevel.layer({ location: paths.journal, durability, quota: storeQuota(paths, limits) }))
   )
 
 const program = (paths: StorePaths, durability: Durability, programUmask: number) =>
