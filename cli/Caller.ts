@@ -43,6 +43,8 @@ export class Caller extends Context.Service<Caller, CallerShape>()("reprise/cli/
 
 /** A pipe that is full: how long until it is tried again, when the descriptor was left non-blocking by someone else. */
 const WRITE_RETRY_MILLIS = 5
+/** A reader that takes nothing is not waited for any longer than this when the write is given up. */
+const WRITE_LEAVE_MILLIS = 100
 
 const processCaller = (): CallerShape => {
   // Asked of the descriptors: the streams of `process` cost time to make, and most commands need none of them.
@@ -136,15 +138,24 @@ const toBytes = (data: Uint8Array | string): Uint8Array => (typeof data === "str
 
 /**
  * Not process.stdout: that one is synchronous on a pipe, so that a reader which pauses would stop signals and the
- * connection too.
+ * connection too. Given up in the middle, it first waits for the piece that the kernel has already, so that nothing
+ * written later overtakes it.
  */
 const writeAll = (fd: number, data: Uint8Array): Effect.Effect<void, OutputClosed> =>
   data.byteLength === 0
     ? Effect.void
     : Effect.callback((resume) => {
         let offset = 0
-        const next = () => write(fd, data, offset, data.byteLength - offset, null, onWritten)
+        let isWriting = false
+        let whenWritten: (() => void) | undefined
+        const next = () => {
+          if (whenWritten !== undefined) return
+          isWriting = true
+          write(fd, data, offset, data.byteLength - offset, null, onWritten)
+        }
         const onWritten = (error: NodeJS.ErrnoException | null, written: number) => {
+          isWriting = false
+          if (whenWritten !== undefined) return whenWritten()
           if (error?.code === "EAGAIN") return void setTimeout(next, WRITE_RETRY_MILLIS)
           if (error !== null) return resume(Effect.fail(new OutputClosed()))
           offset += written
@@ -152,6 +163,14 @@ const writeAll = (fd: number, data: Uint8Array): Effect.Effect<void, OutputClose
           resume(Effect.void)
         }
         next()
+        return Effect.callback<void>((given) => {
+          const timer = setTimeout(() => given(Effect.void), WRITE_LEAVE_MILLIS)
+          whenWritten = () => {
+            clearTimeout(timer)
+            given(Effect.void)
+          }
+          if (!isWriting) whenWritten()
+        })
       })
 
 /** Node's raw mode leaves output processing on, which adds a carriage return to the line feeds that programs move with. */

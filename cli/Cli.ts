@@ -24,11 +24,13 @@ import { resize } from "./commands/resize.ts"
 import { restore } from "./commands/restore.ts"
 import { run } from "./commands/run.ts"
 import { send } from "./commands/send.ts"
+import { serve } from "./commands/serve.ts"
 import { signal } from "./commands/signal.ts"
 import { start } from "./commands/start.ts"
 import { state } from "./commands/state.ts"
 import { status } from "./commands/status.ts"
 import { stop } from "./commands/stop.ts"
+import { watch } from "./commands/watch.ts"
 import { escapeText } from "./Escape.ts"
 import { ExitCode, exitCodeOf } from "./ExitCode.ts"
 import { Ending, signalNumber } from "./Outcome.ts"
@@ -43,8 +45,8 @@ const cli = root.pipe(
       group: "Shells for commands",
       commands: [start, exec, poll, interrupt, kill, history, state, reset, restore, cleanup]
     },
-    { group: "Both", commands: [send, key, list, end, replay, inspect, events] },
-    { group: "Engine", commands: [status, stop] }
+    { group: "Both", commands: [send, key, list, watch, end, replay, inspect, events] },
+    { group: "Engine", commands: [status, serve, stop] }
   ])
 )
 
@@ -67,7 +69,8 @@ const tell = Effect.fnUntraced(function* (cause: Cause.Cause<unknown>) {
   }
   const error = found.value
   if (error instanceof Ending) {
-    if (error.note !== "") yield* caller.writeError(`reprise: ${escapeText(error.note)}\n`)
+    const note = escapeText(error.note)
+    if (note !== "") yield* caller.writeError(error.isBracketed === true ? `[${note}]\n` : `reprise: ${note}\n`)
     return error.exitCode
   }
   const exitCode = exitCodeOf(error)

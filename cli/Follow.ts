@@ -1,224 +1,171 @@
 /**
- * Shows a session's output to the caller and finds out how it ends: what `run` and `attach` have in common, with or
- * without a terminal.
+ * Shows what a session prints and finds out how it ends: what `run` and `attach` have in common, on a terminal
+ * (`AttachTerminal.ts`) or as a pipe. It types nothing and starts nothing.
  */
-import { Effect, Fiber, Option, Queue, Ref, Schedule, type Scope, Stream } from "effect"
+import { Effect, Fiber, Option, Queue, Stream } from "effect"
 import type { SessionId } from "../journal/Event.ts"
 import { collectRarely } from "../src/remote/HeapGrowth.ts"
-import { SessionOutput } from "../src/remote/SessionOutput.ts"
+import type { AttachItem } from "../src/session/Attach.ts"
 import type { OutputItem } from "../src/session/OutputItem.ts"
 import { Sessions } from "../src/session/Sessions.ts"
-import { Caller } from "./Caller.ts"
-import { type DetachKey, makeDetachFilter } from "./DetachKey.ts"
+import { Caller, type OutputClosed } from "./Caller.ts"
 import { escapeText } from "./Escape.ts"
 import { ExitCode } from "./ExitCode.ts"
 import { type End, Ending, exitCodeOfEnd, signalNumber } from "./Outcome.ts"
 import { storageNotices } from "./StorageNotice.ts"
-import type { TerminalModes } from "./TerminalModes.ts"
-
-/** One write of input: small enough that echo starts at once, large enough that a byte costs little. */
-const INPUT_BYTES_MAX = 32 * 1024
-/** A program that does not read fills its queue: how soon the rest is offered again. */
-const INPUT_RETRY = Schedule.min([Schedule.exponential("20 millis", 2), Schedule.spaced("500 millis")])
 
 export interface Shown {
   readonly end: End
   readonly endedBy: "program" | "session"
 }
 
+/** Where the output goes. Calls come one after the other. */
+export interface Display {
+  readonly cursor: ShownCursor
+  /** Told every item first. True: it needs no more showing. */
+  readonly take?: (item: AttachItem | OutputItem) => Effect.Effect<boolean, OutputClosed>
+  readonly write: (data: Uint8Array) => Effect.Effect<void, OutputClosed>
+  /** What a command in a shell for commands writes to its own standard output or error. */
+  readonly writeCommandOutput: (data: Uint8Array, channel: "stdout" | "stderr") => Effect.Effect<void, OutputClosed>
+  /** A line beside the output, for the person. */
+  readonly tell: (text: string) => Effect.Effect<void>
+}
+
+/** How much of the terminal's output was shown, in bytes: whatever is repeated on the way is shown once. */
+export interface ShownCursor {
+  offset: number
+}
+
 export interface ShowOptions {
-  readonly after?: number | undefined
-  /** false: the output is only waited for (`--json`). */
-  readonly isPrinted?: boolean | undefined
-  readonly modes?: TerminalModes | undefined
-  /** First byte to show: those before it are a part of something that was cut off. */
-  readonly fromOffset?: number | undefined
+  readonly display: Display
+  /** The program's end is the end. False for a session that may start another one, and for one that has ended. */
+  readonly untilProgramEnds: boolean
 }
 
 /**
- * Prints until the program has ended and everything it printed was shown. A process that it left behind may go on
+ * Shows items until the program has ended and everything it printed was shown. A process that it left behind may go on
  * writing: nobody waits for it.
  */
-export const showOutput = (
+export const showItems = <E, R>(
   session: SessionId,
-  options: ShowOptions = {}
-): Effect.Effect<Shown, Ending | Effect.Error<ReturnType<typeof showItems>>, SessionOutput | Sessions | Caller> =>
-  showItems(session, options).pipe(
-    Effect.flatMap((shown) =>
-      Option.isSome(shown)
-        ? Effect.succeed(shown.value)
-        : Effect.fail(
-            new Ending({ exitCode: ExitCode.lost, note: `session ${session}: its output ended without its end` })
+  items: Stream.Stream<AttachItem | OutputItem, E, R>,
+  { display, untilProgramEnds }: ShowOptions
+): Effect.Effect<Shown, Ending | OutputClosed | E, R | Sessions> =>
+  Effect.suspend(() => {
+    collectRarely()
+    const { cursor } = display
+    let shownItems = 0
+    const show = (item: AttachItem | OutputItem): Effect.Effect<Shown | undefined, OutputClosed | Ending> => {
+      switch (item._tag) {
+        case "Output": {
+          if (item.channel !== undefined && item.channel !== "tty") {
+            return Effect.as(display.writeCommandOutput(item.data, item.channel), undefined)
+          }
+          const skipped = Math.max(0, cursor.offset - item.offset)
+          if (skipped >= item.data.byteLength) return Effect.succeed(undefined)
+          cursor.offset = item.offset + item.data.byteLength
+          return Effect.as(display.write(item.data.subarray(skipped)), undefined)
+        }
+        case "Screen":
+          return Effect.as(display.write(item.data), undefined)
+        case "Attached":
+        case "Resized":
+        case "ReplayComplete":
+        case "Synced":
+          return Effect.succeed(undefined)
+        case "Exited":
+          return Effect.succeed(untilProgramEnds ? { end: item, endedBy: "program" } : undefined)
+        case "Missing":
+          return Effect.as(
+            display.tell(`output bytes ${item.from} to ${item.to ?? "?"} are missing: ${escapeText(item.why)}`),
+            undefined
           )
-    )
-  )
-
-const showItems = Effect.fnUntraced(function* (session: SessionId, options: ShowOptions) {
-  collectRarely()
-  const output = yield* SessionOutput
-  const caller = yield* Caller
-  const isPrinted = options.isPrinted ?? true
-  let shown = options.fromOffset ?? 0
-
-  const show = (
-    item: OutputItem
-  ): Effect.Effect<Shown | undefined, Effect.Error<ReturnType<typeof caller.write>> | Ending> => {
-    switch (item._tag) {
-      case "Output": {
-        // By offset, so that whatever was repeated on the way is shown once.
-        const skipped = Math.max(0, shown - item.offset)
-        if (skipped >= item.data.byteLength) return Effect.succeed(undefined)
-        const data = skipped === 0 ? item.data : item.data.subarray(skipped)
-        shown = item.offset + item.data.byteLength
-        options.modes?.watch(data)
-        return isPrinted ? Effect.as(caller.write(data), undefined) : Effect.succeed(undefined)
+        case "Ended":
+          return ended(session, item)
       }
-      case "Synced":
-        return Effect.succeed(undefined)
-      case "Exited":
-        return Effect.succeed({ end: item, endedBy: "program" })
-      case "Missing":
-        return Effect.as(
-          caller.writeError(
-            `reprise: output bytes ${item.from} to ${item.to ?? "?"} are missing: ${escapeText(item.why)}\n`
-          ),
-          undefined
-        )
-      case "Ended":
-        return item.reason === "lost"
-          ? Effect.fail(
-              new Ending({
-                exitCode: ExitCode.lost,
-                note: `session ${session} is lost: ${item.detail}; how its program ended is not known`
-              })
-            )
-          : item.reason === "failed"
-            ? Effect.fail(new Ending({ exitCode: ExitCode.notExecutable, note: `session ${session} did not start` }))
-            : Effect.succeed({ end: item, endedBy: "session" })
     }
-  }
+    const takeOrShow = (item: AttachItem | OutputItem) => {
+      shownItems += 1
+      return display.take === undefined
+        ? show(item)
+        : Effect.flatMap(display.take(item), (isTaken) => (isTaken ? Effect.succeed(undefined) : show(item)))
+    }
 
-  const showing = output.stream(session, { after: options.after }).pipe(
-    Stream.mapEffect(show),
-    Stream.filter((result) => result !== undefined),
-    Stream.runHead
-  )
-  return yield* Effect.raceFirst(
-    showing,
-    storageNotices(() => shown)
-  )
-})
-
-// --- without a terminal ----------------------------------------------------------------------------------------------
-
-/** Types standard input, in order and no faster than the program takes it. */
-export const typeInput = Effect.fnUntraced(function* (session: SessionId, options: { readonly closeAtEnd: boolean }) {
-  const sessions = yield* Sessions
-  const caller = yield* Caller
-  yield* caller.input.pipe(
-    Stream.runForEach((chunk) => typeBytes(session, chunk)),
-    // The program is gone, or goes without more input: that is not an error of the run.
-    Effect.catchTag("SessionEnded", () => Effect.void)
-  )
-  if (options.closeAtEnd) {
-    yield* sessions.closeInput(session).pipe(
-      Effect.retry({ while: (error) => error._tag === "InputRefused", schedule: INPUT_RETRY }),
-      Effect.catchTag("SessionEnded", () => Effect.void)
+    const showing = items.pipe(
+      Stream.mapEffect(takeOrShow),
+      Stream.filter((result) => result !== undefined),
+      Stream.runHead,
+      Effect.flatMap((result) =>
+        Option.isSome(result)
+          ? Effect.succeed(result.value)
+          : Effect.fail(
+              new Ending({ exitCode: ExitCode.lost, note: `session ${session}: its output ended without its end` })
+            )
+      )
     )
-  }
-})
+    return Effect.raceFirst(
+      showing,
+      storageNotices(() => shownItems, display.tell)
+    )
+  })
 
-const typeBytes = Effect.fnUntraced(function* (session: SessionId, bytes: Uint8Array) {
-  const sessions = yield* Sessions
-  for (let at = 0; at < bytes.byteLength; at += INPUT_BYTES_MAX) {
-    yield* sessions
-      .write(session, bytes.subarray(at, at + INPUT_BYTES_MAX))
-      .pipe(Effect.retry({ while: (error) => error._tag === "InputRefused", schedule: INPUT_RETRY }))
+const ended = (
+  session: string,
+  item: Extract<OutputItem, { readonly _tag: "Ended" }>
+): Effect.Effect<Shown, Ending> => {
+  if (item.reason === "failed") {
+    return Effect.fail(new Ending({ exitCode: ExitCode.notExecutable, note: `session ${session} did not start` }))
   }
+  if (item.reason !== "lost") return Effect.succeed({ end: item, endedBy: "session" })
+  const why = item.detail === "" ? "" : `: ${item.detail}`
+  return Effect.fail(
+    new Ending({
+      exitCode: ExitCode.lost,
+      note: `session ${session} is lost${why}; how its program ended is not known`
+    })
+  )
+}
+
+/** Standard output and error of the caller, for bytes. */
+export const pipeDisplay = Effect.fnUntraced(function* (options: { readonly isPrinted: boolean }) {
+  const caller = yield* Caller
+  const display: Display = {
+    cursor: { offset: 0 },
+    write: (data) => (options.isPrinted ? caller.write(data) : Effect.void),
+    writeCommandOutput: (data, channel) =>
+      !options.isPrinted ? Effect.void : channel === "stdout" ? caller.write(data) : caller.writeError(data),
+    tell: (text) => caller.writeError(`reprise: ${text}\n`)
+  }
+  return display
 })
 
 /**
  * Passes SIGINT, SIGTERM and SIGQUIT on to the program; a hang-up ends only this client. Forked before the session
  * exists, so that no signal falls in between.
  */
-export const passSignals = Effect.fnUntraced(function* (session: SessionId, isStarted: Effect.Effect<void>) {
+export const passSignals = Effect.fnUntraced(function* (
+  session: SessionId,
+  isStarted: Effect.Effect<void>,
+  client?: string
+) {
   const caller = yield* Caller
   const sessions = yield* Sessions
   const signals = yield* caller.signals(["SIGINT", "SIGTERM", "SIGQUIT", "SIGHUP"])
   yield* isStarted
   while (true) {
     const signal = yield* Queue.take(signals)
-    if (signal === "SIGHUP") return yield* hungUp(session, signal)
-    yield* sessions.signal(session, signal, "foreground").pipe(Effect.ignore)
+    if (signal === "SIGHUP") return yield* leftBySignal(session, signal)
+    yield* sessions.signal(session, signal, "foreground", { client }).pipe(Effect.ignore)
   }
 })
 
-const hungUp = (session: SessionId, signal: string) =>
+export const leftBySignal = (session: string, signal: string): Effect.Effect<never, Ending> =>
   Effect.fail(
     new Ending({
       exitCode: ExitCode.signalBase + signalNumber(signal),
       note: `${signal}; session ${session} goes on, \`reprise attach ${session}\` comes back to it`
     })
   )
-
-// --- with a terminal -------------------------------------------------------------------------------------------------
-
-export interface AttachOptions extends ShowOptions {
-  readonly detachKey: DetachKey
-  readonly readOnly: boolean
-  readonly modes: TerminalModes
-}
-
-/** Puts the caller's terminal onto the session until it ends or the person leaves. */
-export const attachTerminal: (
-  session: SessionId,
-  options: AttachOptions
-) => Effect.Effect<
-  Shown,
-  Effect.Error<ReturnType<typeof showOutput>>,
-  SessionOutput | Sessions | Caller | Scope.Scope
-> = Effect.fnUntraced(function* (session, options) {
-  const caller = yield* Caller
-  const sessions = yield* Sessions
-  const isOver = yield* Ref.make(false)
-  // A program that ended by itself tidied up; one that we leave, or that was killed, may not have.
-  yield* caller.rawMode(() => options.modes.reset())
-  const signals = yield* caller.signals(["SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT"])
-
-  const filter = makeDetachFilter(options.detachKey)
-  const typing = caller.input.pipe(
-    Stream.runForEach((chunk) => {
-      const { bytes, detach } = filter(chunk)
-      const typed = options.readOnly || bytes.byteLength === 0 ? Effect.void : typeBytes(session, bytes)
-      return detach ? Effect.andThen(typed, Effect.fail(detached(session))) : typed
-    }),
-    Effect.catchTag("SessionEnded", () => Effect.void),
-    // The terminal hung up.
-    Effect.andThen(Effect.flatMap(Ref.get(isOver), (over) => (over ? Effect.never : hungUp(session, "SIGHUP")))),
-    Effect.catchIf(
-      (error) => error._tag !== "Ending",
-      (error) => Effect.fail(new Ending({ exitCode: ExitCode.unavailable, note: error.message }))
-    )
-  )
-  const resizing = caller.resizes.pipe(
-    // A size that could not be applied is corrected by the next one.
-    Stream.runForEach((size) => Effect.ignore(sessions.resize(session, size)))
-  )
-  const interrupted = Queue.take(signals).pipe(Effect.flatMap((signal) => hungUp(session, signal)))
-
-  if (!options.readOnly) yield* Effect.forkScoped(resizing)
-  return yield* showOutput(session, options).pipe(
-    Effect.ensuring(Ref.set(isOver, true)),
-    Effect.raceFirst(typing),
-    Effect.raceFirst(interrupted)
-  )
-})
-
-const detached = (session: SessionId) =>
-  new Ending({
-    exitCode: ExitCode.detached,
-    note: `detached from ${session}, which goes on; \`reprise attach ${session}\` comes back to it`
-  })
 
 /** Ends with the program's own code. */
 export const endWith = (shown: Shown): Effect.Effect<never, Ending> =>

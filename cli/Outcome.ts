@@ -4,7 +4,12 @@ import { Data } from "effect"
 import { ExitCode } from "./ExitCode.ts"
 
 /** Ends the command with this code and, when there is one, a line on standard error. Not a failure of reprise. */
-export class Ending extends Data.TaggedError("Ending")<{ readonly exitCode: number; readonly note: string }> {
+export class Ending extends Data.TaggedError("Ending")<{
+  readonly exitCode: number
+  readonly note: string
+  /** The line is told in brackets, as terminal multiplexers do, and not as an error. */
+  readonly isBracketed?: boolean | undefined
+}> {
   override get message() {
     return this.note
   }
@@ -33,3 +38,7 @@ export const describeStatus = (view: End & { readonly status: string }): string 
   if (view.signal !== null) return `exited ${view.signal}`
   return view.exitCode === null ? "exited ?" : `exited ${view.exitCode}`
 }
+
+/** How a program ended, in words. */
+export const describeEnd = ({ exitCode, signal }: End): string =>
+  exitCode !== null ? `exited ${exitCode}` : signal !== null ? `ended by ${signal}` : "ended, nobody knows how"

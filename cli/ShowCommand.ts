@@ -53,7 +53,12 @@ export const showCommand = (first: ExecResult, options: ShowOptions) => {
   })
   return Effect.raceFirst(
     showing,
-    storageNotices(() => cursor)
+    Caller.use((caller) =>
+      storageNotices(
+        () => cursor,
+        (text) => caller.writeError(`reprise: ${text}\n`)
+      )
+    )
   )
 }
 

@@ -4,7 +4,6 @@
  */
 import { Effect } from "effect"
 import { Sessions } from "../src/session/Sessions.ts"
-import { Caller } from "./Caller.ts"
 import { escapeText } from "./Escape.ts"
 
 /** Without output for so long, the engine is asked why. */
@@ -12,10 +11,12 @@ const SILENCE_MILLIS_MIN = 2000
 /** A session that is quiet for its own reasons is asked about less and less often. */
 const SILENCE_MILLIS_MAX = 60_000
 
-/** `lastShown` counts what was shown: while it changes there is nothing to ask. */
-export const storageNotices = Effect.fnUntraced(function* (lastShown: () => number) {
+/** `lastShown` counts what was shown: while it changes there is nothing to ask. `tell` shows one line. */
+export const storageNotices = Effect.fnUntraced(function* (
+  lastShown: () => number,
+  tell: (text: string) => Effect.Effect<void>
+) {
   const sessions = yield* Sessions
-  const caller = yield* Caller
   let isTold = false
   let seen = -1
   let wait = SILENCE_MILLIS_MIN
@@ -26,15 +27,18 @@ export const storageNotices = Effect.fnUntraced(function* (lastShown: () => numb
       wait = SILENCE_MILLIS_MIN
       if (!isTold) continue
     }
-    const { suspended } = yield* sessions.status
+    const found = yield* Effect.option(Effect.catchDefect(sessions.status, () => Effect.fail("unreachable")))
+    // An engine that cannot be reached is the output's to tell.
+    if (found._tag === "None") continue
+    const { suspended } = found.value
     if (suspended !== null && !isTold) {
-      yield* caller.writeError(
+      yield* tell(
         suspended.diskFull
-          ? "reprise: the journal's disk is full: the session is paused; free some space and it goes on\n"
-          : `reprise: the journal cannot be written (${escapeText(suspended.reason)}): the session is paused\n`
+          ? "the journal's disk is full: the session is paused; free some space and it goes on"
+          : `the journal cannot be written (${escapeText(suspended.reason)}): the session is paused`
       )
     } else if (suspended === null && isTold) {
-      yield* caller.writeError("reprise: the journal can be written again: the session goes on\n")
+      yield* tell("the journal can be written again: the session goes on")
     }
     isTold = suspended !== null
     wait = isTold ? SILENCE_MILLIS_MIN : Math.min(wait * 2, SILENCE_MILLIS_MAX)

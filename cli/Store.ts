@@ -23,6 +23,9 @@ export const engine = (paths: StorePaths) => EngineClient.layer({ paths, start: 
 export const runningEngine = (paths: StorePaths) =>
   EngineClient.layer({ paths, start: false, anyVersion: true, actor: ACTOR })
 
+/** An engine of this version that runs, or EngineAbsent. */
+export const watchedEngine = (paths: StorePaths) => EngineClient.layer({ paths, start: false, actor: ACTOR })
+
 /** Reading, through whoever has the journal. */
 export const reading = (
   paths: StorePaths
@@ -39,10 +42,7 @@ export const reading = (
   )
 
 const throughEngine = (paths: StorePaths) =>
-  Effect.map(
-    Layer.build(EngineClient.layer({ paths, start: false, actor: ACTOR })),
-    Context.pick(History, SessionOutput)
-  )
+  Effect.map(Layer.build(watchedEngine(paths)), Context.pick(History, SessionOutput))
 
 const throughJournal = Effect.fnUntraced(function* (paths: StorePaths) {
   // Loaded only now: with an engine, a reading command needs neither the database nor the emulator.

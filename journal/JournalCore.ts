@@ -54,7 +54,8 @@ class UnreadableRange extends Error {
 
 interface StreamHead {
   readonly stream: SessionId
-  readonly bytes: Buffer
+  /** Kept for as long as the journal: memory of its own, because a small Buffer keeps a whole pool of 64 KiB. */
+  readonly bytes: Uint8Array
   /** Last sequence given out. */
   assigned: number
   /** Last sequence that is durable. */
@@ -436,7 +437,7 @@ export class JournalCore {
       limit: 1
     })
     const sequence = last === undefined ? 0 : Keys.sequenceOf(last[0])
-    const head = { stream, bytes, assigned: sequence, committed: sequence }
+    const head = { stream, bytes: Uint8Array.from(bytes), assigned: sequence, committed: sequence }
     this.#heads.set(stream, head)
     return head
   }

@@ -7,6 +7,7 @@
 import { deflateRawSync, inflateRawSync } from "node:zlib"
 import xterm from "@xterm/headless"
 import type { TerminalSize } from "../journal/Event.ts"
+import { PlainStretches } from "./PlainStretch.ts"
 import { differenceOf } from "./ScreenDifference.ts"
 import {
   guard,
@@ -33,6 +34,10 @@ export const SCREEN_SCROLLBACK_LINES = 256
 const EMULATOR_COLS_MIN = 2
 /** Code units of one row in a view: combining marks can pile up on a cell without end. */
 const ROW_UNITS_PER_CELL_MAX = 16
+/** Bytes of one piece of output in which it is worth while to look for what need not be drawn, and between two looks. */
+const SKIP_LOOK_BYTES = 32 * 1024
+const NOTHING = new Uint8Array(0)
+const LF = 0x0a
 /** Bytes of a snapshot, unpacked: 1,000 x 1,256 cells of 12 bytes on both buffers, with room for its header. */
 const SNAPSHOT_BYTES_MAX = 64 * 1024 * 1024
 /** Bytes of a snapshot as it is stored. Above it replaying the output is cheaper than keeping its result. */
@@ -75,6 +80,7 @@ export class Screen {
   #terminal: InstanceType<typeof xterm.Terminal>
   #guard: ScreenGuard
   #size: TerminalSize
+  #skippedBytes = 0
 
   constructor(size: TerminalSize) {
     this.#size = size
@@ -91,7 +97,67 @@ export class Screen {
     return screenCells(this.#size)
   }
 
+  /** Output that what follows it in the same bytes scrolls away is not drawn; what is there in the end is the same. */
   feed(bytes: Uint8Array): void {
+    let at = 0
+    if (bytes.length >= SKIP_LOOK_BYTES) {
+      const stretches = new PlainStretches(bytes)
+      while (bytes.length - at >= SKIP_LOOK_BYTES) at = this.#drawLines(bytes, at, this.#skip(bytes, at, stretches))
+    }
+    if (at < bytes.length) this.#draw(at === 0 ? bytes : bytes.subarray(at))
+  }
+
+  /** Draws the end of the plain stretch that begins at `at`, and gives its end; or undefined, and has drawn nothing. */
+  #skip(bytes: Uint8Array, at: number, stretches: PlainStretches): number | undefined {
+    if (!this.#scrollsPlainly()) return undefined
+    const end = stretches.end(at)
+    const skip = stretches.skip(at, end, this.#linesToScroll())
+    if (skip === undefined) return undefined
+    // The rest of a character that was cut is among what is left out.
+    this.#guard.partial = NOTHING
+    for (const color of skip.colors) this.#draw(color)
+    this.#draw(bytes.subarray(skip.from, end))
+    this.#skippedBytes += skip.from - at
+    return end
+  }
+
+  /** Draws on to the end of a line, where a plain stretch may begin; gives the place behind it. */
+  #drawLines(bytes: Uint8Array, at: number, skippedTo: number | undefined): number {
+    const from = skippedTo ?? at
+    // After a stretch, and in the middle of a sequence, the next line may begin one; else not soon.
+    const isNear = skippedTo !== undefined || this.#guard.phase !== 0
+    const line = bytes.indexOf(LF, isNear ? from : from + SKIP_LOOK_BYTES)
+    const to = line === -1 ? bytes.length : line + 1
+    this.#draw(bytes.subarray(from, to))
+    return to
+  }
+
+  /** Bytes of all it was fed that were not drawn. */
+  get skippedBytes(): number {
+    return this.#skippedBytes
+  }
+
+  /** Between two sequences, on the normal screen, with margins around all of it. */
+  #scrollsPlainly(): boolean {
+    const { buffers, rows } = coreOf(this.#terminal)._bufferService
+    const { active, normal } = buffers
+    const { partial, phase } = this.#guard
+    return (
+      phase === 0 &&
+      partial[0] !== 0xc2 &&
+      active === normal &&
+      normal.scrollTop === 0 &&
+      normal.scrollBottom === rows - 1
+    )
+  }
+
+  /** Line feeds after which no line is left that is there now, wherever the cursor is. */
+  #linesToScroll(): number {
+    const { buffers, rows } = coreOf(this.#terminal)._bufferService
+    return buffers.normal.lines.maxLength + rows
+  }
+
+  #draw(bytes: Uint8Array): void {
     const safe = guard(this.#guard, bytes)
     // The emulator's own `write` splits its work over timers; this is the function under it, and it is synchronous.
     if (safe.length > 0) coreOf(this.#terminal)._inputHandler.parse(safe)
@@ -162,8 +228,8 @@ export class Screen {
   }
 
   /**
-   * The bytes that draw this screen on another terminal. They have been tried, on a fresh one and on one that is not:
-   * what both then showed is what this one shows, as far as ScreenDifference.ts compares.
+   * The bytes that draw this screen on another terminal. They have been tried, on one that was used before: what it then
+   * showed is what this one shows, as far as ScreenDifference.ts compares.
    */
   redraw({ target = this.#size, ...options }: ScreenRedrawOptions = {}): ScreenRedraw {
     try {
@@ -175,18 +241,14 @@ export class Screen {
         return redraw
       }
       const state = this.#state()
-      const data = redrawBytes(state, options)
+      const data = redrawBytes(state, charsetTable(), options)
       const scrollback = Math.min(options.scrollback ?? SCREEN_SCROLLBACK_LINES, state.xterm.header.buffers[0].ybase)
-      for (const before of [undefined, DIRTY]) {
-        const trial = new Screen(target)
-        if (before !== undefined) trial.feed(before)
-        trial.feed(data)
-        const defect = differenceOf(state, trial.#state(), scrollback)
-        trial.dispose()
-        if (defect !== undefined) {
-          return { data: undefined, size: target, defect: before === undefined ? defect : `${defect} (used terminal)` }
-        }
-      }
+      const trial = new Screen(target)
+      trial.feed(DIRTY)
+      trial.feed(data)
+      const defect = differenceOf(state, trial.#state(), scrollback)
+      trial.dispose()
+      if (defect !== undefined) return { data: undefined, size: target, defect }
       return { data, size: target, defect: undefined }
     } catch (error) {
       return { data: undefined, size: target, defect: error instanceof Error ? error.message : String(error) }

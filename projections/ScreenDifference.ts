@@ -7,6 +7,7 @@
  * - tab stops beyond the last column; a saved cursor that has left the screen;
  * - what the screen that is not shown has saved: the alternate one's cells and cursor, the normal one's own cursor while
  *   the alternate one is shown (leaving that restores the saved one);
+ * - what is designated in the place of a character set that came back with a restored cursor;
  * - synchronized output, which must be off in the second; a title that was never set.
  */
 import { isErasedLook, lookOf, PLAIN, penLook, sameLook } from "./CellLook.ts"
@@ -60,6 +61,7 @@ const cellsDiffer = (one: ScreenGrid, other: ScreenGrid, scrollback: number): st
 }
 
 const sameCell = (one: ScreenGrid, line: number, other: ScreenGrid, otherLine: number, column: number): boolean => {
+  if (one.isSame(line, column, other, otherLine)) return true
   const look = one.look(line, column)
   if (!sameLook(look, other.look(otherLine, column))) return false
   const [left, right] = [shown(one, line, column), shown(other, otherLine, column)]
@@ -98,9 +100,10 @@ const terminalParts = (header: XtermHeader) => {
   return {
     cursor: `${Math.min(buffer.x, header.size.cols)} ${buffer.y}`,
     look: `${look.fg} ${look.bg} ${look.underline}`,
-    "character sets": [0, 1, 2, 3].map((slot) => header.charsets[slot] ?? 0).join(),
+    "character sets": [0, 1, 2, 3]
+      .map((slot) => (slot === header.glevel ? header.charset : (header.charsets[slot] ?? 0)))
+      .join(),
     shift: header.glevel,
-    "character set": header.charset,
     "insert mode": header.insert,
     "new line mode": header.convertEol,
     "cursor visible": !header.cursorHidden,

@@ -18,6 +18,13 @@ export const SCREEN_SNAPSHOT_NAME = "screen"
 /** Bytes drawn before a snapshot is worth its write: about 30 ms of drawing. */
 export const SCREEN_SNAPSHOT_BYTES = 1024 * 1024
 
+export interface DrawOptions {
+  /** Bytes drawn before a snapshot is kept; SCREEN_SNAPSHOT_BYTES if absent. */
+  readonly snapshotBytes?: number | undefined
+  /** After each page: a pause, for drawing that is in no hurry. */
+  readonly afterPage?: Effect.Effect<void> | undefined
+}
+
 export type Drawing<A> =
   | {
       readonly _tag: "Drawn"
@@ -33,21 +40,23 @@ export type Drawing<A> =
   | { readonly _tag: "Unavailable"; readonly reason: string; readonly damage: JournalDamaged | null }
 
 /**
- * Draws the session's screen of this key up to `goal`, or as far as it gets until `until` (milliseconds since 1970), and
- * asks the screen. Whoever calls holds the key (`ScreenService.exclusively`).
+ * Draws the session's screen of this key up to `goal`, or as far as it gets in `millis`, and asks the screen. The time
+ * begins when there is a screen to draw on: starting the thread takes as long as it takes. Whoever calls holds the key (`ScreenService.exclusively`).
  */
 export const drawTo = <A>(
   stream: SessionId,
   key: string,
   goal: number,
-  until: number,
-  ask: (screens: ScreenServiceShape) => Effect.Effect<A, ScreenError>
+  millis: number,
+  ask: (screens: ScreenServiceShape) => Effect.Effect<A, ScreenError>,
+  { afterPage = Effect.void, snapshotBytes = SCREEN_SNAPSHOT_BYTES }: DrawOptions = {}
 ) =>
   Effect.gen(function* () {
     const journal = yield* Journal
     const screens = yield* ScreenService
     const position = screens.position(key)
     let drawn = yield* startAt(stream, key, goal, position !== undefined && position <= goal ? position : undefined)
+    let until = drawn === undefined ? undefined : (yield* Clock.currentTimeMillis) + millis
     let unsaved = 0
     let behind = false
     let damage: JournalDamaged | null = null
@@ -67,12 +76,15 @@ export const drawTo = <A>(
         )
       drawn = last
       unsaved += bytes
-      if (unsaved >= SCREEN_SNAPSHOT_BYTES) {
+      if (unsaved >= snapshotBytes) {
         unsaved = 0
         yield* save(stream, key, last)
       }
-      behind = last < goal && (yield* Clock.currentTimeMillis) >= until
+      const now = yield* Clock.currentTimeMillis
+      until ??= now + millis
+      behind = last < goal && now >= until
       if (behind) return yield* Effect.fail({ _tag: "Behind" as const })
+      yield* afterPage
     })
     if ((drawn ?? 0) < goal) {
       yield* journal.read(stream, { after: drawn ?? 0, until: goal }).pipe(

@@ -70,9 +70,20 @@ export class ScreenGrid {
     return this.#isInside(line, column) ? this.#word(line, column, 0) >>> WIDTH_SHIFT : 1
   }
 
-  /** Text, width and look as numbers that are equal when the cells are: for comparing without a string for each. */
-  content(line: number, column: number): number {
-    return this.#word(line, column, 0)
+  /** Whether a cell of another grid is the same by its words alone; false says nothing. */
+  isSame(line: number, column: number, other: ScreenGrid, otherLine: number): boolean {
+    if (!this.#isInside(line, column) || !other.#isInside(otherLine, column)) return false
+    const at = this.#offsets[line]! + column * CELL_WORDS
+    const otherAt = other.#offsets[otherLine]! + column * CELL_WORDS
+    const content = this.#cells[at]!
+    const bg = this.#cells[at + 2]!
+    return (
+      content === other.#cells[otherAt] &&
+      this.#cells[at + 1] === other.#cells[otherAt + 1] &&
+      bg === other.#cells[otherAt + 2] &&
+      (content & COMBINED) === 0 &&
+      (bg & EXTENDED) === 0
+    )
   }
 
   look(line: number, column: number): CellLook {
@@ -83,7 +94,8 @@ export class ScreenGrid {
   }
 
   #isInside(line: number, column: number): boolean {
-    return line < this.#lineCount && column < (this.#widths.get(line) ?? this.cols)
+    if (line >= this.#lineCount) return false
+    return column < (this.#widths.size === 0 ? this.cols : (this.#widths.get(line) ?? this.cols))
   }
 
   #word(line: number, column: number, word: number): number {

@@ -24,7 +24,7 @@ import {
 } from "./CellLook.ts"
 import { ScreenGrid } from "./ScreenGrid.ts"
 import { openSequence, type ScreenGuardState } from "./ScreenGuard.ts"
-import { CHARSET_FINALS, type XtermState } from "./XtermState.ts"
+import { CHARSET_FINALS, type CharsetTable, type XtermState } from "./XtermState.ts"
 
 export interface RedrawOptions {
   /** Lines above the screen that are drawn too, newest first kept; all that are there if absent. */
@@ -41,13 +41,13 @@ export interface RedrawState {
 }
 
 /**
- * To a known state, the cursor staying where it is: ends an open sequence and hyperlink; soft reset (DECSTR) for each of
+ * To a known state, the cursor staying where it is: gives up an open sequence, ends a hyperlink; soft reset (DECSTR) for each of
  * the two screens, as margins and cursor are each one's own; the modes that it leaves alone. Around what moves the
  * cursor stands DECSC … DECRC, also around leaving the alternate screen, which restores a cursor even when it is not
  * shown. Synchronized output ends here and is never begun again.
  */
 const PREAMBLE =
-  "\x1b\\\x1b]8;;\x1b\\\x1b[!p\x1b7\x1b[?1049l\x1b[!p\x1b7\x1b[?6l\x1b[r\x1b8" +
+  "\x18\x1b\\\x1b]8;;\x1b\\\x1b[!p\x1b7\x1b[?1049l\x1b[!p\x1b7\x1b[?6l\x1b[r\x1b8" +
   "\x1b[4l\x1b[20l\x1b[?1;12;25;45;1004;2004;2026l\x1b[?9;1000;1002;1003;1005;1006;1015;1016l\x1b[?7h\x1b>\x1b[0 q" +
   '\x1b(B\x1b)B\x1b*B\x1b+B\x0f\x1b[0"q\x1b[m'
 
@@ -62,7 +62,11 @@ const JOIN_WIDTH = 3
 // What a title must not hold, whoever set it: it would end the sequence it is sent in.
 const CONTROLS = /[\u0000-\u001f\u007f-\u009f]/g
 
-export const redrawBytes = ({ guard, xterm }: RedrawState, options: RedrawOptions = {}): Uint8Array => {
+export const redrawBytes = (
+  { guard, xterm }: RedrawState,
+  charsets: CharsetTable,
+  options: RedrawOptions = {}
+): Uint8Array => {
   const { header } = xterm
   const pen = new Pen()
   pen.put(PREAMBLE)
@@ -80,7 +84,7 @@ export const redrawBytes = ({ guard, xterm }: RedrawState, options: RedrawOption
   const title = header.title.replace(CONTROLS, "")
   if (title !== "") pen.put(`\x1b]2;${title}\x1b\\`)
   if (options.cwd !== undefined) pen.put(directorySequence(options.cwd.path, options.cwd.host))
-  finish(pen, xterm)
+  finish(pen, xterm, charsets)
   return Buffer.concat([Buffer.from(pen.text()), openSequence(guard)])
 }
 
@@ -97,11 +101,11 @@ const UNRESERVED = /[a-zA-Z0-9/._~-]/
 
 /** Collects the sequences and knows the look that text printed now gets. */
 class Pen {
-  readonly #parts: Array<string> = []
+  #text = ""
   #look: CellLook = PLAIN
 
   put(text: string): void {
-    this.#parts.push(text)
+    this.#text += text
   }
 
   look(look: CellLook): void {
@@ -110,12 +114,12 @@ class Pen {
 
   /** Also where it is set already: any sequence ends what the next character could combine with. */
   setLook(look: CellLook): void {
-    this.#parts.push(lookSequence(look, this.#look))
+    this.#text += lookSequence(look, this.#look)
     this.#look = look
   }
 
   text(): string {
-    return this.#parts.join("")
+    return this.#text
   }
 }
 
@@ -260,7 +264,7 @@ const enterAlternate = (pen: Pen): void => {
 }
 
 /** Everything that is the terminal's as a whole, the look and the cursor last: those say where the output goes on. */
-const finish = (pen: Pen, xterm: XtermState): void => {
+const finish = (pen: Pen, xterm: XtermState, table: CharsetTable): void => {
   const { header } = xterm
   const buffer = header.buffers[header.alternate ? 1 : 0]
   const { cols, rows } = header.size
@@ -268,13 +272,6 @@ const finish = (pen: Pen, xterm: XtermState): void => {
   const grid = new ScreenGrid(xterm, header.alternate)
   const line = grid.top + buffer.y
   const look = penLook(...header.attributes)
-  // Restoring a cursor gives back its character set, and leaves another one designated.
-  const isRestored = header.charset !== (header.charsets[header.glevel] ?? 0) && header.charset === buffer.savedCharset
-  if (isRestored) {
-    setCharsets(pen, header)
-    pen.put("\x1b8")
-    pen.setLook(PLAIN)
-  }
   const origin = modes.origin === true
   if (origin) pen.put("\x1b[?6h")
   const row = origin ? Math.max(buffer.y - buffer.scrollTop, 0) : Math.min(buffer.y, rows - 1)
@@ -282,10 +279,11 @@ const finish = (pen: Pen, xterm: XtermState): void => {
 
   const last = lastPrinted(grid, line, buffer.x)
   // What a combining mark or a repetition (REP) that comes next refers to: the character has to be printed last of all.
+  const typed = last === undefined ? undefined : untranslated(grid.text(line, last), table[header.charset])
   const isOpen =
     header.joinState !== 0 &&
-    header.charset === 0 &&
     last !== undefined &&
+    typed !== undefined &&
     grid.width(line, last) === ((header.joinState >>> JOIN_WIDTH_SHIFT) & JOIN_WIDTH) &&
     sameLook(grid.look(line, last), lookOfPen(look))
   // Behind the last column the cursor waits for the next character: only printing brings it there.
@@ -301,7 +299,7 @@ const finish = (pen: Pen, xterm: XtermState): void => {
     }
   } else if (!isOpen) put(buffer.x)
 
-  if (!isRestored) setCharsets(pen, header)
+  setCharsets(pen, header)
   for (const [number, isSet] of [
     [1, modes.applicationCursorKeys],
     [12, header.cursorBlink],
@@ -324,12 +322,22 @@ const finish = (pen: Pen, xterm: XtermState): void => {
   if (header.insert) pen.put("\x1b[4h")
   // Set in any case: it also ends what a mark could be added to.
   pen.setLook(look)
-  if (isOpen && last !== undefined) {
+  if (isOpen) {
     put(last)
     // Inserting shifts the rest of the line: it is shifted back first.
     if (header.insert) pen.put(`\x1b[${grid.width(line, last)}P`)
-    pen.put(grid.text(line, last))
+    pen.put(typed)
   }
+}
+
+/** What has to be printed in a character set to get this text. */
+const untranslated = (text: string, charset: object | undefined): string | undefined => {
+  if (charset === undefined) return text
+  const entries = Object.entries(charset as Readonly<Record<string, string>>)
+  const [first = ""] = text
+  const typed = entries.find(([, shown]) => shown === first)
+  if (typed !== undefined) return typed[0] + text.slice(first.length)
+  return entries.some(([key]) => key === first) ? undefined : text
 }
 
 /** The column of the character before the cursor; undefined where there is none. */
@@ -345,9 +353,11 @@ const lastPrinted = (grid: ScreenGrid, line: number, column: number): number | u
 /** As a cell has it: without the colour of an underline that is not there. */
 const lookOfPen = (look: CellLook): CellLook => ((look.fg & 0x10000000) === 0 ? { ...look, underline: 0 } : look)
 
-const setCharsets = (pen: Pen, { charsets, glevel }: XtermState["header"]): void => {
-  for (const [slot, number] of charsets.entries()) {
-    if (number !== 0 && slot < CHARSET_SLOTS.length) pen.put(`\x1b${CHARSET_SLOTS[slot]}${CHARSET_FINALS[number]}`)
+/** Restoring a cursor brings back its character set. Terminals then have it designated; the emulator only uses it. */
+const setCharsets = (pen: Pen, { charset, charsets, glevel }: XtermState["header"]): void => {
+  for (const [slot, prefix] of CHARSET_SLOTS.entries()) {
+    const number = slot === glevel ? charset : (charsets[slot] ?? 0)
+    if (number !== 0) pen.put(`\x1b${prefix}${CHARSET_FINALS[number]}`)
   }
   if (glevel !== 0) pen.put(SHIFTS[glevel] ?? "")
 }

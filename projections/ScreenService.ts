@@ -9,7 +9,7 @@ import { Worker } from "node:worker_threads"
 import { Context, Data, Deferred, Effect, Layer, Semaphore } from "effect"
 import type { TerminalSize } from "../journal/Event.ts"
 import { type ScreenContent, type ScreenRedraw, type ScreenRedrawOptions, screenCells } from "./Screen.ts"
-import type { ScreenAnswer, ScreenRequest, ScreenStep } from "./ScreenWorker.ts"
+import type { ScreenAnswer, ScreenRequest, ScreenStep, ScreenWorkerData } from "./ScreenWorker.ts"
 
 export interface ScreenOptions {
   /** The worker's module. */
@@ -22,6 +22,8 @@ export interface ScreenOptions {
   readonly screensMax: number
   /** Cells of all of them, 12 bytes each: 4 Mi are about 50 MB. One larger screen alone is always possible. */
   readonly cellsMax: number
+  /** The thread takes only the processor time that nobody else wants; by default that of ScreenFollower.ts does. */
+  readonly isBackground?: boolean | undefined
 }
 
 /** Loading the emulator's module; on a busy machine this takes seconds, and it says nothing about any session. */
@@ -81,14 +83,16 @@ export class ScreenService extends Context.Service<ScreenService, ScreenServiceS
 ) {
   static readonly layer = Layer.effect(
     ScreenService,
-    Effect.gen(function* () {
-      const options = yield* ScreenOptions
-      const hub = new ScreenHub(options)
-      yield* Effect.addFinalizer(() => Effect.promise(() => hub.end()))
-      return ScreenService.of(yield* makeService(hub))
-    })
+    Effect.flatMap(ScreenOptions, (options) => makeScreenService(options))
   )
 }
+
+/** Screens of their own, in a thread of their own that ends with the scope. */
+export const makeScreenService = Effect.fnUntraced(function* (options: ScreenOptions) {
+  const hub = new ScreenHub(options)
+  yield* Effect.addFinalizer(() => Effect.promise(() => hub.end()))
+  return ScreenService.of(yield* makeService(hub))
+})
 
 const makeService = Effect.fnUntraced(function* (hub: ScreenHub) {
   const turn = yield* Semaphore.make(1)
@@ -249,7 +253,10 @@ class ScreenHub {
       self.#waiting = ready
       const worker = yield* Effect.try({
         try: () =>
-          new Worker(self.#options.workerUrl, { resourceLimits: { maxOldGenerationSizeMb: WORKER_HEAP_MEGABYTES } }),
+          new Worker(self.#options.workerUrl, {
+            resourceLimits: { maxOldGenerationSizeMb: WORKER_HEAP_MEGABYTES },
+            workerData: { isBackground: self.#options.isBackground === true } satisfies ScreenWorkerData
+          }),
         catch: (error) => new ScreenUnavailable({ reason: String(error) })
       })
       self.#worker = worker

@@ -1,8 +1,8 @@
 /**
  * Reads and writes the whole state of an @xterm/headless terminal: every cell with its colours, the cursor, margins,
- * tab stops, character sets, saved cursor and modes. Screen.ts makes its snapshots of it. The emulator's public
- * serializer (@xterm/addon-serialize) gives escape sequences that draw something similar: margins, tab stops, character
- * sets, the saved cursor and a cursor behind the last column are lost, so a screen restored from it goes on differently.
+ * tab stops, character sets, saved cursor and modes. Screen.ts makes its snapshots of it, ScreenRedraw.ts its bytes. The
+ * public serializer (@xterm/addon-serialize) gives escape sequences that draw something similar: margins, tab stops,
+ * character sets, the saved cursor and a cursor behind the last column are lost, so what is drawn goes on differently.
  * This module therefore uses the private fields of the version that package.json pins exactly; `readXterm` throws
  * when one of them is not there, and the tests compare a restored terminal with its original field by field.
  */

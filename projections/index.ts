@@ -37,8 +37,11 @@ export {
   stateAt,
   summaryOf
 } from "./ProjectionRunner.ts"
+export { makePromptMarkFilter, type PromptMarkFilter } from "./PromptMark.ts"
+export { makeRecording, type RecordedPart, type Recording, recordEvent, recordedParts } from "./Recording.ts"
 export { Screen, type ScreenContent, type ScreenRedraw, type ScreenRedrawOptions } from "./Screen.ts"
 export { REDRAW_LOOK_MILLIS, type ScreenRedrawAt, type ScreenRedrawAtOptions, screenRedraw } from "./ScreenAttach.ts"
+export { makeScreenFollower, type ScreenFollower, UNDRAWN_BYTES } from "./ScreenFollower.ts"
 export { guard, makeScreenGuard, type ScreenGuard } from "./ScreenGuard.ts"
 export {
   QUARANTINE_SPACE,

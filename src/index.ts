@@ -10,6 +10,7 @@ export {
 } from "../journal/Event.ts"
 export { Journal } from "../journal/Journal.ts"
 export { StorageUnavailable, StoreRefused } from "../journal/JournalError.ts"
+export { promiseClient } from "./client/promiseClient.ts"
 export {
   CommandRecord,
   Exec,

@@ -1,24 +1,21 @@
 /** `reprise attach`: comes back to a session, as a terminal or as a pipe. */
-import { Effect, Option, Stream } from "effect"
+import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import type { SessionId } from "../../journal/Event.ts"
+import { Attach } from "../../src/session/Attach.ts"
 import { History } from "../../src/session/History.ts"
-import { Sessions } from "../../src/session/Sessions.ts"
 import type { SessionView } from "../../src/session/SessionView.ts"
+import { attachTerminal, clientName } from "../AttachTerminal.ts"
 import { Caller } from "../Caller.ts"
-import { attachTerminal, beside, endWith, passSignals, showOutput, typeInput } from "../Follow.ts"
-import { Ending, exitCodeOfEnd } from "../Outcome.ts"
+import { beside, endWith, passSignals, pipeDisplay, type Shown, showItems } from "../Follow.ts"
+import { describeEnd, Ending, exitCodeOfEnd } from "../Outcome.ts"
 import { chosenStore } from "../Root.ts"
 import { findSession, sessionArgument } from "../SessionArgument.ts"
 import { engine } from "../Store.ts"
 import { makeTerminalModes } from "../TerminalModes.ts"
+import { typeInput } from "../Typing.ts"
+import { Usage } from "../Usage.ts"
 import { chosenDetachKey, detachKeyFlag } from "./run.ts"
-
-/** What a person sees again of what was there before: a few screens, drawn in a moment. */
-const TAIL_BYTES_MAX = 128 * 1024
-/** Events that are searched for the tail: of a session that prints a character at a time, some thousands of characters. */
-const TAIL_EVENTS_MAX = 2_000
-const LINE_FEED = 0x0a
 
 export const attach = Command.make(
   "attach",
@@ -26,11 +23,15 @@ export const attach = Command.make(
     session: sessionArgument,
     readOnly: Flag.Boolean("read-only").pipe(
       Flag.withDefault(false),
-      Flag.withDescription("Watch only: nothing typed reaches the program")
+      Flag.withDescription("Watch only: nothing typed reaches the program, and its size stays")
+    ),
+    exclusive: Flag.Boolean("exclusive").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Nobody else may type, resize or signal meanwhile; refused when somebody has it so")
     ),
     after: Flag.Int("after").pipe(
       Flag.withDescription(
-        "Show what came after this event (default: the recent output; everything when it is not shown on a terminal)"
+        "Show everything after this event (default: the screen as it is; in a pipe 0, everything from the start)"
       ),
       Flag.withMetavar("SEQ"),
       Flag.optional
@@ -40,86 +41,96 @@ export const attach = Command.make(
   Effect.fn("cli.attach")(function* (flags) {
     const caller = yield* Caller
     const detachKey = yield* chosenDetachKey(flags.detachKey, "attach")
+    if (flags.readOnly && flags.exclusive) {
+      return yield* new Usage({ reason: "--read-only and --exclusive exclude each other", command: "attach" })
+    }
+    const after = Option.getOrUndefined(flags.after)
+    if (after !== undefined && after < 0) {
+      return yield* new Usage({ reason: "--after: not an event's number", command: "attach" })
+    }
     const paths = yield* chosenStore
 
     yield* Effect.scoped(
       Effect.gen(function* () {
-        const history = yield* History
         const session = yield* findSession(flags.session)
-        const view = yield* history.get(session)
-        const isLive = view.status === "running" || view.status === "starting" || view.terminalOpen
-        const after = Option.getOrUndefined(flags.after)
-        const start =
-          after === undefined && caller.outputIsTerminal ? yield* tail(session, view) : { after: after ?? 0 }
-
-        if (!isLive) {
-          yield* showOutput(session, { ...start, modes: makeTerminalModes() })
-          return yield* new Ending({ exitCode: exitCodeOfEnd(view), note: "" })
+        const view = yield* History.use((history) => history.get(session))
+        const options = { after, readOnly: flags.readOnly, exclusive: flags.exclusive }
+        const isShell = view.kind === "exec"
+        if (!isLive(view)) {
+          const shown = yield* printEnded(session, options)
+          return yield* caller.isInteractive ? tellEnd(shown) : endWith(shown)
         }
-        if (!caller.isInteractive) {
-          const shown = flags.readOnly
-            ? showOutput(session, start)
-            : beside(showOutput(session, start), typeInput(session, { closeAtEnd: false }))
-          return yield* endWith(yield* beside(shown, flags.readOnly ? Effect.never : passSignals(session, Effect.void)))
-        }
-        if (!flags.readOnly) yield* fitWindow(session, view)
-        return yield* endWith(
-          yield* attachTerminal(session, {
-            ...start,
-            detachKey,
-            readOnly: flags.readOnly,
-            modes: makeTerminalModes()
-          })
-        )
+        if (!caller.isInteractive) return yield* endWith(yield* attachPipe(session, { ...options, isShell }))
+        const shown = yield* attachTerminal(session, {
+          ...options,
+          isNew: false,
+          detachKey,
+          reference: flags.session,
+          isShell,
+          isEndTold: true
+        })
+        return yield* tellEnd(shown)
       })
     ).pipe(Effect.provide(engine(paths)))
   })
 ).pipe(
   Command.withDescription(
-    "Come back to a session. In a terminal: its recent output, then live, and what you type goes to it (Enter ~. leaves). " +
-      "Otherwise: its output as bytes until its program ends, with the program's exit code. A session that has ended is printed."
+    "Come back to a session. In a terminal: its screen at once, then live, and what you type goes to it (Enter ~. leaves). " +
+      "Otherwise: its output as bytes until its program ends, and standard input is typed into it. " +
+      "Ends with the program's exit code, or with 80 when you leave. A session that has ended is printed."
   ),
   Command.withShortDescription("Come back to a session"),
   Command.withExamples([
     { command: "reprise attach last", description: "The newest session" },
-    { command: "reprise attach build --read-only", description: "Watch, without a chance to type into it" }
+    { command: "reprise attach build --read-only", description: "Watch, without a chance to type into it" },
+    { command: "reprise attach build --read-only > build.log", description: "All it printed, and what it prints" }
   ])
 )
 
-/** Where to begin so that about TAIL_BYTES_MAX bytes are shown, from the start of a line. */
-const tail = Effect.fnUntraced(function* (session: SessionId, view: SessionView) {
-  const history = yield* History
-  const pieces: Array<{ readonly after: number; readonly offset: number; readonly data: Uint8Array }> = []
-  let bytes = 0
-  yield* history.events(session, { after: Math.max(0, view.sequence - TAIL_EVENTS_MAX), until: view.sequence }).pipe(
-    Stream.runForEachArray((page) =>
-      Effect.sync(() => {
-        for (const { event, sequence } of page) {
-          if (event._tag !== "OutputReceived" || event.channel !== "tty") continue
-          pieces.push({ after: sequence - 1, offset: event.offset, data: event.data })
-          bytes += event.data.byteLength
-          while (pieces.length > 1 && bytes - pieces[0]!.data.byteLength >= TAIL_BYTES_MAX) {
-            bytes -= pieces.shift()!.data.byteLength
-          }
-        }
-      })
-    )
+interface Options {
+  readonly after: number | undefined
+  readonly readOnly: boolean
+  readonly exclusive: boolean
+}
+
+const isLive = (view: SessionView): boolean =>
+  view.status === "running" || view.status === "starting" || view.terminalOpen
+
+const attachPipe = Effect.fnUntraced(function* (session: SessionId, options: Options & { readonly isShell: boolean }) {
+  const service = yield* Attach
+  const display = yield* pipeDisplay({ isPrinted: true })
+  const client = clientName()
+  const { exclusive, isShell, readOnly } = options
+  const items = service.attach(session, { after: options.after ?? 0, client, readOnly, exclusive })
+  const showing = showItems(session, items, { display, untilProgramEnds: !isShell })
+  if (readOnly) return yield* showing
+  return yield* beside(
+    beside(showing, typeInput(session, { closeAtEnd: false, client })),
+    passSignals(session, Effect.void, client)
   )
-  const first = pieces[0]
-  if (first === undefined) return { after: 0 }
-  if (first.offset === 0) return { after: first.after }
-  return { after: first.after, fromOffset: first.offset + first.data.indexOf(LINE_FEED) + 1 }
 })
 
-/** The session takes the size of the terminal that came to it; a full-screen program draws itself anew then. */
-const fitWindow = Effect.fnUntraced(function* (session: SessionId, view: SessionView) {
+/** On a terminal its last screen, in a pipe all its bytes. */
+const printEnded = Effect.fnUntraced(function* (session: SessionId, options: Options) {
+  const service = yield* Attach
   const caller = yield* Caller
-  const sessions = yield* Sessions
-  const size = yield* caller.terminalSize
-  if (size === undefined) return
-  if (size.cols === view.size.cols && size.rows === view.size.rows) {
-    // The same size is no news to a program: one row less, for a moment, is.
-    yield* Effect.ignore(sessions.resize(session, { cols: size.cols, rows: Math.max(1, size.rows - 1) }))
+  const pipe = yield* pipeDisplay({ isPrinted: true })
+  const after = options.after ?? (caller.outputIsTerminal ? undefined : 0)
+  const size = caller.outputIsTerminal ? yield* caller.terminalSize : undefined
+  const modes = makeTerminalModes()
+  const display = {
+    ...pipe,
+    write: (data: Uint8Array) => {
+      if (caller.outputIsTerminal) modes.watch(data)
+      return pipe.write(data)
+    }
   }
-  yield* Effect.ignore(sessions.resize(session, size))
+  return yield* showItems(session, service.attach(session, { after, readOnly: true, size }), {
+    display,
+    untilProgramEnds: false
+  }).pipe(Effect.ensuring(Effect.suspend(() => Effect.ignore(caller.write(modes.reset())))))
 })
+
+/** Ends with the program's code, and says so to the person in front of the terminal. */
+const tellEnd = ({ end }: Shown): Effect.Effect<never, Ending> =>
+  Effect.fail(new Ending({ exitCode: exitCodeOfEnd(end), note: describeEnd(end), isBracketed: true }))

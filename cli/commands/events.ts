@@ -1,18 +1,14 @@
 /** `reprise events`: the journal of a session, event by event, for programs (JSON Lines) and for people. */
 import { Effect, type Layer, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
-import type { JournalEntry, SessionEvent } from "../../journal/Event.ts"
+import type { JournalEntry } from "../../journal/Event.ts"
 import { History } from "../../src/session/History.ts"
 import { Caller } from "../Caller.ts"
-import { escapeBytes, escapeJson, escapeText } from "../Escape.ts"
-import { formatTime } from "../Moment.ts"
+import { toJsonLine, toTextLine } from "../EventLine.ts"
 import { chosenStore } from "../Root.ts"
 import { findSession, sessionArgument } from "../SessionArgument.ts"
 import { engine, reading } from "../Store.ts"
 import { Usage } from "../Usage.ts"
-
-/** Of one event on one line for people; the JSON has everything. */
-const TEXT_LENGTH_MAX = 200
 
 export const events = Command.make(
   "events",
@@ -47,7 +43,7 @@ export const events = Command.make(
     const access: Layer.Layer<History, Layer.Error<ReturnType<typeof reading>>> = isLive
       ? engine(paths)
       : reading(paths)
-    const print = (entries: ReadonlyArray<JournalEntry>) => caller.write(entries.map(format).join(""))
+    const print = (entries: ReadonlyArray<JournalEntry>) => caller.write(entries.map((entry) => format(entry)).join(""))
 
     yield* Effect.gen(function* () {
       const history = yield* History
@@ -74,44 +70,3 @@ export const events = Command.make(
     }
   ])
 )
-
-const toFields = (event: SessionEvent): Record<string, unknown> => {
-  const { _tag, ...rest } = event
-  if ("data" in rest) {
-    const { data, ...others } = rest
-    return { ...others, bytes: data.byteLength, data: toBase64(data), text: escapeBytes(data) }
-  }
-  if ("payload" in rest) return { ...rest, payload: toBase64(rest.payload) }
-  return rest
-}
-
-const toBase64 = (bytes: Uint8Array): string =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64")
-
-const toJsonLine = ({ sequence, timeMicros, actor, commandId, event }: JournalEntry): string => {
-  const line = JSON.stringify({
-    sequence,
-    time: formatTime(timeMicros),
-    actor,
-    ...(commandId !== undefined && { commandId }),
-    type: event._tag,
-    ...toFields(event)
-  })
-  return `${escapeJson(line)}\n`
-}
-
-const toTextLine = ({ sequence, timeMicros, actor, event }: JournalEntry): string => {
-  const { data: _data, ...shown } = toFields(event)
-  const values = Object.entries(shown).map(
-    ([name, value]) => `${name}=${typeof value === "string" ? quote(value) : quote(JSON.stringify(value))}`
-  )
-  return (
-    `${String(sequence).padStart(6)}  ${formatTime(timeMicros)}  ${escapeText(actor)}  ${event._tag}  ${values.join(" ")}`.trimEnd() +
-    "\n"
-  )
-}
-
-const quote = (text: string): string => {
-  const safe = escapeText(text)
-  return safe.length > TEXT_LENGTH_MAX ? `${safe.slice(0, TEXT_LENGTH_MAX)}…` : safe
-}

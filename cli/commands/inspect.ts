@@ -1,8 +1,11 @@
 /** `reprise inspect`: all that is known of a session, now or at any earlier moment. */
 import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
+import type { SessionId } from "../../journal/Event.ts"
 import { History } from "../../src/session/History.ts"
+import { Lifecycle, type SessionUsage } from "../../src/session/Lifecycle.ts"
 import type { HistoryPoint, ScreenView, SessionSnapshot, SessionView } from "../../src/session/SessionView.ts"
+import type { StorePaths } from "../../src/session/StorePaths.ts"
 import { Caller } from "../Caller.ts"
 import { commandOf } from "../Escape.ts"
 import { formatDuration, formatTime } from "../Moment.ts"
@@ -11,14 +14,19 @@ import { pointFlag, toPoint } from "../Point.ts"
 import { chosenStore } from "../Root.ts"
 import { findSession, sessionArgument } from "../SessionArgument.ts"
 import { formatSize } from "../Size.ts"
-import { reading } from "../Store.ts"
+import { reading, watchedEngine } from "../Store.ts"
 import { box, fields } from "../Table.ts"
+import { formatBytes } from "../WatchTable.ts"
 
 export const inspect = Command.make(
   "inspect",
   {
     session: sessionArgument,
     at: pointFlag("at", "As it was at this moment"),
+    usage: Flag.Boolean("usage").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Also what its processes use at the moment; only while an engine runs")
+    ),
     json: Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("One JSON object"))
   },
   Effect.fn("cli.inspect")(function* (flags) {
@@ -32,7 +40,9 @@ export const inspect = Command.make(
         : yield* toPoint(flags.at.value, yield* history.get(session), { name: "at", command: "inspect" })
       return yield* history.stateAt(session, point)
     }).pipe(Effect.provide(reading(paths)))
-    yield* caller.write(flags.json ? `${JSON.stringify(toJson(snapshot))}\n` : describe(snapshot))
+    const usage = flags.usage ? yield* usageOf(paths, snapshot.view.id) : undefined
+    const json = () => ({ ...toJson(snapshot), ...(usage !== undefined && { usage }) })
+    yield* caller.write(flags.json ? `${JSON.stringify(json())}\n` : describe(snapshot, usage ?? null))
   })
 ).pipe(
   Command.withDescription(
@@ -41,6 +51,7 @@ export const inspect = Command.make(
   Command.withShortDescription("Show a session, now or earlier"),
   Command.withExamples([
     { command: "reprise inspect last", description: "How it stands" },
+    { command: "reprise inspect build --usage", description: "And what it costs" },
     { command: "reprise inspect build --at +2m", description: "Two minutes after its start" },
     { command: "reprise inspect build --at 120 --json | jq -r .cwd", description: "Its folder at event 120" }
   ])
@@ -59,7 +70,24 @@ const toJson = ({ view, screen }: SessionSnapshot) => ({
   }
 })
 
-const describe = ({ view, screen }: SessionSnapshot): string => `${fields(describeView(view))}${describeScreen(screen)}`
+/** null: no engine runs, or nothing of the session does. */
+const usageOf = (paths: StorePaths, session: SessionId) =>
+  Lifecycle.use((lifecycle) => lifecycle.usage(session)).pipe(
+    Effect.provide(watchedEngine(paths)),
+    Effect.catchTag(["EngineAbsent", "SessionEnded"], () => Effect.succeed(null))
+  )
+
+const describe = ({ view, screen }: SessionSnapshot, usage: SessionUsage | null): string =>
+  `${fields([...describeView(view), ...describeUsage(usage)])}${describeScreen(screen)}`
+
+const describeUsage = (usage: SessionUsage | null): ReadonlyArray<readonly [string, string]> =>
+  usage === null
+    ? []
+    : [
+        ["processes", String(usage.processes)],
+        ["processor", `${formatDuration(usage.cpuMicros)}, ${usage.cpuPercent.toFixed(1)}% of one`],
+        ["memory", `${formatBytes(usage.rssBytes)}`]
+      ]
 
 const describeView = (view: SessionView): ReadonlyArray<readonly [string, string]> => [
   ["id", view.id],

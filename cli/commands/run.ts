@@ -4,17 +4,19 @@ import { Clock, Deferred, Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import type { SessionId, TerminalSize } from "../../journal/Event.ts"
 import { newSessionId } from "../../src/remote/EngineClient.ts"
+import { SessionOutput } from "../../src/remote/SessionOutput.ts"
 import { History } from "../../src/session/History.ts"
 import { type CreateSession, Sessions } from "../../src/session/Sessions.ts"
 import type { SessionView } from "../../src/session/SessionView.ts"
+import { attachTerminal } from "../AttachTerminal.ts"
 import { Caller } from "../Caller.ts"
 import { DEFAULT_DETACH_KEY, describeDetachKey, parseDetachKey } from "../DetachKey.ts"
-import { attachTerminal, beside, endWith, passSignals, type Shown, showOutput, typeInput } from "../Follow.ts"
+import { beside, endWith, passSignals, pipeDisplay, type Shown, showItems } from "../Follow.ts"
 import { exitCodeOfEnd } from "../Outcome.ts"
 import { chosenStore } from "../Root.ts"
 import { parseSize } from "../Size.ts"
 import { engine } from "../Store.ts"
-import { makeTerminalModes } from "../TerminalModes.ts"
+import { typeInput } from "../Typing.ts"
 import { Usage } from "../Usage.ts"
 import { envFlag, parseVariables } from "../Variables.ts"
 
@@ -23,18 +25,24 @@ const NOT_INHERITED = ["COLUMNS", "LINES"]
 
 export const detachKeyFlag = Flag.String("detach-key").pipe(
   Flag.withDescription(
-    "How to leave the session running: a character (typed after Enter and followed by a dot, as in ssh), a control character such as ^], or none"
+    "How to leave the session running: a character (typed after Enter and followed by a dot, as in ssh), a control " +
+      "character such as ^], or none (default: REPRISE_DETACH_KEY, else ~)"
   ),
   Flag.withMetavar("KEY"),
-  Flag.withDefault(DEFAULT_DETACH_KEY)
+  Flag.optional
 )
 
-export const chosenDetachKey = (text: string, command: string) => {
+/** The flag, else the environment variable, else the default. */
+export const chosenDetachKey = Effect.fnUntraced(function* (flag: Option.Option<string>, command: string) {
+  const { env } = yield* Caller
+  const [source, text] = Option.isSome(flag)
+    ? ["--detach-key", flag.value]
+    : ["REPRISE_DETACH_KEY", env.REPRISE_DETACH_KEY || DEFAULT_DETACH_KEY]
   const key = parseDetachKey(text)
-  return key === undefined
-    ? Effect.fail(new Usage({ reason: `--detach-key: "${text}" is not a character, ^X or none`, command }))
-    : Effect.succeed(key)
-}
+  if (key === undefined)
+    return yield* new Usage({ reason: `${source}: "${text}" is not a character, ^X or none`, command })
+  return key
+})
 
 export const run = Command.make(
   "run",
@@ -85,7 +93,16 @@ export const run = Command.make(
           const sessions = yield* Sessions
           yield* sessions.create(request)
           return yield* endWith(
-            yield* attachTerminal(request.id, { detachKey, readOnly: false, modes: makeTerminalModes() })
+            yield* attachTerminal(request.id, {
+              after: 0,
+              isNew: true,
+              detachKey,
+              readOnly: false,
+              exclusive: false,
+              reference: request.name ?? request.id,
+              isShell: false,
+              isEndTold: false
+            })
           )
         }
         const shown = yield* runHeadless(request, !flags.json)
@@ -155,12 +172,17 @@ const runHeadless = (request: CreateSession & { readonly id: SessionId }, isPrin
   Effect.gen(function* () {
     const sessions = yield* Sessions
     const started = yield* Deferred.make<void>()
-    const output = Effect.gen(function* () {
+    const output = yield* SessionOutput
+    const display = yield* pipeDisplay({ isPrinted })
+    const showing = Effect.gen(function* () {
       yield* sessions.create(request)
       yield* Deferred.succeed(started, undefined)
-      return yield* beside(showOutput(request.id, { isPrinted }), typeInput(request.id, { closeAtEnd: true }))
+      return yield* beside(
+        showItems(request.id, output.stream(request.id), { display, untilProgramEnds: true }),
+        typeInput(request.id, { closeAtEnd: true })
+      )
     })
-    return yield* beside(output, passSignals(request.id, Deferred.await(started)))
+    return yield* beside(showing, passSignals(request.id, Deferred.await(started)))
   })
 
 const report = (view: SessionView, shown: Shown, durationMillis: number) => ({

@@ -29,6 +29,8 @@ import type { SessionExtension } from "../session/SessionExtension.ts"
 import type { CloseReport } from "../session/Sessions.ts"
 import type { SessionView } from "../session/SessionView.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
+import type { Command, CommandMemory } from "./Command.ts"
+import type { InputPiece } from "./CommandInput.ts"
 import { outputInMemory, readCommandOutput, readCommandRange } from "./CommandOutput.ts"
 import { driverOf, languageOf } from "./Drivers.ts"
 import {
@@ -47,14 +49,11 @@ import {
 } from "./Exec.ts"
 import { ExecFinished, ExecNotFound, ExecRejected, PolicyDenied } from "./ExecError.ts"
 import {
-  type Command,
-  type CommandMemory,
   EXEC_SPACE,
   ExecSession,
   type ExecSessionPort,
   execRowKey,
   firstNote,
-  type InputPiece,
   type ShellEnvironment
 } from "./ExecSession.ts"
 import { keysBytes } from "./Keys.ts"
@@ -321,7 +320,7 @@ export class ExecEngine {
       const data = "bytes" in input ? allowed(input.bytes) : NO_BYTES
       const { at } = input
       if (at !== undefined && !(Number.isSafeInteger(at) && at >= 0)) throw invalid("at", "is a number of bytes")
-      const outcome = await shell.feed(command, data, { end: "eof" in input, at, actor })
+      const outcome = await shell.input.feed(command, data, { end: "eof" in input, at, actor })
       if (outcome === "ahead") throw invalid("at", `${at} is ahead of what the command was given: something is missing`)
       if (outcome === "full") throw new InputRefused({ session: id, queuedBytesMax: data.byteLength })
       return

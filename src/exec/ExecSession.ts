@@ -27,17 +27,21 @@ import {
   type PipeRequest,
   SPAWN_NOTE_BYTES_MAX
 } from "../keeper/PipeHost.ts"
-import {
-  HostUnavailable,
-  INPUT_WRITE_BYTES_MAX,
-  type LeaderExit,
-  OUTPUT_CHUNK_BYTES_MAX,
-  type PtyHost,
-  SessionUnknown
-} from "../keeper/PtyHost.ts"
+import { HostUnavailable, type LeaderExit, OUTPUT_CHUNK_BYTES_MAX, type PtyHost } from "../keeper/PtyHost.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
 import { SessionEnded, SessionUnavailable } from "../session/SessionError.ts"
 import type { LastWord, SessionExtension } from "../session/SessionExtension.ts"
+import {
+  Command,
+  type CommandStarted,
+  type CommandStream,
+  type KeptBytes,
+  keep,
+  lacksValues,
+  requestOf,
+  stdinKind
+} from "./Command.ts"
+import { CommandInput, type InputPiece, inputPieces } from "./CommandInput.ts"
 import { signalCommand, ticksNow } from "./CommandProcesses.ts"
 import { type ControlFrame, ControlReader } from "./ControlFrames.ts"
 import type { Driver, ShellState } from "./Driver.ts"
@@ -45,6 +49,7 @@ import type { ExecRequest, RestoreReport } from "./Exec.ts"
 import { QUEUED_COMMANDS_MAX } from "./Exec.ts"
 import { SessionBusy } from "./ExecError.ts"
 import { decodeNote, encodeNote, type KeeperNote } from "./KeeperNote.ts"
+import { COMMAND, CONTROL, ERR, groupOf, IN, kindOf, OUT, pipeOf, shellPipes } from "./PipeNumbers.ts"
 import { Policy } from "./Policy.ts"
 import { maskEnv, redactValues, StreamRedactor } from "./Secrets.ts"
 import { shellDiff } from "./ShellDiff.ts"
@@ -63,26 +68,12 @@ const INTERRUPT_MIN_AGE_MILLIS = 50
 const READY_TIMEOUT_MILLIS = 10_000
 /** Shells that end before they take a command, in a row: then the session ends. */
 const RESTARTS_MAX = 3
-/** Of each stream, for the answer: what one read of the journal costs more than. */
-const KEPT_BYTES_MAX = 64 * 1024
 /** Kept of the terminal for the prompt and the mark. */
 const TAIL_BYTES = 8 * 1024
 
 /** Rows by which a command is found by its id, for ever: they are written with its first event. */
 export const EXEC_SPACE = "exec"
 export const execRowKey = (session: string, execId: string): Buffer => Buffer.from(`${session}|${execId}`, "latin1")
-
-/** Pipes of a session by number: three for each command, two for each shell process. */
-const OUT = 1
-const ERR = 2
-const IN = 3
-const COMMAND = 5
-const CONTROL = 6
-const PIPE_KINDS = 8
-/** `group` is a command's number, or a shell process's. */
-const pipeOf = (group: number, kind: number): number => group * PIPE_KINDS + kind
-const kindOf = (pipe: number): number => pipe % PIPE_KINDS
-const execOf = (pipe: number): number => Math.floor(pipe / PIPE_KINDS)
 
 export interface ExecSessionPort {
   readonly nowMicros: () => number
@@ -117,90 +108,11 @@ export interface ExecSessionPort {
   readonly isFolder: (path: string) => boolean
 }
 
-export type CommandStarted = SessionEvent & { readonly _tag: "CommandStarted" }
-
-/** A record of a command's standard input. */
-export interface InputPiece {
-  readonly sequence: number
-  readonly data: Uint8Array
-  readonly end: boolean
-}
-
 /** The environment of the shell: values are in memory only, this process's and the keeper's. */
 export interface ShellEnvironment {
   /** Everything, secrets included. */
   readonly env: Readonly<Record<string, string>>
   readonly secretNames: ReadonlySet<string>
-}
-
-/** One of a command's own streams. */
-interface CommandStream {
-  /** Offset of the next byte that the keeper delivers. */
-  next: number
-  /** Offset of the next byte to journal: less than `next` while a secret may begin there. */
-  journaled: number
-  ended: boolean
-  readonly redactor: StreamRedactor | undefined
-  /** What was journaled of it, from its first byte on; undefined once that is too much to keep. */
-  kept: KeptBytes | undefined
-}
-
-/** The first bytes of a stream as they were given to the journal. */
-export interface KeptBytes {
-  readonly pieces: Array<Uint8Array>
-  length: number
-}
-
-/** What this engine saw of a finished command. The journal has the same, and is asked when a byte of it is missing here. */
-export interface CommandMemory {
-  readonly stdout: KeptBytes
-  readonly stderr: KeptBytes
-  readonly value: string | null
-}
-
-/** A command from when it is asked for until its outcome is journaled. */
-export class Command {
-  readonly request: ExecRequest
-  readonly execId: string
-  /** 0 until it was started. */
-  exec = 0
-  firstSequence = 0
-  startedMillis = 0
-  sinceTicks = 0
-  mark = ""
-  isInterrupted = false
-  isTimedOut = false
-  readonly streams: Map<number, CommandStream> = new Map()
-  /** Bytes of its standard input stream that it was given, or will be. */
-  inputBytes = 0
-  isInputEnded = false
-  /** The shell's word of its end, until it is journaled. */
-  end: (ControlFrame & { readonly _tag: "end" }) | undefined
-  isMarkSeen = false
-  timer: NodeJS.Timeout | undefined
-  /** Once it is finished, if little was printed: the answer needs no reading then. */
-  memory: CommandMemory | undefined
-  readonly finished: Promise<void>
-  settle!: () => void
-  refuse!: (error: unknown) => void
-  isSettled = false
-
-  constructor(execId: string, request: ExecRequest) {
-    this.execId = execId
-    this.request = request
-    this.finished = new Promise((resolve, reject) => {
-      this.settle = () => {
-        this.isSettled = true
-        resolve()
-      }
-      this.refuse = (error) => {
-        this.isSettled = true
-        reject(error)
-      }
-    })
-    // Whoever asked may have gone.
-    this.finished.catch(() => undefined)
-  }
 }
 
 export class ExecSession implements SessionExtension {
@@ -229,10 +141,8 @@ export class ExecSession implements SessionExtension {
   #controlWaiter: (() => void) | undefined
   /** Pipes that deliver to this taking of the session: what an earlier one still has on its way is of no use. */
   readonly #taken = new Set<number>()
-  /** One input at a time: their order in the journal is their order in the pipe. */
-  #feeding: Promise<unknown> = Promise.resolve()
-  /** Set while what was journaled may not be in the pipe: nothing is fed before that. */
-  #behind: PromiseWithResolvers<void> | undefined
+  /** Standard input of running commands. */
+  readonly input: CommandInput
   #restore: { readonly line: string; readonly done: (lines: ReadonlyArray<string>) => void } | undefined
   /** Secrets and mark of commands, by number, as long as something of them may come. */
   readonly #noted = new Map<number, KeeperNote["commands"][string]>()
@@ -264,6 +174,7 @@ export class ExecSession implements SessionExtension {
     this.folder = folder
     this.#port = port
     this.#environment = environment
+    this.input = new CommandInput(live, (event, actor) => this.#event(event, actor))
     this.#taken.add(this.#controlPipe)
     this.state = Commands.initial(live.id)
   }
@@ -333,7 +244,7 @@ export class ExecSession implements SessionExtension {
 
   paused(): void {
     this.#epoch++
-    this.#behind ??= Promise.withResolvers()
+    this.input.fallBehind()
     this.#controlWaiter?.()
   }
 
@@ -359,7 +270,7 @@ export class ExecSession implements SessionExtension {
     const epoch = this.#epoch
     const held = await host.listPipes(live.id)
     const shells = held.filter(({ pipe }) => kindOf(pipe) === COMMAND).map(({ pipe }) => pipe)
-    this.#incarnation = Math.max(0, ...shells.map((pipe) => execOf(pipe)))
+    this.#incarnation = Math.max(0, ...shells.map((pipe) => groupOf(pipe)))
     this.#shell = this.#knownShell()
     // An engine that started this shell and died before a word to it: before all others.
     if (held.some(({ inputSequence, pipe }) => pipe === this.#commandPipe && inputSequence === 0)) this.#greet(1)
@@ -370,7 +281,7 @@ export class ExecSession implements SessionExtension {
     for (const { direction, heldFrom, pipe } of held) {
       const kind = kindOf(pipe)
       if (direction !== "output" || kind === CONTROL) continue
-      const kept = state.commands.get(execOf(pipe))
+      const kept = state.commands.get(groupOf(pipe))
       const journaled = kept === undefined ? heldFrom : kind === OUT ? kept.stdoutBytes : kept.stderrBytes
       const from = Math.max(heldFrom, journaled)
       const stream = this.#stream(pipe)
@@ -385,10 +296,7 @@ export class ExecSession implements SessionExtension {
       await host.attachPipe(live.id, control.pipe, control.heldFrom, () => this.#taken.add(control.pipe))
     }
     this.#removeLeftovers(host, held)
-    if (this.#epoch === epoch) {
-      this.#behind?.resolve()
-      this.#behind = undefined
-    }
+    if (this.#epoch === epoch) this.input.caughtUp()
     // Those that an engine before had started and finished, or that never got that far.
     for (const command of [...this.#commands.values()]) this.#recheck(command)
     if (live.state.status === "exited") void this.#shellDied(exitOf(live)).catch(() => undefined)
@@ -402,7 +310,7 @@ export class ExecSession implements SessionExtension {
   /** What an engine that died right after a command's end had no time for. */
   #removeLeftovers(host: PtyHost, held: ReadonlyArray<HeldPipe>): void {
     const isOver = (exec: number) => exec !== this.#running?.exec
-    const inputs = held.filter(({ pipe }) => kindOf(pipe) === IN && isOver(execOf(pipe)))
+    const inputs = held.filter(({ pipe }) => kindOf(pipe) === IN && isOver(groupOf(pipe)))
     if (inputs.length > 0)
       host.closePipes(
         this.live.id,
@@ -438,7 +346,7 @@ export class ExecSession implements SessionExtension {
     const { started } = start
     const known = this.#commands.get(kept.execId)
     const noted = this.#noted.get(kept.exec)
-    const command = known ?? new Command(kept.execId, requestOf(started, start.input, noted?.secretEnv))
+    const command = known ?? new Command(kept.execId, requestOf(started, start.input, noted))
     command.exec = kept.exec
     command.firstSequence = kept.firstSequence
     command.startedMillis = kept.startedAt / 1000
@@ -454,7 +362,7 @@ export class ExecSession implements SessionExtension {
     this.#armTimeout(command)
     const applied = held.find(({ pipe }) => pipe === this.#commandPipe)?.inputSequence ?? 0
     if (applied >= kept.firstSequence) return this.#feedAgain(host, command, held)
-    if (started.secretEnvNames.some((name) => command.request.secretEnv?.[name] === undefined)) {
+    if (lacksValues(started, command.request)) {
       // Its secrets are gone; it was never given to the shell.
       await this.#finish(command, { status: "lost", exitCode: null, signal: null, cwd: kept.cwdBefore, value: null })
       return
@@ -471,7 +379,7 @@ export class ExecSession implements SessionExtension {
     const input = await this.#port.readInput(this.live.id, { exec, after: command.firstSequence, applied })
     command.inputBytes = input.bytes
     command.isInputEnded = input.isEnded
-    await this.#writeInput(host, command, input.unapplied)
+    await this.input.write(host, command, input.unapplied)
   }
 
   /** A shell that re-executed itself may wait for its first line, if the engine died in between. */
@@ -524,7 +432,7 @@ export class ExecSession implements SessionExtension {
 
   ended(): void {
     this.paused()
-    this.#behind?.resolve()
+    this.input.caughtUp()
     clearTimeout(this.#running?.timer)
     for (const ready of this.#ready.splice(0)) ready("gone")
     const error = this.#gone()
@@ -605,7 +513,7 @@ export class ExecSession implements SessionExtension {
     live.flush()
     command.mark = request.tty === true ? randomBytes(8).toString("hex") : ""
     const stdin = request.tty === true ? "tty" : stdinKind(request)
-    const { env } = maskEnv(request.env ?? {}, [])
+    const { env, masked } = maskEnv(request.env ?? {}, [])
     const started: CommandStarted = {
       _tag: "CommandStarted",
       exec,
@@ -622,7 +530,7 @@ export class ExecSession implements SessionExtension {
     const actor = request.actor ?? ACTOR_ENGINE
     const events: Array<SessionEvent> = [started]
     if (request.stdin?._tag === "Bytes" && stdin === "bytes") {
-      for (const piece of pieces(request.stdin.data)) {
+      for (const piece of inputPieces(request.stdin.data)) {
         events.push({ _tag: "CommandInputWritten", exec, base64: piece.base64, end: piece.isLast })
       }
     }
@@ -633,8 +541,9 @@ export class ExecSession implements SessionExtension {
     }
     // Before the journal says that it is there: whoever finds it there finds its secrets.
     const secretEnv = request.secretEnv ?? {}
-    if (command.mark !== "" || Object.keys(secretEnv).length > 0) {
-      this.#noted.set(exec, { secretEnv, mark: command.mark })
+    if (command.mark !== "" || masked.length > 0 || Object.keys(secretEnv).length > 0) {
+      const maskedEnv = Object.fromEntries(masked.map((name) => [name, request.env![name]!]))
+      this.#noted.set(exec, { secretEnv, maskedEnv, mark: command.mark })
       this.#saveNote(live.host)
     } else this.#noted.delete(exec)
     this.#tail = Buffer.alloc(0)
@@ -779,7 +688,7 @@ export class ExecSession implements SessionExtension {
         next: 0,
         journaled: 0,
         ended: false,
-        redactor: this.#redactor(execOf(pipe)),
+        redactor: this.#redactor(groupOf(pipe)),
         kept: command === undefined ? undefined : { pieces: [], length: 0 }
       }
       this.#streams.set(pipe, stream)
@@ -816,7 +725,7 @@ export class ExecSession implements SessionExtension {
       const from = stream.journaled
       const end = from + chunk.byteLength
       stream.journaled = end
-      this.live.appendOutput(channel, execOf(pipe), from, chunk, () => this.live.ackPipe(pipe, end))
+      this.live.appendOutput(channel, groupOf(pipe), from, chunk, () => this.live.ackPipe(pipe, end))
     }
   }
 
@@ -825,7 +734,7 @@ export class ExecSession implements SessionExtension {
     if (stream === undefined || !this.#taken.has(pipe)) return
     if (stream.redactor !== undefined) this.#journalStream(pipe, stream, stream.redactor.flush())
     stream.ended = true
-    const exec = execOf(pipe)
+    const exec = groupOf(pipe)
     // Of a command that has ended, this was the last of its late output.
     if (exec !== this.#running?.exec) this.#dropPipes([pipe])
     else this.#streamsWaiter?.()
@@ -837,7 +746,7 @@ export class ExecSession implements SessionExtension {
       this.#taken.delete(pipe)
     }
     this.live.host?.closePipes(this.live.id, pipes)
-    for (const pipe of pipes) this.#forgetNoted(execOf(pipe))
+    for (const pipe of pipes) this.#forgetNoted(groupOf(pipe))
   }
 
   #controlOutput(offset: number, bytes: Uint8Array): void {
@@ -1346,82 +1255,6 @@ export class ExecSession implements SessionExtension {
     return lines
   }
 
-  // --- input ---------------------------------------------------------------------------------------------------------
-
-  /**
-   * Bytes for the standard input stream of a running command; `end` closes it. `at` is the place of the first of them in the
-   * stream: what was given before is left out, so that a caller may say the same again. `ahead`: something before is missing.
-   */
-  feed(
-    command: Command,
-    data: Uint8Array,
-    options: { readonly end: boolean; readonly at: number | undefined; readonly actor: string | undefined }
-  ): Promise<"applied" | "full" | "closed" | "ahead"> {
-    const fed = this.#feeding.then(() => this.#feed(command, data, options))
-    this.#feeding = fed.catch(() => undefined)
-    return fed
-  }
-
-  async #feed(
-    command: Command,
-    data: Uint8Array,
-    { actor, at, end }: { readonly end: boolean; readonly at: number | undefined; readonly actor: string | undefined }
-  ): Promise<"applied" | "full" | "closed" | "ahead"> {
-    await this.#behind?.promise
-    const { exec } = command
-    const repeated = at === undefined ? 0 : command.inputBytes - at
-    if (repeated < 0) return "ahead"
-    const rest = data.subarray(Math.min(repeated, data.byteLength))
-    const isEnd = end && !command.isInputEnded
-    if (command.isInputEnded && rest.byteLength > 0) return "closed"
-    const events: Array<SessionEvent & { readonly _tag: "CommandInputWritten" }> = []
-    if (rest.byteLength > 0) {
-      for (const { base64 } of pieces(rest)) events.push({ _tag: "CommandInputWritten", exec, base64, end: false })
-    }
-    if (isEnd) events.push({ _tag: "CommandInputWritten", exec, base64: "", end: true })
-    if (events.length === 0) return "applied"
-    const { first } = await this.live.append(events.map((event) => this.#event(event, actor)))
-    const host = this.live.host
-    if (host === undefined) return "closed"
-    return this.#writeInput(
-      host,
-      command,
-      events.map(({ base64, end }, index) => ({ sequence: first + index, data: Buffer.from(base64, "base64"), end }))
-    )
-  }
-
-  /** In order, each after the one before is in: a full queue that takes a later one would leave a hole. */
-  async #writeInput(
-    host: PtyHost,
-    command: Command,
-    input: ReadonlyArray<InputPiece>
-  ): Promise<"applied" | "full" | "closed"> {
-    const pipe = pipeOf(command.exec, IN)
-    try {
-      for (let at = 0; at < input.length; ) {
-        const group = inOneWrite(input, at)
-        const { data, end, sequence } = group
-        const { outcome } = await (end
-          ? host.endPipe(this.live.id, pipe, sequence)
-          : host.writePipe(this.live.id, pipe, sequence, data))
-        if (outcome === "full" || outcome === "closed") {
-          const why = outcome === "full" ? "the command does not read and its queue is full" : "the pipe was closed"
-          const from = input[at]!.sequence
-          const to = input.at(-1)!.sequence
-          await this.live.append([this.#event({ _tag: "GapDetected", what: "input", from, to, why })])
-          return outcome
-        }
-        command.inputBytes += data.byteLength
-        command.isInputEnded ||= end
-        at = group.next
-      }
-    } catch (error) {
-      // It is in the journal: whoever takes the session back writes it.
-      if (!(error instanceof HostUnavailable)) throw error instanceof SessionUnknown ? this.#gone() : error
-    }
-    return "applied"
-  }
-
   #gone(): SessionEnded {
     return new SessionEnded({ session: this.live.id, status: this.live.state.status })
   }
@@ -1436,11 +1269,6 @@ export class ExecSession implements SessionExtension {
     return { event, actor: isProgram ? ACTOR_PROGRAM : actor, timeMicros: this.#port.nowMicros() }
   }
 }
-
-const shellPipes = (folder: string, command: number, control: number): ReadonlyArray<PipeRequest> => [
-  { pipe: command, path: join(folder, "command"), direction: "input" },
-  { pipe: control, path: join(folder, "control"), direction: "output", stays: true }
-]
 
 interface Outcome {
   readonly status: CommandStatus
@@ -1461,49 +1289,9 @@ const exitOf = ({ state }: LiveSession): LeaderExit => ({
   timeMicros: state.endedAt ?? 0
 })
 
-const stdinKind = ({ stdin }: ExecRequest): CommandStarted["stdin"] => {
-  switch (stdin?._tag) {
-    case "Bytes":
-      return "bytes"
-    case "Stream":
-      return "stream"
-    case "Tty":
-      return "tty"
-    default:
-      return "none"
-  }
-}
-
 /** The note of a session whose shell is about to be started. */
 export const firstNote = ({ env, secretNames }: ShellEnvironment): Uint8Array =>
   encodeNote({ env, secretNames: [...secretNames], masked: {}, commands: {}, restarting: null }, SPAWN_NOTE_BYTES_MAX)
-
-const requestOf = (
-  started: CommandStarted,
-  input: Uint8Array,
-  secretEnv: Readonly<Record<string, string>> | undefined
-): ExecRequest => ({
-  code: started.code,
-  tty: started.tty,
-  stdin: stdinOf(started.stdin, input),
-  cwd: started.cwd,
-  env: started.env,
-  secretEnv,
-  timeoutMillis: started.timeoutMillis ?? undefined
-})
-
-const stdinOf = (kind: CommandStarted["stdin"], data: Uint8Array): NonNullable<ExecRequest["stdin"]> => {
-  switch (kind) {
-    case "bytes":
-      return { _tag: "Bytes", data }
-    case "stream":
-      return { _tag: "Stream" }
-    case "tty":
-      return { _tag: "Tty" }
-    default:
-      return { _tag: "None" }
-  }
-}
 
 const emptyState = (cwd: string): ShellState => ({
   cwd,
@@ -1512,41 +1300,5 @@ const emptyState = (cwd: string): ShellState => ({
   aliases: new Map(),
   imports: []
 })
-
-/** Standard input in records of a size that costs a reader little. */
-const INPUT_PIECE_BYTES = 48 * 1024
-const pieces = (data: Uint8Array): ReadonlyArray<{ readonly base64: string; readonly isLast: boolean }> => {
-  const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
-  const count = Math.max(1, Math.ceil(bytes.length / INPUT_PIECE_BYTES))
-  return Array.from({ length: count }, (_, index) => ({
-    base64: bytes.toString("base64", index * INPUT_PIECE_BYTES, (index + 1) * INPUT_PIECE_BYTES),
-    isLast: index === count - 1
-  }))
-}
-
-/** The bytes are the caller's again afterwards. */
-const keep = (stream: CommandStream, bytes: Uint8Array): void => {
-  const { kept } = stream
-  if (kept === undefined) return
-  if (kept.length + bytes.byteLength > KEPT_BYTES_MAX) stream.kept = undefined
-  else {
-    kept.pieces.push(Uint8Array.from(bytes))
-    kept.length += bytes.byteLength
-  }
-}
-
-/** The records from `at` on that fit one write, which is applied as a whole; the end is a write of its own. */
-const inOneWrite = (input: ReadonlyArray<InputPiece>, at: number): InputPiece & { readonly next: number } => {
-  const first = input[at]!
-  if (first.end) return { ...first, next: at + 1 }
-  const parts: Array<Uint8Array> = []
-  let next = at
-  for (let bytes = 0; next < input.length && !input[next]!.end; next++) {
-    bytes += input[next]!.data.byteLength
-    if (bytes > INPUT_WRITE_BYTES_MAX) break
-    parts.push(input[next]!.data)
-  }
-  return { sequence: input[next - 1]!.sequence, data: Buffer.concat(parts), end: false, next }
-}
 
 const sleep = (millis: number) => new Promise<void>((resolve) => setTimeout(resolve, millis))

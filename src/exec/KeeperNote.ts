@@ -14,8 +14,13 @@ export interface KeeperNote {
   readonly secretNames: ReadonlyArray<string>
   /** Variables that commands exported and that look like secrets. */
   readonly masked: Values
-  /** By number: commands that run, or of which late output may come. `mark` is that of Driver.ts. */
-  readonly commands: Readonly<Record<string, { readonly secretEnv: Values; readonly mark: string }>>
+  /**
+   * By number: commands that run, or of which late output may come. `maskedEnv` are variables that look like secrets and
+   * may be printed; `mark` is that of Driver.ts.
+   */
+  readonly commands: Readonly<
+    Record<string, { readonly secretEnv: Values; readonly maskedEnv?: Values | undefined; readonly mark: string }>
+  >
   /** A new shell was started and does not have the state of the old one yet. */
   readonly restarting: {
     readonly reason: RestoreReport["reason"]

@@ -3,7 +3,8 @@
  * (KILL), and names those that even that did not end. Used by Terminals. It signals only processes that it has just
  * found to belong to the session, each by pid and start time, and never waits longer than it was given.
  */
-import { commandOf, processesOfSession, type SessionIdentity, signalProcess } from "./ProcessTable.ts"
+import { lookForProcesses } from "./ProcessLook.ts"
+import { commandOf, type SessionIdentity, signalProcess } from "./ProcessTable.ts"
 import { CLOSE_GRACE_MILLIS_MAX, type SurvivingProcess } from "./PtyHost.ts"
 
 /** Parts of the grace after which the next stronger signal is used; a program that saves its work on TERM gets most. */
@@ -35,7 +36,7 @@ export const endSession = async (
   for (const [signal, until] of stages) {
     const signalled = new Set<string>()
     for (let lookMillis = LOOK_MILLIS_MIN; ; lookMillis = Math.min(lookMillis * 2, LOOK_MILLIS_MAX)) {
-      const left = processesOfSession(session)
+      const left = await lookForProcesses(session)
       emptyLooks = left.length === 0 ? emptyLooks + 1 : 0
       if (emptyLooks >= EMPTY_LOOKS && leaderExited()) return []
       for (const entry of left) {
@@ -51,7 +52,7 @@ export const endSession = async (
       await new Promise((resolve) => setTimeout(resolve, Math.min(lookMillis, rest)))
     }
   }
-  const survivors = processesOfSession(session).map(({ pid }) => ({ pid, command: commandOf(pid) }))
+  const survivors = (await lookForProcesses(session)).map(({ pid }) => ({ pid, command: commandOf(pid) }))
   // Nobody to be seen and no exit reported: the leader's end is not known, which is not the same as its end.
   if (survivors.length > 0 || leaderExited()) return survivors
   return [{ pid: session.leader.pid, command: commandOf(session.leader.pid) }]

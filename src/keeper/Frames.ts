@@ -10,6 +10,9 @@ type SessionId = SpawnRequest["session"]
 
 export const PROTOCOL_VERSION = 3
 
+/** Sessions of a keeper that was not told how many, and of one whose welcome does not say. */
+export const SESSIONS_MAX_DEFAULT = 64
+
 /** Engine to keeper below 64, keeper to engine from 64. */
 export const FrameType = {
   Hello: 1,

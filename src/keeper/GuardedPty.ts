@@ -60,6 +60,7 @@ const KERNEL_BYTES_MAX = 128 * 1024
 const PROMPT_WAIT_MILLIS_MAX = 50
 const PROMPT_POLL_MILLIS = 2
 
+const NO_SLAB = Buffer.alloc(0)
 /** Shared by all terminals: libuv reads and calls back in one go, and the bytes are copied out before the next. */
 const scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES)
 
@@ -74,7 +75,7 @@ export class GuardedPty implements ProcessIdentity {
   readonly #listener: GuardedPtyListener
   /** Our own hold on the slave: while we have it the kernel reports no hang-up, so nothing can be taken for the end. */
   #slave: number
-  #slab: Buffer<ArrayBuffer> = Buffer.alloc(0)
+  #slab: Buffer<ArrayBuffer> = NO_SLAB
   #slabAt = 0
   #paused = false
   #leaderExit: LeaderExit | null = null
@@ -206,6 +207,12 @@ export class GuardedPty implements ProcessIdentity {
   /** Puts back the modes it started with; without effect once the terminal is closed. */
   resetMode(): void {
     if (this.#isOpen() && this.#startModes !== null) libc().setTerminalModes(this.#fd, this.#startModes)
+  }
+
+  /** Whatever was delivered stays as it is; the next output takes new memory. */
+  releaseMemory(): void {
+    this.#slab = NO_SLAB
+    this.#slabAt = 0
   }
 
   /** Hangs up: the terminal is closed whoever still holds it. Output that was not read is lost. */

@@ -121,6 +121,12 @@ export class HeldTerminal {
     this.pty.resize(size.cols, size.rows)
   }
 
+  /** Drops what is kept only to be used again. */
+  releaseMemory(): void {
+    // What is held lies in it: it would only be left half empty.
+    if (this.#held.size === 0) this.pty.releaseMemory()
+  }
+
   #onOutput(bytes: Uint8Array<ArrayBuffer>): void {
     const offset = this.#held.to
     this.#held.push(bytes)

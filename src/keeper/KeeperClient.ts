@@ -22,6 +22,7 @@ import {
   readU64,
   requestFrame,
   SESSION_BYTES,
+  SESSIONS_MAX_DEFAULT,
   sessionFrame,
   WRITE_OUTCOMES
 } from "./Frames.ts"
@@ -61,6 +62,8 @@ export interface KeeperWelcome {
   readonly id: string
   readonly pid: number
   readonly sessions: number
+  /** How many it takes. */
+  readonly sessionsMax: number
   /** The last error of its own that it survived; "" when there was none. */
   readonly lastFault: string
 }
@@ -128,6 +131,7 @@ const openConnection = (
           id: String(answer.keeper),
           pid: Number(answer.pid),
           sessions: Number(answer.sessions),
+          sessionsMax: Number(answer.sessionsMax ?? SESSIONS_MAX_DEFAULT),
           lastFault: String(answer.lastFault)
         }
         resolve({ connection, welcome })
@@ -156,18 +160,22 @@ type SessionId = SpawnRequest["session"]
 class KeeperClient implements PtyHost {
   readonly id: string
   readonly pid: number
+  readonly sessionsMax: number
   readonly #socket: Socket
   readonly #listener: PtyHostListener
   readonly #pending = new Map<number, Pending>()
+  #list: Promise<ReadonlyArray<HeldSession>> | undefined
+  #nextList: Promise<ReadonlyArray<HeldSession>> | undefined
   #request = 0
   /** Why the connection ended; null while it is there. */
   #ended: string | null = null
   #disposing = false
   #refusal: string | null = null
 
-  constructor(connection: Connection, { id, pid }: KeeperWelcome, listener: PtyHostListener) {
+  constructor(connection: Connection, { id, pid, sessionsMax }: KeeperWelcome, listener: PtyHostListener) {
     this.id = id
     this.pid = pid
+    this.sessionsMax = sessionsMax
     this.#socket = connection.socket
     this.#listener = listener
     connection.onFrame = (type, body) => this.#onFrame(type, body)
@@ -185,8 +193,21 @@ class KeeperClient implements PtyHost {
     })
   }
 
-  async list(): Promise<ReadonlyArray<HeldSession>> {
-    return this.#ask<ReadonlyArray<HeldSession>>((number) => [jsonFrame(FrameType.List, number, null)])
+  /** The answer names every session: an engine that takes all of them back asks once for many, and not for each. */
+  list(): Promise<ReadonlyArray<HeldSession>> {
+    const ask = () => {
+      this.#nextList = undefined
+      this.#list = this.#ask<ReadonlyArray<HeldSession>>((number) => [jsonFrame(FrameType.List, number, null)]).finally(
+        () => {
+          this.#list = undefined
+        }
+      )
+      return this.#list
+    }
+    if (this.#list === undefined) return ask()
+    // The one that is under way may be older than this question.
+    this.#nextList ??= this.#list.then(ask, ask)
+    return this.#nextList
   }
 
   async attach(session: SessionId, fromOffset: number, attached?: (held: HeldSession) => void): Promise<HeldSession> {

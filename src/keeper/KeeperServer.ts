@@ -34,12 +34,20 @@ import { Terminals } from "./Terminals.ts"
 
 /** The kernel's limit for the path of a socket is 108 bytes on Linux, 104 on macOS, with its end mark. */
 export const SOCKET_PATH_BYTES_MAX = 103
-/** A peer that says nothing is not an engine. */
-const HANDSHAKE_MILLIS_MAX = 5000
-/** One engine, its successor, some that ask who is there. */
-const CONNECTIONS_MAX = 16
+/**
+ * A peer that says nothing is not an engine. Counted in turns of the event loop that each take at least a part of it: a
+ * keeper that was held up for all of the time has not looked for the greeting yet.
+ */
+const HANDSHAKE_MILLIS_MAX = 1000
+const HANDSHAKE_TURNS = 4
+/** Its successor, some that ask who is there; one more ends the oldest, so that silent ones cannot keep an engine out. */
+const STRANGERS_MAX = 16
+/** Connections that wait to be accepted: the most that Linux allows. */
+const BACKLOG = 4096
 /** What waits in Node for the engine's socket; above it deliveries wait in the held output, which has its own bound. */
 const SOCKET_QUEUED_BYTES_MAX = 256 * 1024
+/** Answers that an engine has not read: above it none of its further requests are read. */
+const ANSWERS_QUEUED_BYTES_MAX = 4 * 1024 * 1024
 
 export interface KeeperServerOptions {
   readonly id: string
@@ -55,6 +63,8 @@ export class KeeperServer {
   readonly #terminals: Terminals
   readonly #server: Server
   #engine: Socket | null = null
+  /** Connections that are not the engine's, oldest first. */
+  readonly #strangers = new Set<Socket>()
   #generation = 0
   #idleTimer: NodeJS.Timeout | undefined
   #lastFault = ""
@@ -64,7 +74,6 @@ export class KeeperServer {
     const { id, sessionsMax, programUmask } = options
     this.#terminals = new Terminals({ id, sessionsMax, programUmask, listener: this.#listener() })
     this.#server = createServer((socket) => this.#accept(socket))
-    this.#server.maxConnections = CONNECTIONS_MAX
   }
 
   get sessions(): number {
@@ -77,7 +86,7 @@ export class KeeperServer {
     await removeStale(path)
     await new Promise<void>((resolve, reject) => {
       this.#server.once("error", reject)
-      this.#server.listen(path, () => {
+      this.#server.listen({ path, backlog: BACKLOG }, () => {
         this.#server.off("error", reject)
         this.#server.on("error", (error) => this.fault(error))
         resolve()
@@ -94,14 +103,29 @@ export class KeeperServer {
     this.#engine?.destroy()
   }
 
+  /** Drops what is kept only to be used again. */
+  releaseMemory(): void {
+    this.#terminals.releaseMemory()
+  }
+
   #accept(socket: Socket): void {
     const decoder = new FrameDecoder(HANDSHAKE_FRAME_BYTES_MAX, (type, body) => {
       if (socket === this.#engine) this.#onRequest(socket, type, body)
       else if (!socket.writableEnded) this.#onHandshake(socket, decoder, type, body)
     })
-    const timer = setTimeout(() => {
+    let turns = 0
+    const timer = setInterval(() => {
+      turns++
+      if (turns < HANDSHAKE_TURNS) return
+      clearInterval(timer)
       if (socket !== this.#engine) socket.destroy()
-    }, HANDSHAKE_MILLIS_MAX)
+    }, HANDSHAKE_MILLIS_MAX / HANDSHAKE_TURNS)
+    this.#strangers.add(socket)
+    if (this.#strangers.size > STRANGERS_MAX) {
+      const [oldest] = this.#strangers
+      this.#strangers.delete(oldest!)
+      oldest!.destroy()
+    }
     socket.on("data", (chunk) => {
       if (socket.destroyed) return
       try {
@@ -114,10 +138,12 @@ export class KeeperServer {
     // A peer may vanish at any moment; `close` follows each error.
     socket.on("error", () => {})
     socket.on("close", () => {
-      clearTimeout(timer)
+      clearInterval(timer)
+      this.#strangers.delete(socket)
       if (socket === this.#engine) this.#release()
     })
     socket.on("drain", () => {
+      if (socket.isPaused()) socket.resume()
       if (socket === this.#engine) this.#terminals.resumeDeliveries()
     })
   }
@@ -149,6 +175,7 @@ export class KeeperServer {
       older.end(jsonFrame(FrameType.Refused, 0, { reason: "superseded", message: "a newer engine took over" }))
     }
     this.#engine = socket
+    this.#strangers.delete(socket)
     clearTimeout(this.#idleTimer)
     decoder.allow(FRAME_BYTES_MAX)
     socket.write(this.#welcome())
@@ -161,6 +188,7 @@ export class KeeperServer {
       pid: process.pid,
       generation: this.#generation,
       sessions: this.#terminals.size,
+      sessionsMax: this.#options.sessionsMax,
       lastFault: this.#lastFault
     })
   }
@@ -213,7 +241,9 @@ export class KeeperServer {
     if (body.length < 4) throw new FrameError("the frame ends within its request number")
     const request = body.readUInt32BE(0)
     const reply = (bytes: Buffer) => {
-      if (socket === this.#engine && socket.writable) socket.write(bytes)
+      if (socket !== this.#engine || !socket.writable) return
+      socket.write(bytes)
+      if (socket.writableLength > ANSWERS_QUEUED_BYTES_MAX) socket.pause()
     }
     this.#run(type, body).then(
       (value) => {

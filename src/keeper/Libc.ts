@@ -35,6 +35,8 @@ export interface Libc {
    * mark, and node-pty's own guard stops at the first gap above 15.
    */
   closeDescriptorsOnExec(): void
+  /** Gives pages of the C heap that nothing lies in back to the system, where the library can. */
+  trimHeap(): void
   /** A handle that means this process for ever, also after its pid is used again; below 0 where there is none. */
   pidfdOpen(pid: number): number
   /** True when the process behind the handle got the signal. */
@@ -81,6 +83,7 @@ const bind = (): Libc => {
   const mkfifo = library.func("int mkfifo(const char *path, uint32_t mode)")
   const poll = library.func("int poll(void *fds, unsigned long count, int timeout)")
   const tcgetpgrp = library.func("int tcgetpgrp(int fd)")
+  const mallocTrim = trimFunction(library)
   // Declared with fixed arguments: on Linux x64 and arm64 a variadic call passes integers in the same registers.
   const syscall = isLinux ? library.func("long syscall(long number, long a, long b, long c, long d)") : null
   const termiosBytes = Buffer.alloc(TERMIOS.bytes)
@@ -126,11 +129,23 @@ const bind = (): Libc => {
       // A kernel before 5.11 says no; then node-pty's guard is all there is.
       syscall?.(SYS_CLOSE_RANGE, 3, DESCRIPTOR_MAX, CLOSE_RANGE_CLOEXEC, 0)
     },
+    trimHeap() {
+      mallocTrim(0)
+    },
     pidfdOpen(pid) {
       return syscall === null ? -1 : Number(syscall(SYS_PIDFD_OPEN, pid, 0, 0, 0))
     },
     pidfdSignal(pidfd, signal) {
       return syscall !== null && Number(syscall(SYS_PIDFD_SEND_SIGNAL, pidfd, signal, 0, 0)) === 0
     }
+  }
+}
+
+/** glibc alone has it: others have no such pages, or give them back by themselves. */
+const trimFunction = (library: ReturnType<typeof koffi.load>): ((pad: number) => void) => {
+  try {
+    return library.func("int malloc_trim(size_t pad)")
+  } catch {
+    return () => {}
   }
 }

@@ -1,6 +1,6 @@
 /**
  * The kernel's process table as /proc shows it: who belongs to a session, and signalling a process that is certainly
- * still the one that was meant. Used by GuardedPty (start time), Terminals (signals) and EndSession. It never keeps a
+ * still the one that was meant. Used by GuardedPty (start time), Terminals (signals), InputWait and ProcessLook. It never keeps a
  * table: every call reads anew, because anything remembered may be another process by now. Where there is no /proc
  * (macOS) only the leader is known.
  */
@@ -59,24 +59,57 @@ export interface SessionIdentity {
 }
 
 /** Every process of the session that still runs: same kernel session, or the same marker in its environment. */
-export const processesOfSession = ({ isUnwatched, leader, marker }: SessionIdentity): ReadonlyArray<ProcessEntry> => {
-  if (leader.startTime === "") return withoutTable(leader.pid)
-  const leaderStart = Number(leader.startTime)
-  const leaderNow = readProcess(leader.pid)
-  // The leader's pid can be used again once the whole session is gone; then its number names another session.
-  const numberIsOurs = leaderNow === null ? isUnwatched !== true : leaderNow.startTime === leader.startTime
-  const variable = `${SESSION_MARKER}=${marker}`
-  const found: Array<ProcessEntry> = []
+export const processesOfSession = (session: SessionIdentity): ReadonlyArray<ProcessEntry> => {
+  const walk = walkTable([session])
+  for (let step = walk.next(); ; step = walk.next()) if (step.done === true) return step.value[0]!
+}
+
+/**
+ * The same for several sessions at once, in their order: one walk, however many they are. It stops after each process, so
+ * that whoever walks can serve others meanwhile.
+ */
+export function* walkTable(
+  sessions: ReadonlyArray<SessionIdentity>
+): Generator<void, ReadonlyArray<ReadonlyArray<ProcessEntry>>> {
+  const found = sessions.map(({ leader }) => (leader.startTime === "" ? [...withoutTable(leader.pid)] : []))
+  const byLeader = new Map<number, Array<number>>()
+  const byMarker = new Map<string, Array<number>>()
+  let oldest = Number.POSITIVE_INFINITY
+  sessions.forEach(({ isUnwatched, leader, marker }, index) => {
+    if (leader.startTime === "") return
+    oldest = Math.min(oldest, Number(leader.startTime))
+    addTo(byMarker, marker, index)
+    const leaderNow = readProcess(leader.pid)
+    // The leader's pid can be used again once the whole session is gone; then its number names another session.
+    const numberIsOurs = leaderNow === null ? isUnwatched !== true : leaderNow.startTime === leader.startTime
+    if (numberIsOurs) addTo(byLeader, leader.pid, index)
+  })
+  if (oldest === Number.POSITIVE_INFINITY) return found
   for (const name of readdirSync("/proc")) {
     const first = name.charCodeAt(0)
     if (first < 0x31 || first > 0x39) continue
+    yield
     const entry = readProcess(Number(name))
     if (entry === null || entry.state === "Z" || entry.state === "X" || entry.pid === process.pid) continue
-    // No process of the session is older than its leader; this spares reading most environments.
-    if (Number(entry.startTime) < leaderStart) continue
-    if ((numberIsOurs && entry.sessionLeader === leader.pid) || hasVariable(entry.pid, variable)) found.push(entry)
+    // No process of a session is older than its leader; this spares reading most environments.
+    const startTime = Number(entry.startTime)
+    if (startTime < oldest) continue
+    const add = (indexes: ReadonlyArray<number>) => {
+      for (const index of indexes) {
+        if (startTime >= Number(sessions[index]!.leader.startTime)) found[index]!.push(entry)
+      }
+    }
+    const ofNumber = byLeader.get(entry.sessionLeader)
+    if (ofNumber !== undefined) add(ofNumber)
+    else for (const marker of markersOf(entry.pid)) add(byMarker.get(marker) ?? [])
   }
   return found
+}
+
+const addTo = <K>(map: Map<K, Array<number>>, key: K, index: number): void => {
+  const there = map.get(key)
+  if (there === undefined) map.set(key, [index])
+  else there.push(index)
 }
 
 /**
@@ -165,11 +198,20 @@ const killQuietly = (pid: number, signal: NodeJS.Signals | 0): boolean => {
   }
 }
 
-const hasVariable = (pid: number, variable: string): boolean => {
+/** The values of SESSION_MARKER in its environment: one at most, unless the program was given several. */
+const markersOf = (pid: number): ReadonlySet<string> => {
+  const markers = new Set<string>()
   try {
     const environment = readFileSync(`/proc/${pid}/environ`, "latin1")
-    return environment.startsWith(`${variable}\0`) || environment.includes(`\0${variable}\0`)
+    const start = `${SESSION_MARKER}=`
+    for (let at = environment.indexOf(start); at >= 0; at = environment.indexOf(start, at + 1)) {
+      const end = environment.indexOf("\0", at)
+      if ((at === 0 || environment[at - 1] === "\0") && end >= 0) {
+        markers.add(environment.slice(at + start.length, end))
+      }
+    }
   } catch {
-    return false
+    // It ended meanwhile, or belongs to someone else.
   }
+  return markers
 }

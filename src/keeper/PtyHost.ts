@@ -148,6 +148,8 @@ export interface PtyHost extends PipeHost {
   /** Names this host among its engine's: a ULID for a keeper, "" in process. */
   readonly id: string
   readonly pid: number
+  /** Sessions it takes; more are refused with the failure `limit`. */
+  readonly sessionsMax: number
   /** Rejects with SpawnError or HostUnavailable. Delivery starts at once, from `firstOffset`. */
   spawn(request: SpawnRequest): Promise<ProcessIdentity>
   /** All sessions held, live or ended and not yet forgotten. */

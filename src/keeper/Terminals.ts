@@ -42,6 +42,7 @@ type SessionId = SpawnRequest["session"]
 export class Terminals implements PtyHost {
   readonly id: string
   readonly pid = process.pid
+  readonly sessionsMax: number
   readonly #options: TerminalsOptions
   readonly #terminals = new Map<SessionId, HeldTerminal>()
   /** Of every session held; they go when it is forgotten. */
@@ -55,6 +56,7 @@ export class Terminals implements PtyHost {
   constructor(options: TerminalsOptions) {
     this.#options = options
     this.id = options.id
+    this.sessionsMax = options.sessionsMax
   }
 
   /** Sessions held, ended ones included. */
@@ -68,8 +70,8 @@ export class Terminals implements PtyHost {
     if (replaced !== undefined && !(request.replace === true && replaced.pty.exited)) {
       throw new SpawnError("session-exists", `session ${request.session} exists: choose a new id`)
     }
-    if (replaced === undefined && this.#terminals.size >= this.#options.sessionsMax) {
-      throw new SpawnError("limit", `all ${this.#options.sessionsMax} sessions of this host are taken: close some`)
+    if (replaced === undefined && this.#terminals.size >= this.sessionsMax) {
+      throw new SpawnError("limit", `all ${this.sessionsMax} sessions of this host are taken: close some`)
     }
     checkSpawn(request)
     if ((request.note?.byteLength ?? 0) > SPAWN_NOTE_BYTES_MAX) {
@@ -263,6 +265,11 @@ export class Terminals implements PtyHost {
         return
       }
     }
+  }
+
+  /** Drops what is kept only to be used again. */
+  releaseMemory(): void {
+    for (const terminal of this.#terminals.values()) terminal.releaseMemory()
   }
 
   #find(session: SessionId): HeldTerminal {

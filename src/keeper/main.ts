@@ -7,10 +7,10 @@
 import { closeSync, readdirSync, readFileSync, unlinkSync, writeSync } from "node:fs"
 import { resolve } from "node:path"
 import { parseArgs } from "node:util"
+import { SESSIONS_MAX_DEFAULT } from "./Frames.ts"
+import { collectWhenIdle } from "./IdleMemory.ts"
 import { KeeperServer } from "./KeeperServer.ts"
 
-/** Sessions of one keeper: what a fault of it can take along. */
-const SESSIONS_MAX_DEFAULT = 64
 /** An empty keeper waits this long for an engine: a restart of the engine takes less. */
 const IDLE_MILLIS_DEFAULT = 10_000
 /** Before these, libuv took a hang-up for the end of the output and lost the rest. */
@@ -70,6 +70,7 @@ const main = async (): Promise<void> => {
       })
     }
     await server.listen(socket)
+    collectWhenIdle(() => server.releaseMemory())
     // Other people's programs do not die of our mistake: the engine attaches anew to what is held.
     process.on("uncaughtException", (error) => server.fault(error))
     ready({ id: values.id, socket, pid: process.pid })

@@ -1,11 +1,13 @@
 /**
  * A client of the engine: gives `Sessions`, `History`, `Exec`, `Attach`, `Lifecycle`, `SessionOutput` and
- * `EngineControl` over the store's socket, so that its users know nothing of sockets. The CLI uses it; so may any program beside the engine.
+ * `EngineControl` over the store's socket, or over a WebSocket door, so that its users know nothing of sockets. The CLI
+ * uses it; so may any program.
  *
  * An engine that dies is not an error here while it can be started again: calls are repeated (commands carry an id, so
  * the engine applies each once), streams go on after the last item they delivered, without gap or duplicate. Every
  * stream has a connection of its own: a reader that stops reading holds up nothing but itself.
  */
+import type { Duplex } from "node:stream"
 import * as NodeSocket from "@effect/platform-node-shared/NodeSocket"
 import { Context, Effect, Exit, Layer, Schedule, Scope, Semaphore, Stream } from "effect"
 import { RpcClient, type RpcClientError, RpcSerialization } from "effect/rpc"
@@ -22,18 +24,21 @@ import { type CommandOptions, type EngineStatus, Sessions, type SessionsShape } 
 import type { StorePaths } from "../session/StorePaths.ts"
 import { asLost, ConnectionLost } from "./ConnectionLost.ts"
 import { connect, type EngineStart } from "./EngineConnection.ts"
-import { type EngineError, EngineMismatch, EngineUnavailable } from "./EngineError.ts"
+import { EngineError, EngineMismatch, EngineUnavailable } from "./EngineError.ts"
 import { makeExec } from "./ExecClient.ts"
 import { EngineRpcs } from "./ExecRpcs.ts"
 import { hasTag, persistently, reconnecting, timed } from "./Reconnecting.ts"
 import { SessionOutput, type SessionOutputShape } from "./SessionOutput.ts"
 import { FRAME_BYTES_MAX, PROTOCOL_VERSION, type StopReport, WRITE_BYTES_MAX } from "./SessionRpcs.ts"
+import type { RemoteEngine } from "./WebSocketConnection.ts"
+
+export type { RemoteEngine }
 
 /** An engine that accepts a connection and does not answer within this is stuck. */
 const HANDSHAKE_TIMEOUT = "20 seconds"
 /** Items a stream's connection reads ahead of its consumer: 4 pages of 256 KiB. */
 const STREAM_ITEMS_AHEAD = 4
-/** On a Unix socket the kernel tells when the peer is gone; a ping would only take a busy peer for a dead one. */
+/** The kernel (Unix socket) or WebSocketConnection tells when the peer is gone; a ping would only take a busy peer for a dead one. */
 const PING_INTERVAL = "7 days"
 
 export interface EngineControlShape {
@@ -47,8 +52,12 @@ export class EngineControl extends Context.Service<EngineControl, EngineControlS
   "reprise/remote/EngineControl"
 ) {}
 
-export interface EngineClientOptions extends EngineStart {
+/** The engine of a store of this machine and user. */
+export interface LocalEngine extends EngineStart {
   readonly paths: StorePaths
+}
+
+export type EngineClientOptions = (LocalEngine | RemoteEngine) & {
   /** Who the journal says it was; e.g. `cli`. */
   readonly actor?: string | undefined
   /** Talk to an engine of another version too: enough to stop it, not to use it. */
@@ -97,9 +106,34 @@ interface Remote {
   ): Stream.Stream<A, Exclude<E, RpcClientError.RpcClientError> | SessionUnavailable>
 }
 
+/** As errors name the engine: the store's folder, or the URL of the door. */
+const nameOf = (options: EngineClientOptions): string => ("url" in options ? options.url : options.paths.store)
+
+const openDuplex = (options: EngineClientOptions) =>
+  "url" in options
+    ? // Loaded only now: a client of the store's own socket needs none of it.
+      Effect.flatMap(
+        Effect.promise(() => import("./WebSocketConnection.ts")),
+        (webSocket): Effect.Effect<Duplex, EngineError | ConnectionLost, Scope.Scope> => webSocket.connect(options)
+      )
+    : connect(options.paths, options)
+
+/**
+ * Effect's socket waits for ever for room in one that is closed: a stream whose reader paused while the engine died would
+ * then neither end nor be opened anew, because it acknowledges an item first. A write that throws is a loss (`asLost`).
+ */
+const failOnceClosed = (duplex: Duplex): void => {
+  duplex.once("close", () => {
+    duplex.write = () => {
+      throw new Error("the connection is closed")
+    }
+  })
+}
+
 const openConnection = Effect.fnUntraced(function* (options: EngineClientOptions) {
-  const netSocket = yield* connect(options.paths, options)
-  const socket = yield* NodeSocket.fromDuplex(Effect.succeed(netSocket))
+  const duplex = yield* openDuplex(options)
+  failOnceClosed(duplex)
+  const socket = yield* NodeSocket.fromDuplex(Effect.succeed(duplex))
   const protocol = yield* Layer.build(
     RpcClient.layerProtocolSocket({
       pingInterval: PING_INTERVAL,
@@ -117,12 +151,15 @@ const openConnection = Effect.fnUntraced(function* (options: EngineClientOptions
       orElse: () =>
         Effect.fail(
           new EngineUnavailable({
-            store: options.paths.store,
-            reason: `the engine does not answer; see ${options.paths.log}, or end it and try again`
+            store: nameOf(options),
+            reason: `the engine does not answer; ${"url" in options ? "" : `see ${options.paths.log}, or `}end it and try again`
           })
         )
     }),
-    Effect.catchTag("RpcClientError", (error) => Effect.fail(new ConnectionLost({ reason: error.message })))
+    Effect.catchTag("RpcClientError", (error) =>
+      // A door says why it closed.
+      Effect.fail(new ConnectionLost({ reason: duplex.errored?.message ?? error.message }))
+    )
   )
   if (engine.protocol !== PROTOCOL_VERSION && options.anyVersion !== true) {
     return yield* new EngineMismatch({
@@ -140,6 +177,16 @@ const makeRemote = Effect.fnUntraced(function* (options: EngineClientOptions) {
   const scope = yield* Effect.scope
   const opening = yield* Semaphore.make(1)
   let current: { readonly connection: Connection; readonly scope: Scope.Closeable } | undefined
+  let isClosed = false
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      isClosed = true
+    })
+  )
+  /** Whoever holds a service for longer than its layer is told, in calls and in streams. */
+  const open = Effect.suspend(() =>
+    isClosed ? Effect.fail(new SessionUnavailable({ session: "", reason: "this client is closed" })) : Effect.void
+  )
 
   const shared = opening.withPermit(
     Effect.gen(function* () {
@@ -163,7 +210,7 @@ const makeRemote = Effect.fnUntraced(function* (options: EngineClientOptions) {
   yield* shared.pipe(
     Effect.retry({ schedule: reconnecting, while: (error) => error._tag === "ConnectionLost" }),
     Effect.catchTag("ConnectionLost", (error) =>
-      Effect.fail(new EngineUnavailable({ store: options.paths.store, reason: error.reason }))
+      Effect.fail(new EngineUnavailable({ store: nameOf(options), reason: error.reason }))
     )
   )
 
@@ -181,11 +228,10 @@ const makeRemote = Effect.fnUntraced(function* (options: EngineClientOptions) {
       reason: `the connection to the engine broke (${error._tag === "ConnectionLost" ? error.reason : error.message}); it is not known whether this happened`
     })
 
-  // EngineAbsent too: an engine that is being replaced is absent for a moment, also for a client that may not start one.
-  const passes = (error: { readonly _tag: string }) => error._tag === "ConnectionLost" || error._tag === "EngineAbsent"
+  const passes = (error: { readonly _tag: string }) => PASSING_TAGS.has(error._tag)
 
   const attempt = <A, E>(f: (client: Client, pid: number) => Effect.Effect<A, E | RpcClientError.RpcClientError>) =>
-    Effect.flatMap(shared, (held) =>
+    Effect.flatMap(Effect.andThen(open, shared), (held) =>
       f(held.connection.client, held.connection.pid).pipe(
         Effect.catchCause((cause) => Effect.failCause(asLost(cause))),
         timed,
@@ -204,8 +250,8 @@ const makeRemote = Effect.fnUntraced(function* (options: EngineClientOptions) {
           Effect.andThen(attempt(f)),
           Effect.mapError((error) => (isOurs(error) ? uncertain(error) : error))
         ) as never,
-    stream: (open) =>
-      Stream.unwrap(Effect.map(openConnection(options), ({ client }) => open(client))).pipe(
+    stream: (read) =>
+      Stream.unwrap(Effect.map(Effect.andThen(open, openConnection(options)), ({ client }) => read(client))).pipe(
         Stream.catchCause((cause) => Stream.failCause(asLost(cause))),
         Stream.retry(reconnecting.pipe(Schedule.while(({ input }) => hasTag(input) && passes(input)))),
         Stream.mapError((error) => (isOurs(error) ? gone(error) : error))
@@ -214,7 +260,12 @@ const makeRemote = Effect.fnUntraced(function* (options: EngineClientOptions) {
   return remote
 })
 
-const OUR_TAGS = new Set(["ConnectionLost", "EngineAbsent", "EngineRefused", "EngineUnavailable", "EngineMismatch"])
+const OUR_TAGS = new Set<string>([
+  "ConnectionLost",
+  ...EngineError.members.map((member) => member.fields._tag.schema.literal)
+])
+/** What was once there and is being replaced is absent for a moment, also for a client that may not start it. */
+const PASSING_TAGS = new Set(["ConnectionLost", "EngineAbsent", "EngineUnreachable"])
 const isOurs = (error: unknown): error is EngineError | ConnectionLost => hasTag(error) && OUR_TAGS.has(error._tag)
 
 /** Loaded on use: it brings Node's cryptography, which no reading client needs. */

@@ -54,5 +54,34 @@ export class EngineMismatch extends Schema.TaggedError<EngineMismatch>()("Engine
   }
 }
 
-export const EngineError = Schema.Union([EngineAbsent, EngineRefused, EngineUnavailable, EngineMismatch])
+/** Nobody serves an engine at this URL, or not one that this client may use. */
+export class EngineUnreachable extends Schema.TaggedError<EngineUnreachable>()("EngineUnreachable", {
+  url: Schema.String,
+  reason: Schema.String
+}) {
+  readonly code: ErrorCode = "Unavailable"
+  override get message() {
+    return `cannot connect to ${this.url}: ${this.reason}`
+  }
+}
+
+/** The door at this URL does not let this client in: the token is wrong, or it comes from a wrong place. */
+export class EngineDenied extends Schema.TaggedError<EngineDenied>()("EngineDenied", {
+  url: Schema.String,
+  reason: Schema.String
+}) {
+  readonly code: ErrorCode = "PermissionDenied"
+  override get message() {
+    return `${this.url}: ${this.reason}`
+  }
+}
+
+export const EngineError = Schema.Union([
+  EngineAbsent,
+  EngineRefused,
+  EngineUnavailable,
+  EngineMismatch,
+  EngineUnreachable,
+  EngineDenied
+])
 export type EngineError = typeof EngineError.Type

@@ -1,7 +1,7 @@
 /**
  * The engine's door: serves Sessions, History and Exec to local clients over a Unix socket. The engine process uses it after
  * it holds the store's lock, so at most one server of a store exists. Nothing a client sends can end it: a message that
- * does not decode fails its own connection, a handler that dies fails its own call.
+ * does not decode ends its own connection (GuardedServer.ts), a handler that dies fails its own call.
  */
 import { chmodSync, lstatSync, unlinkSync } from "node:fs"
 import { createConnection } from "node:net"
@@ -18,15 +18,20 @@ import { Sessions } from "../session/Sessions.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
 import { execHandlers } from "./ExecHandlers.ts"
 import { EngineRpcs } from "./ExecRpcs.ts"
+import { type Guard, makeGuard } from "./GuardedServer.ts"
+import * as MessageGuard from "./MessageGuard.ts"
 import { outputOf } from "./SessionOutput.ts"
-import { FRAME_BYTES_MAX, PROTOCOL_VERSION, SessionRpcs } from "./SessionRpcs.ts"
+import { PROTOCOL_VERSION, SessionRpcs } from "./SessionRpcs.ts"
 import { checkSocketPath, makeSocketFolder, type SocketFolderRefused } from "./SocketFolder.ts"
 
-/** Sessions that `Stop` ends at a time: each may need seconds of HUP, TERM, KILL; more would only compete for the CPU. */
-const CLOSE_CONCURRENCY = 16
+/** Sessions that `Stop` ends at a time: each may need seconds of HUP, TERM, KILL, and a keeper looks for all of them at once. */
+const CLOSE_CONCURRENCY = 256
 
 /** What a server of the engine needs: the engine. */
 export type EngineServices = Sessions | History | Exec | Attach | Lifecycle
+
+/** Connections that wait to be accepted: the most that Linux allows. Beyond it clients try again. */
+const BACKLOG = 4096
 
 /** Completed when a client asked the engine to stop and was answered. */
 export class StopRequest extends Context.Service<StopRequest, Deferred.Deferred<void>>()("reprise/remote/StopRequest") {
@@ -120,25 +125,36 @@ const isBroken = (exit: Exit.Exit<unknown, unknown>): boolean =>
 export const layer = (
   paths: StorePaths
 ): Layer.Layer<never, SocketFolderRefused | SocketRefused, EngineServices | StopRequest> =>
-  RpcServer.layer(EngineRpcs, {
-    disableTracing: true,
-    // A handler that dies is a bug of ours: it fails its call and is logged, the connection's other calls go on.
-    disableFatalDefects: true
-  }).pipe(
-    Layer.provide([sessionHandlers, execHandlers]),
-    Layer.provide(RpcServer.layerProtocolSocketServer),
-    Layer.provide(socketServer(paths)),
-    Layer.provide(RpcSerialization.layerSchemaBinary({ maxFrameSize: FRAME_BYTES_MAX }))
-  )
+  Layer.unwrap(
+    Effect.map(RpcSerialization.RpcSerialization, (serialization) => {
+      const guard = makeGuard(MessageGuard.messageBeginning(serialization))
+      // Built last, so its end is the first thing that happens when the server ends.
+      return Layer.effectDiscard(Effect.addFinalizer(() => guard.endSoon)).pipe(
+        Layer.provideMerge(
+          RpcServer.layer(EngineRpcs, {
+            disableTracing: true,
+            // A handler that dies is a bug of ours: it fails its call and is logged, the connection's other calls go on.
+            disableFatalDefects: true
+          })
+        ),
+        Layer.provide([sessionHandlers, execHandlers]),
+        Layer.provide(RpcServer.layerProtocolSocketServer),
+        Layer.provide(socketServer(paths, guard))
+      )
+    })
+  ).pipe(Layer.provide(MessageGuard.layer))
 
-const socketServer = (paths: StorePaths) =>
+const socketServer = (paths: StorePaths, { guard }: Guard) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const path = paths.engineSocket
       yield* checkSocketPath(path)
       yield* makeSocketFolder(paths.run, !paths.run.startsWith(paths.store))
       yield* removeStaleSocket(path)
-      return Layer.effect(SocketServer.SocketServer, Effect.map(NodeSocketServer.make({ path }), untroubled)).pipe(
+      return Layer.effect(
+        SocketServer.SocketServer,
+        Effect.map(NodeSocketServer.make({ path, backlog: BACKLOG }), guard)
+      ).pipe(
         Layer.catchTag("SocketServerError", (error) =>
           Layer.effectContext(Effect.fail(new SocketRefused({ path, reason: String(error.cause) })))
         ),
@@ -147,15 +163,6 @@ const socketServer = (paths: StorePaths) =>
       )
     })
   )
-
-/** A client that goes away in the middle of a message is an everyday event: its handler ends, nobody is told. */
-const untroubled = (server: SocketServer.SocketServer["Service"]): SocketServer.SocketServer["Service"] => ({
-  address: server.address,
-  run: (handler) =>
-    server.run((socket) =>
-      Effect.catchCause(handler(socket), (cause) => Effect.logDebug("a client's connection ended", cause))
-    )
-})
 
 /** Asks first: a socket that answers belongs to a living process and is never taken away. */
 const removeStaleSocket = Effect.fnUntraced(function* (path: string) {

@@ -191,6 +191,7 @@ export class SessionRpcs extends RpcGroup.make(
       argv: Schema.Array(Schema.String),
       cwd: Schema.optional(Schema.String),
       env: Schema.optional(Schema.Record(Schema.String, Schema.String)),
+      inheritEnv: Schema.optional(Schema.Boolean),
       size: Schema.optional(LooseSize),
       term: Schema.optional(Schema.String),
       name: Schema.optional(Schema.String),

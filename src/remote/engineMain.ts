@@ -11,6 +11,7 @@ import type { Durability } from "../../journal/Journal.ts"
 import type { StoreRefused } from "../../journal/JournalError.ts"
 import * as JournalLevel from "../../journal/JournalLevel.ts"
 import { keeperEntry } from "../EntryPoints.ts"
+import { collectWhenIdle } from "../keeper/IdleMemory.ts"
 import { readEngineLimits, storeQuota } from "../session/EngineConfig.ts"
 import type { EngineLimits } from "../session/EngineLimits.ts"
 import * as HistoryLive from "../session/HistoryLive.ts"
@@ -80,6 +81,7 @@ const program = (paths: StorePaths, durability: Durability, programUmask: number
 
 const main = (): void => {
   collectRarely()
+  collectWhenIdle()
   const programUmask = process.umask(0o077)
   const unsupported = unsupportedPlatform()
   if (unsupported !== undefined) {

@@ -38,7 +38,8 @@ export const checkCreate = (session: SessionId, request: CreateSession): SpawnRe
     session,
     argv: request.argv,
     cwd,
-    env: request.env ?? defaultEnvironment(),
+    env:
+      request.inheritEnv === true ? { ...defaultEnvironment(), ...request.env } : (request.env ?? defaultEnvironment()),
     size: checkSize(request.size ?? SIZE_DEFAULT),
     term
   }

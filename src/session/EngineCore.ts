@@ -75,6 +75,8 @@ export interface EngineCoreOptions {
   readonly load: (session: SessionId) => Promise<SessionState>
   readonly creationRows: (session: SessionId, created: JournalEntry) => ReadonlyArray<Row>
   readonly saveState: (state: SessionState) => Promise<void>
+  /** As `LiveSessionPort.drawLater`. */
+  readonly drawLater: (session: SessionId, outputBytes?: number) => void
   /** The session's last word: its row in the list is final. */
   readonly saveEnd: (session: SessionId) => Promise<void>
   /** What a session of kind exec has on top of it. */
@@ -155,6 +157,7 @@ export class EngineCore {
       ],
       feed,
       saveState: (state) => this.#save(options.saveState(state)),
+      drawLater: options.drawLater,
       takeBack: (session, host, reason) => this.#inBackground(this.#takeBack(session.id, host, reason)),
       ended: (session) => this.#ended(session),
       extend: options.extend

@@ -9,8 +9,15 @@ import { connectKeeper } from "../keeper/KeeperClient.ts"
 import { listKeepers, startKeeper } from "../keeper/KeeperProcess.ts"
 import type { PtyHost, PtyHostListener } from "../keeper/PtyHost.ts"
 
-/** Sessions in one keeper: it costs 50 MB alone, and its death costs what it holds. 1 isolates each session. */
-export const SESSIONS_PER_KEEPER = 64
+/**
+ * Sessions in one keeper: it costs 15 MB alone, and its death costs what it holds. 1 isolates each session. With these
+ * figures up to 256 sessions are held in keepers of 64, and 1,000 in 4 keepers (docs/decisions/0011).
+ */
+export const SESSIONS_PER_KEEPER = 256
+/** Few sessions share a keeper only up to this many ... */
+const SESSIONS_SPREAD = 64
+/** ... and until there are this many keepers; then these fill up. */
+const KEEPERS_SPREAD = 4
 
 /** What is told to the engine, with the host it concerns. */
 export interface HostEvents {
@@ -110,7 +117,18 @@ export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
     return table.add(await connect(id, socket))
   }
 
-  const withRoom = () => [...table.held.values()].find(({ sessions }) => sessions.size < sessionsMax)
+  const isBelow = ({ host, sessions }: Held, max: number) =>
+    sessions.size < Math.min(max, sessionsMax, host.sessionsMax)
+  const withRoom = (): Held | undefined => {
+    const all = [...table.held.values()]
+    const ofFew = all.find((held) => isBelow(held, SESSIONS_SPREAD))
+    if (ofFew !== undefined || all.length < KEEPERS_SPREAD) return ofFew
+    return all
+      .filter((held) => isBelow(held, sessionsMax))
+      .reduce<Held | undefined>((least, held) => {
+        return least === undefined || held.sessions.size < least.sessions.size ? held : least
+      }, undefined)
+  }
 
   return {
     recover: async () => {

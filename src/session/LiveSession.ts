@@ -23,6 +23,7 @@ import {
 } from "../../journal/Event.ts"
 import type { Appended, AppendOptions, HotJournal } from "../../journal/Journal.ts"
 import { StorageUnavailable } from "../../journal/JournalError.ts"
+import { UNDRAWN_BYTES } from "../../projections/ScreenFollower.ts"
 import { SessionState } from "../../projections/SessionState.ts"
 import type {
   HeldSession,
@@ -70,6 +71,11 @@ export interface LiveSessionPort {
   readonly feed: Feed
   /** Keeps a snapshot of the state. Derived: it may fail, and it may be late. */
   readonly saveState: (state: SessionState) => void
+  /**
+   * UNDRAWN_BYTES more of its output are in the journal; with `outputBytes`, it was taken back and has printed so much.
+   * Its screen is drawn in the background.
+   */
+  readonly drawLater: (session: SessionId, outputBytes?: number) => void
   /** Adopts the session in the background; what goes wrong with it is the engine's to see. */
   readonly takeBack: (session: LiveSession, host: PtyHost, reason: string) => void
   /** The session is closed or lost, and journaled so: nothing more will come from it. */
@@ -106,6 +112,8 @@ export class LiveSession {
   #nextOffset = 0
   /** Everything before is durable and may be forgotten by the host. */
   #durableOffset = 0
+  /** Durable since the screen was last to be drawn in the background. */
+  #undrawnBytes = 0
   /** What the host was told of it. */
   #ackedOffset = 0
   #ackTimer: NodeJS.Timeout | undefined
@@ -323,6 +331,7 @@ export class LiveSession {
     })
     if (this.extension === undefined) await this.#sampleCwd()
     else await this.extension.adopted()
+    if (journaled >= UNDRAWN_BYTES) this.#port.drawLater(this.id, journaled)
   }
 
   async #typeAgain(host: PtyHost, held: HeldSession): Promise<void> {
@@ -443,6 +452,11 @@ export class LiveSession {
       // The engine adopts every session again when the storage is back; until then nothing is acknowledged.
       if (error !== undefined) return this.pause()
       this.#durableOffset = offset + length
+      this.#undrawnBytes += length
+      if (this.#undrawnBytes >= UNDRAWN_BYTES) {
+        this.#undrawnBytes = 0
+        this.#port.drawLater(this.id)
+      }
       // The fold counts bytes and does not look at them: a view of the right length stands for the chunks.
       const event: SessionEvent = {
         _tag: "OutputReceived",

@@ -2,15 +2,17 @@
  * `Sessions`, `Exec`, `Attach` and `Lifecycle` as a layer: the engine, opened over a journal, closed with its scope. Keepers and their sessions
  * go on.
  */
+import { pathToFileURL } from "node:url"
 import { Clock, Context, Effect, Layer } from "effect"
 import type { SessionId } from "../../journal/Event.ts"
 import { Journal } from "../../journal/Journal.ts"
 import { StorageUnavailable } from "../../journal/JournalError.ts"
 import { Commands } from "../../projections/Commands.ts"
 import { SUMMARY_PROJECTIONS, snapshotRowOf, stateAt, summaryOf } from "../../projections/ProjectionRunner.ts"
+import { makeScreenFollower } from "../../projections/ScreenFollower.ts"
 import { indexRow, summarize } from "../../projections/SessionIndex.ts"
 import { SessionState } from "../../projections/SessionState.ts"
-import { keeperEntry, packageVersion } from "../EntryPoints.ts"
+import { keeperEntry, packageVersion, screenWorkerEntry } from "../EntryPoints.ts"
 import type { Exec } from "../exec/Exec.ts"
 import { ExecEngine } from "../exec/ExecEngine.ts"
 import { execService } from "../exec/ExecService.ts"
@@ -48,6 +50,9 @@ export const layer = (
       const clock = yield* Clock.Clock
       const context = yield* Effect.context<Journal>()
       const run = Effect.runPromiseWith(context)
+
+      // Acquired before the engine, so that it ends after it.
+      const follower = yield* makeScreenFollower(pathToFileURL(screenWorkerEntry))
 
       const load = async (session: SessionId) => {
         const { damage, states } = await run(stateAt({ state: SessionState }, session))
@@ -95,6 +100,7 @@ export const layer = (
                   )
                 ]
               },
+              drawLater: follower.drawLater,
               saveState: (state) =>
                 run(
                   journal.putRows([

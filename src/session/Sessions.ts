@@ -26,6 +26,8 @@ export interface CreateSession {
   readonly cwd?: string | undefined
   /** The whole environment of the program. The engine adds TERM and REPRISE_SESSION. Absent: PATH, HOME, USER, LOGNAME, SHELL, LANG and TMPDIR of the engine. */
   readonly env?: Readonly<Record<string, string>> | undefined
+  /** `env` comes on top of what it would be if it were absent. */
+  readonly inheritEnv?: boolean | undefined
   /** Default 80x24. 1 to 1000 each. */
   readonly size?: TerminalSize | undefined
   /** Default xterm-256color. */

@@ -4,8 +4,12 @@ import { exitCodeOf } from "../../cli/ExitCode.ts"
 import { formatTime, parseMoment } from "../../cli/Moment.ts"
 import { exitCodeOfEnd } from "../../cli/Outcome.ts"
 import { separateProgram } from "../../cli/ProgramArguments.ts"
+import { makeReplayFilter } from "../../cli/ReplayFilter.ts"
 import { parseSize } from "../../cli/Size.ts"
 import { makeTerminalModes } from "../../cli/TerminalModes.ts"
+import { formatAge, formatBytes, inOrder, watchLines } from "../../cli/WatchTable.ts"
+import type { SessionId } from "../../journal/Event.ts"
+import type { LiveEntry } from "../../src/session/Lifecycle.ts"
 import { HistoryDamaged, SessionEnded, SessionNotFound, SpawnFailed } from "../../src/session/SessionError.ts"
 
 const text = (value: string) => new TextEncoder().encode(value)
@@ -89,6 +93,16 @@ describe("the detach key", () => {
     assert.strictEqual(typed("~", "\r~x~."), "\r~x~.")
     assert.strictEqual(typed("%", "%."), "|left")
   })
+  it("is not found in what is pasted", () => {
+    assert.strictEqual(typed("~", "\x1b[200~a\n~.\n\x1b[201~", "\r~."), "\x1b[200~a\n~.\n\x1b[201~\r|left")
+    assert.strictEqual(typed("~", "\x1b[20", "0~\n~.", "\x1b[201~"), "\x1b[200~\n~.\x1b[201~")
+    assert.strictEqual(typed("^]", "\x1b[200~\x1d\x1b[201~", "\x1d"), "\x1b[200~\x1d\x1b[201~|left")
+  })
+  it("as a control character is known as a sequence too", () => {
+    assert.strictEqual(typed("^]", "a\x1b[93;5ub"), "a|left")
+    assert.strictEqual(typed("^A", "a\x1b[27;5;97~b"), "a|left")
+    assert.strictEqual(typed("^A", "a\x1b[98;5ub"), "a\x1b[98;5ub")
+  })
   it("as a control character leaves anywhere, as none nowhere", () => {
     assert.strictEqual(typed("^]", "ab\x1dcd"), "ab|left")
     assert.strictEqual(typed("none", "~.\r~."), "~.\r~.")
@@ -107,10 +121,126 @@ describe("the terminal's modes", () => {
     assert.strictEqual(resetAfter("hello\r\n", "\x1b[31mred\x1b[0m"), "")
     assert.strictEqual(resetAfter("\x1b[?1049h", "\x1b[?1049l"), "")
   })
+  it("keyboards, regions, character sets, cursors, links, progress and colours are taken back", () => {
+    assert.strictEqual(resetAfter("\x1b[>1u\x1b[?1049h\x1b[>5u"), "\x1b[<1u\x1b[?1049l\x1b[<1u")
+    assert.strictEqual(resetAfter("\x1b[>1u\x1b[<u\x1b[>4;2m\x1b[>4m"), "")
+    assert.strictEqual(resetAfter("\x1b[>4;2m\x1b[5 q"), "\x1b[>4m\x1b[0 q")
+    assert.strictEqual(resetAfter("\x1b[2;10r"), "\x1b[!p\x1b7\x1b[r\x1b8")
+    assert.strictEqual(resetAfter("\x1b[2;10r\x1b[r"), "")
+    assert.strictEqual(resetAfter("\x1b(0\x1b[4h"), "\x1b[!p\x1b(B\x0f\x1b[4l")
+    assert.strictEqual(resetAfter("\x1b]8;id=1;http://x\x07text"), "\x1b]8;;\x1b\\")
+    assert.strictEqual(resetAfter("\x1b]9;4;1;50\x07\x1b]11;#000000\x07"), "\x1b]9;4;0\x1b\\\x1b]111\x1b\\")
+    assert.strictEqual(resetAfter("\x1b]11;?\x07\x1b]9;4;0\x07\x1b[2;3r\x1b[!p"), "")
+  })
   it("what was left on is taken back, over the border of two chunks too", () => {
     assert.strictEqual(resetAfter("\x1b[?10", "49h\x1b[?25l"), "\x1b[?1049l\x1b[?25h")
     assert.strictEqual(resetAfter("\x1b[?1000;1006h\x1b=\x1b[1;31m"), "\x1b[0m\x1b[?1000l\x1b[?1006l\x1b>")
     assert.strictEqual(resetAfter("\x1b[?2004h\x1bc"), "")
+  })
+})
+
+describe("what is shown again", () => {
+  const shown = (...chunks: ReadonlyArray<string>) => {
+    const filter = makeReplayFilter()
+    const bytes = chunks.map((chunk) => filter.feed(Buffer.from(chunk, "latin1")))
+    return Buffer.concat([...bytes, filter.end()]).toString("latin1")
+  }
+  const questions = [
+    "\x05",
+    "\x1b[c",
+    "\x1b[>c",
+    "\x1b[=0c",
+    "\x1b[6n",
+    "\x1b[?996n",
+    "\x1b[>0q",
+    "\x1b[?u",
+    "\x1b[?2026$p",
+    "\x1b[14t",
+    "\x1b[18t",
+    "\x1b]10;?\x07",
+    "\x1b]4;1;?\x1b\\",
+    "\x1b]52;c;aGVsbG8=\x07",
+    "\x1bP+q544e\x1b\\",
+    "\x1bP$qm\x1b\\"
+  ]
+  it("asks the terminal nothing, wherever its bytes are cut", () => {
+    for (const question of questions) {
+      for (let cut = 0; cut <= question.length; cut++) {
+        assert.strictEqual(
+          shown(`a${question.slice(0, cut)}`, `${question.slice(cut)}b`),
+          "ab",
+          JSON.stringify(question)
+        )
+      }
+    }
+  })
+  it("is drawn as it was", () => {
+    const kept =
+      "\x1b[31mred\x1b[0m\x1b[2J\x1b[?1049h\x1b]0;title\x07\x1b]11;#fff\x07\x1b[22;0t\x1b[2 q\x1bP0;1|x\x1b\\\xff\x1b[3;4H"
+    for (let cut = 0; cut <= kept.length; cut++) assert.strictEqual(shown(kept.slice(0, cut), kept.slice(cut)), kept)
+    assert.strictEqual(shown("open \x1b]0;ti"), "open \x1b]0;ti")
+  })
+})
+
+describe("the table of sessions", () => {
+  const entry = (id: string, values: Partial<LiveEntry> = {}): LiveEntry => ({
+    id: id as SessionId,
+    name: null,
+    group: null,
+    kind: "terminal",
+    status: "running",
+    exitCode: null,
+    signal: null,
+    argv: ["sh"],
+    size: { cols: 80, rows: 24 },
+    pid: 1,
+    clients: [],
+    createdAt: 1,
+    endedAt: null,
+    activeAt: 1_000_000,
+    outputBytes: 0,
+    inputBytes: 0,
+    sequence: 1,
+    ...values
+  })
+  it("fits its window and shows nothing that a program could use to write elsewhere", () => {
+    const entries = Array.from({ length: 30 }, (_, index) =>
+      entry(`01ARZ3NDEKTSV4RRFFQ69G5F${String(index).padStart(2, "0")}`, { name: `\x1b[2J${index}`, createdAt: index })
+    )
+    const sessions = inOrder(entries).map((one) => ({ entry: one, usage: undefined }))
+    for (const rows of [1, 2, 3, 10, 40]) {
+      const lines = watchLines({ sessions, note: "", now: 2_000_000, size: { cols: 50, rows } })
+      assert.isAtMost(lines.length, rows)
+      for (const line of lines) {
+        assert.isAtMost(line.length, 50)
+        assert.notInclude(line, "\x1b")
+      }
+    }
+    const [count, , first] = watchLines({ sessions, note: "", now: 2_000_000, size: { cols: 200, rows: 10 } })
+    assert.match(count!, /^30 live/)
+    assert.match(
+      first!,
+      /^01ARZ3NDEKTSV4RRFFQ69G5F29 {2}\\e\[2J29 {2}running {2}0 {8}80x24 {2}- {4}- {7}0 {7}1s {6}sh$/
+    )
+  })
+  it("has the live ones first", () => {
+    const ended = entry("B", { status: "exited", exitCode: 3, endedAt: 5, createdAt: 9 })
+    assert.deepStrictEqual(
+      inOrder([ended, entry("A"), entry("C", { createdAt: 2 })]).map(({ id }) => id as string),
+      ["C", "A", "B"]
+    )
+  })
+  it("bytes and ages are short", () => {
+    assert.deepStrictEqual([0, 999, 1000, 1024, 20_000, 5e6, 3e9].map(formatBytes), [
+      "0",
+      "999",
+      "1.0K",
+      "1.0K",
+      "20K",
+      "4.8M",
+      "2.8G"
+    ])
+    assert.deepStrictEqual([0, 59e6, 60e6, 7200e6, 86_400e6].map(formatAge), ["0s", "59s", "1m", "2h", "1d"])
   })
 })
 

@@ -102,16 +102,18 @@ describe("secrets, engine kill -9", { timeout: 60_000 + FAST * 3000 }, () => {
       const session = await shells.start()
       for (let i = 0; i < FAST; i++) {
         const running = shells.command(session, {
-          code: 'echo $(printf %s "$S" | wc -c) $S',
+          code: 'echo $(printf %s "$S" | wc -c) $(printf %s "$API_TOKEN" | wc -c) $S',
           execId: `id-${i}`,
+          // Not named a secret, but it looks like one: not stored either.
+          env: { API_TOKEN: GIVEN },
           secretEnv: { S: SECRET }
         })
         await sleep(random.below(12))
         const [result] = await Promise.all([running, shells.killEngine()])
         assert.deepInclude({ ...result }, { status: "completed", exec: i + 1 })
-        assert.strictEqual(text(result.stdout), `${SECRET.length} ${MASKED}\n`)
+        assert.strictEqual(text(result.stdout), `${SECRET.length} ${GIVEN.length} ${MASKED}\n`)
       }
-      assert.isFalse(shells.holds(SECRET))
+      for (const secret of [SECRET, GIVEN]) assert.isFalse(shells.holds(secret), secret)
     }))
 
   it("a shell that dies after that is started with its whole environment", () =>

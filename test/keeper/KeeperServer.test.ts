@@ -176,6 +176,25 @@ describe("a keeper", () => {
     await same.host.close(request.session, 300)
   })
 
+  it("lists for many that ask at once, never with an answer older than a question", async () => {
+    const { host } = await engine(1)
+    const early = host.list()
+    const request = spawnRequest(["cat"])
+    const spawned = host.spawn(request)
+    const late = [host.list(), host.list(), host.list()]
+    assert.deepStrictEqual(await early, [])
+    await spawned
+    for (const held of await Promise.all(late)) {
+      assert.deepStrictEqual(
+        held.map(({ session }) => session),
+        [request.session]
+      )
+    }
+    assert.strictEqual(await late[0], await late[1])
+    await host.close(request.session)
+    assert.isTrue((await host.list())[0]?.terminalClosed)
+  })
+
   it("closes a connection that sends no frames, and lives", async () => {
     const request = spawnRequest(["cat"])
     const { host, recorder } = await engine(1)

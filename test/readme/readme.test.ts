@@ -1,5 +1,5 @@
 /**
- * The README and the documents are tried, not believed: the program is compiled against the package's own exports and
+ * The README and the documents are tried, not believed: the programs are compiled against the package's own exports and
  * run, the tour is typed and must answer what it says, the commands are the ones that CI runs, links lead somewhere, and
  * the reader in the format's document reads the golden records. Needs a build, as `npm test` makes one.
  */
@@ -39,29 +39,50 @@ const withFolder = async (parent: string, use: (folder: string, store: string) =
   }
 }
 
-describe("the README's program", () => {
-  const programs = blocks(readme, "ts")
+describe("the README's programs", () => {
+  const [promises, effect, ...others] = blocks(readme, "ts")
+  const layer = 'EngineClient.layer({ paths: storePaths("sessions"), start: true })'
+  const engineHere = 'Reprise.layer({ store: "sessions" })'
 
-  it("is there", () => assert.strictEqual(programs.length, 1))
+  it("are two, and name the layer that stands for the other", () => {
+    assert.deepStrictEqual(others, [])
+    assert.include(effect!, layer)
+    assert.include(readme, engineHere)
+  })
 
   // Inside the checkout, so that `reprise` resolves to this package through its exports.
-  it("compiles and runs", () =>
-    withFolder(here, async (folder) => {
-      writeFileSync(join(folder, "program.ts"), programs[0]!)
+  it("compile and run", () =>
+    withFolder(here, async (folder, store) => {
+      const programs = {
+        "promises.ts": promises!,
+        "effect.ts": effect!,
+        "here.ts": effect!
+          .replace(layer, engineHere)
+          .replace("storePaths", "Reprise")
+          .replace(/^.*"reprise\/remote"\n/m, "")
+      }
+      for (const [name, text] of Object.entries(programs)) writeFileSync(join(folder, name), text)
       writeFileSync(
         join(folder, "tsconfig.json"),
         JSON.stringify({
           extends: "../../../tsconfig.json",
           compilerOptions: { noEmit: true },
-          include: ["program.ts"]
+          include: ["*.ts"]
         })
       )
       const compiler = join(root, "node_modules/typescript/bin/tsc")
       const compiled = await run(process.execPath, [compiler, "-p", folder]).catch((error) => error)
       assert.strictEqual(compiled.stdout, "")
-      const { stdout } = await run(process.execPath, ["program.ts"], { cwd: folder })
-      assert.include(stdout, "42")
-      assert.include(stdout, "exited 3 true")
+      const cli = join(root, "dist/bin/reprise.js")
+      for (const name of Object.keys(programs)) {
+        try {
+          const { stderr, stdout } = await run(process.execPath, [name], { cwd: folder })
+          assert.strictEqual(stderr, "", name)
+          assert.match(stdout, /\b42\r\nexited 3\n$/, name)
+        } finally {
+          await run(process.execPath, [cli, "--store", store, "stop", "--sessions"])
+        }
+      }
     }))
 })
 

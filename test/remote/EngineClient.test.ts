@@ -13,11 +13,17 @@ import {
 } from "../../src/session/SessionError.ts"
 import { Sessions } from "../../src/session/Sessions.ts"
 import type { StorePaths } from "../../src/session/StorePaths.ts"
-import { entry, output, SESSION, serve, temporaryPaths, view } from "./fakeEngine.ts"
+import { entry, openDoor, output, SESSION, serve, temporaryPaths, view } from "./fakeEngine.ts"
 
-const connect = (paths: StorePaths) => Layer.build(clientLayer({ paths, start: false, actor: "test" }))
+const connectLocally = (paths: StorePaths) => Layer.build(clientLayer({ paths, start: false, actor: "test" }))
+const connectThroughDoor = (paths: StorePaths) =>
+  Effect.flatMap(openDoor(paths), ({ token, url }) => Layer.build(clientLayer({ url, token, actor: "test" })))
 
-describe("EngineClient", () => {
+/** Both ways promise the same. */
+describe.each([
+  ["the Unix socket", connectLocally],
+  ["a WebSocket door", connectThroughDoor]
+] as const)("EngineClient over %s", (_name, connect) => {
   it.live("every method comes through with its values", () =>
     Effect.gen(function* () {
       const paths = yield* temporaryPaths
@@ -222,14 +228,6 @@ describe("EngineClient", () => {
     })
   )
 
-  it.live("without an engine, and not allowed to start one, it says so", () =>
-    Effect.gen(function* () {
-      const paths = yield* temporaryPaths
-      const error = yield* Effect.flip(connect(paths))
-      assert.strictEqual(error._tag, "EngineAbsent")
-    })
-  )
-
   it.live("stop is answered before the engine goes", () =>
     Effect.gen(function* () {
       const paths = yield* temporaryPaths
@@ -242,6 +240,24 @@ describe("EngineClient", () => {
         survivors: [{ pid: 9, command: "sleep" }]
       })
       yield* Deferred.await(Context.get(engine, StopRequest))
+    })
+  )
+})
+
+describe("EngineClient", () => {
+  it.live("without an engine, and not allowed to start one, it says so", () =>
+    Effect.gen(function* () {
+      const paths = yield* temporaryPaths
+      const error = yield* Effect.flip(connectLocally(paths))
+      assert.strictEqual(error._tag, "EngineAbsent")
+    })
+  )
+
+  it.live("through a door behind which there is no engine, it says what the door says", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(connectThroughDoor(yield* temporaryPaths))
+      assert.strictEqual(error._tag, "EngineUnavailable")
+      assert.include(error.message, "no engine is running")
     })
   )
 })

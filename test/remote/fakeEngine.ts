@@ -6,6 +6,7 @@ import { Effect, Layer, type Scope, Stream } from "effect"
 import type { JournalEntry, SessionEvent, SessionId } from "../../journal/Event.ts"
 import { Exec, type ExecShape } from "../../src/exec/Exec.ts"
 import * as EngineServer from "../../src/remote/EngineServer.ts"
+import * as WebSocketDoor from "../../src/remote/WebSocketDoor.ts"
 import { Attach } from "../../src/session/Attach.ts"
 import { makeAttach } from "../../src/session/AttachEngine.ts"
 import { ENGINE_LIMITS } from "../../src/session/EngineLimits.ts"
@@ -125,4 +126,21 @@ export const serve = (
     Layer.provide(Layer.succeed(Attach, makeAttach({ history: fakeHistory(overrides.history) }))),
     Layer.provide(Layer.mock(Lifecycle)({})),
     Layer.provide(overrides.exec === undefined ? Layer.mock(Exec)({}) : Layer.succeed(Exec, overrides.exec))
+  )
+
+export const TOKEN = "0123456789abcdef0123456789abcdef"
+
+/** A WebSocket door, in this process, to whatever engine is behind these paths at the moment. It starts none. */
+export const openDoor = (paths: StorePaths, options: Partial<WebSocketDoor.DoorOptions> = {}) =>
+  Effect.map(
+    WebSocketDoor.open({
+      paths,
+      start: false,
+      host: "127.0.0.1",
+      port: 0,
+      token: TOKEN,
+      allowedOrigins: [],
+      ...options
+    }),
+    (door) => ({ ...door, token: TOKEN })
   )

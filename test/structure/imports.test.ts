@@ -122,7 +122,14 @@ describe("package", () => {
   }
 
   it("exports what the README names", () => {
-    const entries = ["reprise", "reprise/journal", "reprise/projections", "reprise/testing"]
+    const entries = [
+      "reprise",
+      "reprise/client",
+      "reprise/remote",
+      "reprise/journal",
+      "reprise/projections",
+      "reprise/testing"
+    ]
     for (const entry of entries) assert.isTrue(existsSync(fileURLToPath(import.meta.resolve(entry))), entry)
   })
 

@@ -1,0 +1,291 @@
+/** `reprise attach` in terminals beside each other, and every way in which one of them ends. */
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import type { Reprise } from "./reprise.ts"
+import { assertSane, COMMAND, leave, makeTerminals } from "./terminals.ts"
+import { isInstalled, type Pane, untilSame, waitFor } from "./tmux.ts"
+
+const json = (bytes: Buffer) => JSON.parse(bytes.toString())
+const view = (reprise: Reprise, reference: string) =>
+  Effect.map(reprise.run(["inspect", reference, "--json"]), ({ stdout }) => json(stdout))
+const kinds = (reprise: Reprise, reference: string) =>
+  Effect.map(
+    reprise.run(["events", reference, "--json"]),
+    ({ stdout }): ReadonlyArray<{ type: string; client?: string; text?: string; actor: string }> =>
+      stdout
+        .toString()
+        .trimEnd()
+        .split("\n")
+        .map((line) => JSON.parse(line))
+  )
+/** Everything that was typed into it. */
+const typedInto = (reprise: Reprise, reference: string) =>
+  Effect.map(kinds(reprise, reference), (events) =>
+    events.flatMap(({ text, type }) => (type === "InputWritten" ? [text!] : [])).join("")
+  )
+
+/** Attaches as the process whose id is in the file: the shell says how it ended. */
+const attachWithPid = Effect.fnUntraced(function* (pane: Pane, file: string, command: string) {
+  yield* pane.line(`clear; (echo $BASHPID > '${file}'; exec ${command}); echo left=$?`)
+})
+const pidIn = (file: string) => Number(readFileSync(file, "utf8"))
+
+/** A program that shows its size and its lines, and knows nothing of terminals. */
+const LINES = `sh -c 'stty size; while read line; do echo "got:$line"; stty size; done'`
+
+describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: true }, () => {
+  it.live("two of one size see the same and both type; the session goes on when one leaves", () =>
+    Effect.gen(function* () {
+      const { open, reprise } = yield* makeTerminals
+      const [one, other] = yield* Effect.all([open(80, 20), open(80, 20)])
+      yield* one.line(`clear; reprise run --name it -- ${LINES}`)
+      yield* one.until("20 80")
+      yield* other.line("clear; reprise attach it")
+      yield* other.until("20 80")
+      yield* one.line("from one")
+      yield* other.until("got:from one")
+      yield* other.line("from other")
+      yield* one.until("got:from other")
+      yield* untilSame(one, other)
+      yield* leave(other)
+      yield* assertSane(other)
+      yield* one.line("still here")
+      yield* one.until("got:still here")
+      yield* one.keys("C-d")
+      // `run` ends as its program does, without a word.
+      yield* one.line("echo co''de=$?")
+      yield* one.until("code=0")
+      assert.strictEqual((yield* view(reprise, "it")).exitCode, 0)
+    })
+  )
+
+  it.live("of two sizes the window typed into decides, and the other is shown a picture of it", () =>
+    Effect.gen(function* () {
+      const { open, reprise } = yield* makeTerminals
+      const [small, large] = yield* Effect.all([open(60, 12), open(100, 30)])
+      const size = Effect.map(view(reprise, "it"), (found) => `${found.size.cols}x${found.size.rows}`)
+      // Draws at places that only the larger window has; its own size stands in the middle.
+      const draw = `printf "\\033[?1049h\\033[2J\\033[3;90Hfar\\033[20;1Hlow\\033[5;3H$line "; stty size`
+      yield* small.line(
+        `clear; reprise run --name it -- sh -c 'stty -echo; line=begun; while ${draw}; read line; do :; done'`
+      )
+      yield* small.until(/begun 12 60/)
+      yield* large.line("clear; reprise attach it")
+      yield* waitFor(size, (found) => found === "100x30", "the large window's size")
+      yield* large.line("second")
+      const whole = yield* large.until(/second 30 100/)
+      assert.match(whole[2]!, /^ {89}far$/)
+      assert.strictEqual(whole[19], "low")
+      const part = yield* small.until(/second 30 100/)
+      assert.strictEqual(part.length, 12)
+      // Neither at the edge nor wrapped.
+      assert.notMatch(part.join("\n"), /far?|r$/m)
+      yield* small.line("third")
+      yield* small.until(/third 12 60/)
+      assert.strictEqual(yield* size, "60x12")
+      yield* large.until(/third 12 60/)
+      assert.strictEqual(yield* small.ask("#{alternate_on}"), "1")
+      yield* leave(large)
+      yield* assertSane(large)
+      yield* leave(small)
+      yield* assertSane(small)
+    })
+  )
+
+  it.live("one that only watches types nothing, changes no size, and can leave", () =>
+    Effect.gen(function* () {
+      const { open, reprise } = yield* makeTerminals
+      const [writer, reader] = yield* Effect.all([open(80, 20), open(100, 26)])
+      yield* writer.line(`clear; reprise run --name it -- ${LINES}`)
+      yield* writer.until("20 80")
+      yield* reader.line("clear; reprise attach it --read-only")
+      yield* reader.until("20 80")
+      yield* reader.keys("never typed", "Enter", "C-c", "C-d")
+      yield* reader.resize(90, 24)
+      yield* writer.line("hello")
+      yield* reader.until(/got:hello\n20 80\s*$/)
+      yield* leave(reader)
+      yield* assertSane(reader)
+      assert.strictEqual(yield* typedInto(reprise, "it"), "hello\\r")
+      const { size } = yield* view(reprise, "it")
+      assert.deepStrictEqual(size, { cols: 80, rows: 20 })
+      const types = (yield* kinds(reprise, "it")).map(({ type }) => type)
+      assert.notInclude(types, "Resized")
+      assert.strictEqual(types.filter((type) => type === "ClientAttached").length, 2)
+      yield* waitFor(
+        kinds(reprise, "it"),
+        (events) => events.filter(({ type }) => type === "ClientDetached").length === 1,
+        "the reader's leave"
+      )
+    })
+  )
+
+  it.live("one that has it to itself: others see, and what they type is refused until it leaves", () =>
+    Effect.gen(function* () {
+      const { open, reprise } = yield* makeTerminals
+      const [owner, other] = yield* Effect.all([open(80, 20), open(80, 20)])
+      yield* reprise.run(["run", "--detach", "--name", "it", "--", "sh", "-c", LINES.slice(7, -1)])
+      yield* owner.line("clear; reprise attach it --exclusive")
+      yield* owner.until(/\d+ \d+/)
+      yield* other.line("clear; reprise attach it")
+      yield* other.until(/\d+ \d+/)
+      yield* other.line("refused")
+      yield* owner.line("mine")
+      yield* other.until("got:mine")
+      const second = yield* reprise.run(["attach", "it", "--exclusive"])
+      assert.strictEqual(second.code, 77)
+      assert.match(second.stderr, /^reprise: [^\n]+to itself[^\n]*\n$/)
+      assert.strictEqual((yield* reprise.run(["attach", "it"], "piped\n")).code, 77)
+      yield* leave(owner)
+      yield* other.line("now")
+      yield* other.until("got:now")
+      const typed = yield* typedInto(reprise, "it")
+      assert.notInclude(typed, "refused")
+      assert.notInclude(typed, "piped")
+    })
+  )
+
+  it.live("the engine is killed under vim: the screen goes on, and so does typing", () =>
+    Effect.gen(function* () {
+      const { open, reprise } = yield* makeTerminals
+      const [own, attached] = yield* Effect.all([open(80, 20), open(80, 20)])
+      yield* own.line("clear; vim -n -u NONE -c 'set nocompatible laststatus=2'")
+      yield* attached.line("clear; reprise run --name it -- vim -n -u NONE -c 'set nocompatible laststatus=2'")
+      yield* Effect.all([own, attached].map((pane) => pane.until("~")))
+      for (const word of ["one", "two", "three"]) {
+        for (const pane of [own, attached]) yield* pane.keys("o", word, "Escape")
+        yield* untilSame(own, attached)
+        process.kill(json((yield* reprise.run(["status", "--json"])).stdout).enginePid, "SIGKILL")
+        for (const pane of [own, attached]) yield* pane.keys("o", `after ${word}`, "Escape")
+        yield* untilSame(own, attached)
+      }
+      yield* own.keys("Enter")
+      yield* leave(attached)
+      yield* assertSane(attached)
+      yield* attached.line("clear; reprise attach it")
+      yield* untilSame(own, attached)
+    }).pipe((test) => (isInstalled("vim") ? test : Effect.void))
+  )
+
+  for (const [signal, left] of [
+    ["SIGTERM", 143],
+    ["SIGHUP", 129],
+    ["SIGINT", 130],
+    ["SIGKILL", 137]
+  ] as const) {
+    it.live(
+      `${signal} to the client leaves the session, which goes on${signal === "SIGKILL" ? "" : ", and a terminal as it was"}`,
+      () =>
+        Effect.gen(function* () {
+          const { folder, open, reprise } = yield* makeTerminals
+          const pane = yield* open(80, 20)
+          const file = join(folder, "pid")
+          const full = `printf "\\033[?1049h\\033[?1000h\\033[?1006h\\033[?25l\\033=\\033[2;5r\\033[4h\\033(0\\033[?1hfull"; read line`
+          yield* reprise.run(["run", "--detach", "--name", "it", "--", "sh", "-c", full])
+          yield* attachWithPid(pane, file, `${COMMAND} attach it`)
+          yield* waitFor(
+            pane.ask("#{alternate_on} #{mouse_any_flag} #{cursor_flag}"),
+            (flags) => flags === "1 1 0",
+            "the program's modes"
+          )
+          process.kill(pidIn(file), signal)
+          yield* waitFor(pane.history, (rows) => rows.some((row) => row.includes(`left=${left}`)), `left=${left}`)
+          // Nobody can tidy up after a kill; the session does not care.
+          if (signal !== "SIGKILL") yield* assertSane(pane)
+          assert.strictEqual((yield* view(reprise, "it")).status, "running")
+          yield* waitFor(
+            kinds(reprise, "it"),
+            (events) => events.some(({ type }) => type === "ClientDetached"),
+            "the client's leave"
+          )
+        })
+    )
+  }
+
+  it.live("the terminal goes away: that is a leave", () =>
+    Effect.gen(function* () {
+      const { open, reprise } = yield* makeTerminals
+      const pane = yield* open(80, 20)
+      yield* pane.line(`clear; reprise run --name it -- ${LINES}`)
+      yield* pane.until("20 80")
+      yield* pane.close
+      yield* waitFor(
+        kinds(reprise, "it"),
+        (events) => events.some(({ type }) => type === "ClientDetached"),
+        "the client's leave"
+      )
+      assert.strictEqual((yield* view(reprise, "it")).status, "running")
+    })
+  )
+
+  it.live("the key that leaves is the flag's, else REPRISE_DETACH_KEY, else ~, or none", () =>
+    Effect.gen(function* () {
+      const { open, reprise } = yield* makeTerminals
+      const pane = yield* open(80, 20)
+      yield* pane.line(`clear; REPRISE_DETACH_KEY=^] reprise run --name it -- ${LINES}`)
+      yield* pane.until("20 80")
+      yield* pane.line("~.")
+      yield* pane.until("got:~.")
+      yield* pane.keys("half a line", "C-]")
+      yield* pane.until("[detached")
+      yield* pane.line("echo le''ft=$?")
+      yield* pane.until("left=80")
+      yield* pane.line("clear; REPRISE_DETACH_KEY=^] reprise attach it --detach-key %")
+      yield* pane.until(/half a line/)
+      yield* pane.keys("Enter", "%.")
+      yield* pane.until("[detached")
+      yield* pane.line("clear; reprise attach it --detach-key none")
+      yield* pane.until("got:half a line")
+      yield* pane.line("~.")
+      yield* pane.until((rows) => rows.filter((row) => row === "got:~.").length === 2)
+      yield* pane.keys("C-d")
+      yield* pane.until("[exited 0]")
+      const wrong = yield* reprise.run(["attach", "it", "--detach-key", "ab"])
+      assert.strictEqual(wrong.code, 2)
+      yield* pane.line("clear; REPRISE_DETACH_KEY=ab reprise attach it; echo le''ft=$?")
+      const rows = yield* pane.until("left=2")
+      assert.isTrue(rows.some((row) => row.includes("REPRISE_DETACH_KEY")))
+    })
+  )
+
+  it.live("the key that leaves works while the program reads nothing", () =>
+    Effect.gen(function* () {
+      const { open } = yield* makeTerminals
+      const pane = yield* open(80, 20)
+      yield* pane.line("clear; reprise run --name it -- sh -c 'stty raw -echo; echo ready; exec sleep 1000'")
+      yield* pane.until("ready")
+      // More than the terminal and the keeper hold for it.
+      yield* pane.paste("x".repeat(1_500_000))
+      yield* leave(pane)
+      yield* assertSane(pane)
+    })
+  )
+
+  it.live("the key that leaves works at once in a flood, and ^C is seen soon", () =>
+    Effect.gen(function* () {
+      const { open } = yield* makeTerminals
+      const pane = yield* open(80, 20)
+      yield* pane.line(`clear; reprise run --name it -- sh -c 'trap "echo caught; exit 3" INT; yes'`)
+      yield* pane.until((rows) => rows.filter((row) => row === "y").length > 10)
+      const millis: Array<number> = []
+      for (let time = 0; time < 5; time++) {
+        yield* Effect.sleep(300)
+        yield* pane.keys("Enter")
+        const since = performance.now()
+        yield* leave(pane)
+        millis.push(performance.now() - since)
+        yield* pane.line("clear; reprise attach it")
+        yield* pane.until((rows) => rows.filter((row) => row === "y").length > 10)
+      }
+      millis.sort((one, other) => one - other)
+      // With the time that tmux takes to type it and to tell what it shows.
+      assert.isBelow(millis[2]!, 1000, `${millis.map(Math.round)}`)
+      yield* pane.keys("C-c")
+      yield* pane.until("[exited 3]")
+      assert.include((yield* pane.shown).join("\n"), "caught")
+      yield* assertSane(pane)
+    })
+  )
+})

@@ -1,0 +1,43 @@
+/** A store and shells in panes of tmux, in which `reprise` is typed as a person would. */
+import { dirname } from "node:path"
+import { assert } from "@effect/vitest"
+import { Effect } from "effect"
+import { makeReprise, PROGRAM } from "./reprise.ts"
+import { makeTmux, type Pane } from "./tmux.ts"
+
+/** The built command, in words of a shell. */
+export const COMMAND = `'${process.execPath}' '${PROGRAM}'`
+
+/** A store, a pane of tmux, and `reprise` typed into its shell. */
+export const makeTerminals = Effect.gen(function* () {
+  const reprise = yield* makeReprise
+  const tmux = yield* makeTmux
+  const open = Effect.fnUntraced(function* (cols: number, rows: number) {
+    const pane = yield* tmux.pane(cols, rows, reprise.env)
+    yield* pane.line(`reprise() { ${COMMAND} "$@"; }; clear; echo rea''dy`)
+    yield* pane.until("ready")
+    return pane
+  })
+  return { reprise, open, folder: dirname(reprise.store) }
+})
+
+/** Leaves by the detach key, and sees that it is left. */
+export const leave = (pane: Pane) => Effect.andThen(pane.keys("Enter", "~."), pane.until("[detached"))
+
+/** What a program may leave behind in a terminal, and the terminal driver's own settings. */
+export const assertSane = Effect.fnUntraced(function* (pane: Pane) {
+  yield* pane.line(
+    "clear; echo sa''ne; stty -a | tr ' ' '\\n' | grep -E '^-?(icanon|echo|opost|isig|ixon|icrnl|onlcr);?$' | tr '\\n' ' '"
+  )
+  yield* pane.until(/^sane\n(?=.*icanon)/m)
+  const rows = yield* pane.shown
+  const settings = rows.join(" ")
+  for (const setting of ["icanon", "echo", "opost", "isig", "icrnl", "onlcr"]) {
+    assert.match(settings, new RegExp(`(^|\\s)${setting}\\s`), settings)
+  }
+  const flags =
+    "#{alternate_on} #{mouse_any_flag} #{cursor_flag} #{insert_flag} #{keypad_flag} #{keypad_cursor_flag} #{origin_flag} #{wrap_flag}"
+  assert.strictEqual(yield* pane.ask(flags), "0 0 1 0 0 0 0 1")
+  const height = Number(yield* pane.ask("#{pane_height}"))
+  assert.strictEqual(yield* pane.ask("#{scroll_region_upper} #{scroll_region_lower}"), `0 ${height - 1}`)
+})
