@@ -45,11 +45,11 @@ export class PlainStretches {
   /** One past the stretch that begins at `from`, where the terminal is between two sequences. */
   end(from: number): number {
     const limit = Math.min(this.#nextOf(SO, from), this.#nextOf(SI, from), this.#nextControl(from))
-    let escape = this.#nextOf(ESC, from)
-    while (escape < limit) {
-      const to = sequenceEnd(this.#bytes, escape)
-      if (to === undefined) return escape
-      escape = this.#nextEscape(to)
+    let sequence = this.#nextOf(ESC, from)
+    while (sequence < limit) {
+      const to = sequenceEnd(this.#bytes, sequence)
+      if (to === undefined) return sequence
+      sequence = this.#nextEscape(to)
     }
     return limit
   }

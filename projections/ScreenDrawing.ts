@@ -40,14 +40,14 @@ export type Drawing<A> =
   | { readonly _tag: "Unavailable"; readonly reason: string; readonly damage: JournalDamaged | null }
 
 /**
- * Draws the session's screen of this key up to `goal`, or as far as it gets until `until` (milliseconds since 1970), and
- * asks the screen. Whoever calls holds the key (`ScreenService.exclusively`).
+ * Draws the session's screen of this key up to `goal`, or as far as it gets in `millis`, and asks the screen. The time
+ * begins when there is a screen to draw on: starting the thread takes as long as it takes. Whoever calls holds the key (`ScreenService.exclusively`).
  */
 export const drawTo = <A>(
   stream: SessionId,
   key: string,
   goal: number,
-  until: number,
+  millis: number,
   ask: (screens: ScreenServiceShape) => Effect.Effect<A, ScreenError>,
   { afterPage = Effect.void, snapshotBytes = SCREEN_SNAPSHOT_BYTES }: DrawOptions = {}
 ) =>
@@ -56,6 +56,7 @@ export const drawTo = <A>(
     const screens = yield* ScreenService
     const position = screens.position(key)
     let drawn = yield* startAt(stream, key, goal, position !== undefined && position <= goal ? position : undefined)
+    let until = drawn === undefined ? undefined : (yield* Clock.currentTimeMillis) + millis
     let unsaved = 0
     let behind = false
     let damage: JournalDamaged | null = null
@@ -79,7 +80,9 @@ export const drawTo = <A>(
         unsaved = 0
         yield* save(stream, key, last)
       }
-      behind = last < goal && (yield* Clock.currentTimeMillis) >= until
+      const now = yield* Clock.currentTimeMillis
+      until ??= now + millis
+      behind = last < goal && now >= until
       if (behind) return yield* Effect.fail({ _tag: "Behind" as const })
       yield* afterPage
     })

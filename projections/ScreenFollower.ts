@@ -4,7 +4,7 @@
  * of the lowest priority, and what it leaves are snapshots: ScreenHistory.ts and ScreenAttach.ts begin at the latest. It
  * is never needed: without it they draw what is missing themselves. A session that prints little is never drawn here.
  */
-import { Clock, Effect, Latch, type Scope, Stream } from "effect"
+import { Effect, Latch, type Scope, Stream } from "effect"
 import type { SessionId } from "../journal/Event.ts"
 import { Journal } from "../journal/Journal.ts"
 import { snapshotSequence, snapshotState, snapshotsBefore } from "./ProjectionRunner.ts"
@@ -73,8 +73,7 @@ export const makeScreenFollower: (workerUrl?: URL) => Effect.Effect<ScreenFollow
       const head = yield* journal.head(session)
       const quarantine = yield* quarantineOf(session)
       const goal = quarantine === undefined ? head : Math.min(head, quarantine.from - 1)
-      const now = yield* Clock.currentTimeMillis
-      const drawn = yield* drawTo(session, session, goal, now + TURN_MILLIS, () => Effect.void, {
+      const drawn = yield* drawTo(session, session, goal, TURN_MILLIS, () => Effect.void, {
         // Half: what is left over when it stops is less than a look may cost.
         snapshotBytes: SCREEN_SNAPSHOT_BYTES / 2,
         afterPage: Effect.suspend(() => pace.pause())
