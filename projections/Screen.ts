@@ -37,6 +37,7 @@ const ROW_UNITS_PER_CELL_MAX = 16
 /** Bytes of one piece of output in which it is worth while to look for what need not be drawn, and between two looks. */
 const SKIP_LOOK_BYTES = 32 * 1024
 const NOTHING = new Uint8Array(0)
+const LF = 0x0a
 /** Bytes of a snapshot, unpacked: 1,000 x 1,256 cells of 12 bytes on both buffers, with room for its header. */
 const SNAPSHOT_BYTES_MAX = 64 * 1024 * 1024
 /** Bytes of a snapshot as it is stored. Above it replaying the output is cheaper than keeping its result. */
@@ -101,25 +102,34 @@ export class Screen {
     let at = 0
     if (bytes.length >= SKIP_LOOK_BYTES) {
       const stretches = new PlainStretches(bytes)
-      while (bytes.length - at >= SKIP_LOOK_BYTES && this.#scrollsPlainly()) {
-        const end = stretches.end(at)
-        const skip = stretches.skip(at, end, this.#linesToScroll())
-        if (skip !== undefined) {
-          // The rest of a character that was cut is among what is left out.
-          this.#guard.partial = NOTHING
-          for (const color of skip.colors) this.#draw(color)
-          this.#draw(bytes.subarray(skip.from, end))
-          this.#skippedBytes += skip.from - at
-          at = end
-        }
-        // What is not plain, to the end of its line, and much of it before looking again.
-        const line = bytes.indexOf(0x0a, skip === undefined ? Math.max(end, at + SKIP_LOOK_BYTES) : end)
-        const to = line === -1 ? bytes.length : line + 1
-        this.#draw(bytes.subarray(at, to))
-        at = to
-      }
+      while (bytes.length - at >= SKIP_LOOK_BYTES) at = this.#drawLines(bytes, at, this.#skip(bytes, at, stretches))
     }
     if (at < bytes.length) this.#draw(at === 0 ? bytes : bytes.subarray(at))
+  }
+
+  /** Draws the end of the plain stretch that begins at `at`, and gives its end; or undefined, and has drawn nothing. */
+  #skip(bytes: Uint8Array, at: number, stretches: PlainStretches): number | undefined {
+    if (!this.#scrollsPlainly()) return undefined
+    const end = stretches.end(at)
+    const skip = stretches.skip(at, end, this.#linesToScroll())
+    if (skip === undefined) return undefined
+    // The rest of a character that was cut is among what is left out.
+    this.#guard.partial = NOTHING
+    for (const color of skip.colors) this.#draw(color)
+    this.#draw(bytes.subarray(skip.from, end))
+    this.#skippedBytes += skip.from - at
+    return end
+  }
+
+  /** Draws on to the end of a line, where a plain stretch may begin; gives the place behind it. */
+  #drawLines(bytes: Uint8Array, at: number, skippedTo: number | undefined): number {
+    const from = skippedTo ?? at
+    // After a stretch, and in the middle of a sequence, the next line may begin one; else not soon.
+    const isNear = skippedTo !== undefined || this.#guard.phase !== 0
+    const line = bytes.indexOf(LF, isNear ? from : from + SKIP_LOOK_BYTES)
+    const to = line === -1 ? bytes.length : line + 1
+    this.#draw(bytes.subarray(from, to))
+    return to
   }
 
   /** Bytes of all it was fed that were not drawn. */

@@ -3,7 +3,7 @@
  * which they go on. Every door that shows a session live uses it. The journal stays the truth: where a screen cannot be
  * drawn again exactly, an earlier place is answered from which replaying the events is exact, at worst the beginning.
  */
-import { Clock, Effect } from "effect"
+import { Effect } from "effect"
 import type { SessionId, TerminalSize } from "../journal/Event.ts"
 import type { JournalDamaged } from "../journal/JournalError.ts"
 import {
@@ -57,7 +57,6 @@ export const screenRedraw = Effect.fnUntraced(function* (
 ) {
   const screens = yield* ScreenService
   const place = yield* sequenceAt(stream, point)
-  const until = (yield* Clock.currentTimeMillis) + lookMillis
   let known = yield* quarantineOf(stream)
   for (let look = 0; look < LOOKS_MAX; look++) {
     const quarantine = known
@@ -65,7 +64,7 @@ export const screenRedraw = Effect.fnUntraced(function* (
     const live = screens.position(stream)
     const key = live === undefined || live <= goal ? stream : `${stream}@`
     const drawing = yield* screens.exclusively(key)(
-      drawTo(stream, key, goal, until, (screens) => screens.redraw(key, options))
+      drawTo(stream, key, goal, lookMillis, (screens) => screens.redraw(key, options))
     )
     switch (drawing._tag) {
       case "Drawn": {

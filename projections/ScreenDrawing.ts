@@ -21,6 +21,8 @@ export const SCREEN_SNAPSHOT_BYTES = 1024 * 1024
 export interface DrawOptions {
   /** Bytes drawn before a snapshot is kept; SCREEN_SNAPSHOT_BYTES if absent. */
   readonly snapshotBytes?: number | undefined
+  /** Bytes drawn since the last snapshot for which one more is kept at the end; none is if absent. */
+  readonly restBytes?: number | undefined
   /** After each page: a pause, for drawing that is in no hurry. */
   readonly afterPage?: Effect.Effect<void> | undefined
 }
@@ -40,22 +42,27 @@ export type Drawing<A> =
   | { readonly _tag: "Unavailable"; readonly reason: string; readonly damage: JournalDamaged | null }
 
 /**
- * Draws the session's screen of this key up to `goal`, or as far as it gets until `until` (milliseconds since 1970), and
- * asks the screen. Whoever calls holds the key (`ScreenService.exclusively`).
+ * Draws the session's screen of this key up to `goal`, or as far as it gets in `millis`, and asks the screen. The time
+ * begins when there is a screen to draw on: starting the thread takes as long as it takes. Whoever calls holds the key (`ScreenService.exclusively`).
  */
 export const drawTo = <A>(
   stream: SessionId,
   key: string,
   goal: number,
-  until: number,
+  millis: number,
   ask: (screens: ScreenServiceShape) => Effect.Effect<A, ScreenError>,
-  { afterPage = Effect.void, snapshotBytes = SCREEN_SNAPSHOT_BYTES }: DrawOptions = {}
+  {
+    afterPage = Effect.void,
+    restBytes = Number.POSITIVE_INFINITY,
+    snapshotBytes = SCREEN_SNAPSHOT_BYTES
+  }: DrawOptions = {}
 ) =>
   Effect.gen(function* () {
     const journal = yield* Journal
     const screens = yield* ScreenService
     const position = screens.position(key)
     let drawn = yield* startAt(stream, key, goal, position !== undefined && position <= goal ? position : undefined)
+    let until = drawn === undefined ? undefined : (yield* Clock.currentTimeMillis) + millis
     let unsaved = 0
     let behind = false
     let damage: JournalDamaged | null = null
@@ -79,7 +86,9 @@ export const drawTo = <A>(
         unsaved = 0
         yield* save(stream, key, last)
       }
-      behind = last < goal && (yield* Clock.currentTimeMillis) >= until
+      const now = yield* Clock.currentTimeMillis
+      until ??= now + millis
+      behind = last < goal && now >= until
       if (behind) return yield* Effect.fail({ _tag: "Behind" as const })
       yield* afterPage
     })
@@ -102,6 +111,7 @@ export const drawTo = <A>(
         damage: found
       } as Drawing<A>
     }
+    if (unsaved >= restBytes) yield* save(stream, key, drawn)
     const answer = yield* ask(screens)
     return { _tag: "Drawn", sequence: drawn, answer, behind, damage } as Drawing<A>
   }).pipe(

@@ -4,7 +4,7 @@
  * of the lowest priority, and what it leaves are snapshots: ScreenHistory.ts and ScreenAttach.ts begin at the latest. It
  * is never needed: without it they draw what is missing themselves. A session that prints little is never drawn here.
  */
-import { Clock, Effect, Latch, type Scope, Stream } from "effect"
+import { Effect, Latch, type Scope, Stream } from "effect"
 import type { SessionId } from "../journal/Event.ts"
 import { Journal } from "../journal/Journal.ts"
 import { snapshotSequence, snapshotState, snapshotsBefore } from "./ProjectionRunner.ts"
@@ -15,6 +15,8 @@ import { makeScreenService, ScreenOptions, ScreenService } from "./ScreenService
 
 /** Output of a session that is worth drawing: as much as a look may cost. */
 export const UNDRAWN_BYTES = SCREEN_SNAPSHOT_BYTES
+/** Output drawn at the end of a turn that is worth a snapshot: a look then begins near where this stopped. */
+const REST_BYTES = 128 * 1024
 /** Longest time one session is drawn before the next one's turn. */
 const TURN_MILLIS = 2000
 /** Its thread ends soon: it is started by output of which there was a megabyte. */
@@ -73,10 +75,8 @@ export const makeScreenFollower: (workerUrl?: URL) => Effect.Effect<ScreenFollow
       const head = yield* journal.head(session)
       const quarantine = yield* quarantineOf(session)
       const goal = quarantine === undefined ? head : Math.min(head, quarantine.from - 1)
-      const now = yield* Clock.currentTimeMillis
-      const drawn = yield* drawTo(session, session, goal, now + TURN_MILLIS, () => Effect.void, {
-        // Half: what is left over when it stops is less than a look may cost.
-        snapshotBytes: SCREEN_SNAPSHOT_BYTES / 2,
+      const drawn = yield* drawTo(session, session, goal, TURN_MILLIS, () => Effect.void, {
+        restBytes: REST_BYTES,
         afterPage: Effect.suspend(() => pace.pause())
       })
       if (drawn._tag === "Defeated") defeating.add(session)

@@ -3,7 +3,7 @@
  * defeats the emulator quarantines the session's screen from that event on: a row that all later looks respect, so that
  * no start and no replay runs into it again. The journal, the process and every other session go on.
  */
-import { Clock, Effect } from "effect"
+import { Effect } from "effect"
 import type { SessionId, TerminalSize } from "../journal/Event.ts"
 import { Journal, type Row } from "../journal/Journal.ts"
 import type { JournalDamaged } from "../journal/JournalError.ts"
@@ -56,7 +56,7 @@ export const screenAt = Effect.fnUntraced(function* (
 ) {
   const screens = yield* ScreenService
   const place = yield* sequenceAt(stream, point)
-  const until = (yield* Clock.currentTimeMillis) + (options.lookMillis ?? SCREEN_LOOK_MILLIS)
+  const millis = options.lookMillis ?? SCREEN_LOOK_MILLIS
   let known = yield* quarantineOf(stream)
   for (let look = 0; look < LOOKS_MAX; look++) {
     const quarantine = known
@@ -64,7 +64,7 @@ export const screenAt = Effect.fnUntraced(function* (
     // The head's screen is kept for the next look at the head; looking back uses one of its own.
     const live = screens.position(stream)
     const key = live === undefined || live <= goal ? stream : `${stream}@`
-    const outcome = yield* screens.exclusively(key)(drawTo(stream, key, goal, until, (screens) => screens.view(key)))
+    const outcome = yield* screens.exclusively(key)(drawTo(stream, key, goal, millis, (screens) => screens.view(key)))
     switch (outcome._tag) {
       case "Drawn": {
         const quarantined = quarantine !== undefined && goal < place.sequence

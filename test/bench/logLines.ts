@@ -35,13 +35,19 @@ export const coloredLine = ({ below }: ReturnType<typeof seededRandom>, index: n
   )
 }
 
+/** The same line without its colours. */
+export const plainLine = (random: ReturnType<typeof seededRandom>, index: number): string =>
+  coloredLine(random, index).replaceAll(COLORS, "")
+
+const COLORS = /\x1b\[[0-9;]*m/g
+
 /** At least `bytes` of whole lines. */
-export const writeLogLines = (file: string, bytes: number): Sample => {
+export const writeLogLines = (file: string, bytes: number, lineOf = coloredLine): Sample => {
   const random = seededRandom(SEED)
   let index = 0
   return writeSample(file, bytes, () => {
     let text = ""
-    while (text.length < PIECE_BYTES) text += coloredLine(random, index++)
+    while (text.length < PIECE_BYTES) text += lineOf(random, index++)
     return Buffer.from(text, "latin1")
   })
 }

@@ -1,12 +1,14 @@
 /**
  * The benchmarks behind the figures this project claims. `npm run bench` runs all of them; `--only NAME` (throughput,
- * echo, exec, disk, memory, opening, start), `--rounds N` of the throughput, and `--json FILE` for machines. Everything happens
- * in one temporary folder that is removed at the end, after a failure and after a signal. Not run by the tests: figures
- * belong to a machine, so machine, date and versions are printed with them. A missed aim is printed and is no failure.
+ * echo, exec, disk, memory, opening, start, attach), `--rounds N` of the throughput, and `--json FILE` for machines.
+ * Everything happens in one temporary folder that is removed at the end, after a failure and after a signal. Not run by
+ * the tests: figures belong to a machine, so machine, date and versions are printed with them. A missed aim is printed
+ * and is no failure.
  */
 import { statfsSync, writeFileSync } from "node:fs"
 import { arch, cpus, loadavg, release, totalmem, type } from "node:os"
 import { parseArgs } from "node:util"
+import { attach } from "./attachScreen.ts"
 import { disk } from "./disk.ts"
 import { echo } from "./echo.ts"
 import { exec } from "./exec.ts"
@@ -39,7 +41,8 @@ const measurements: Readonly<Record<string, (workspace: Workspace) => Promise<Re
   throughput: (workspace) => throughput(workspace, rounds),
   disk,
   memory,
-  opening
+  opening,
+  attach
 }
 
 const machine = (folder: string) => ({

@@ -9,6 +9,8 @@ import { screenAt } from "../../projections/ScreenHistory.ts"
 import { ScreenOptions, ScreenService } from "../../projections/ScreenService.ts"
 import { created, entriesOf, output, STREAM } from "./events.ts"
 
+/** A busy machine draws slowly. */
+const PATIENT = { lookMillis: 60_000 }
 const SIZE = { cols: 40, rows: 10 }
 const layer = (options: Partial<typeof ScreenOptions.Service> = {}) =>
   Layer.mergeAll(
@@ -58,7 +60,7 @@ describe("screenRedraw", () => {
       yield* write(events)
       const head = yield* screenAt(STREAM)
       for (const point of [{ _tag: "Head" } as const, at(2), at(50), at(101), at(1)]) {
-        const { data, defect, reason, sequence, size } = yield* screenRedraw(STREAM, point)
+        const { data, defect, reason, sequence, size } = yield* screenRedraw(STREAM, point, PATIENT)
         assert.deepStrictEqual({ defect, reason, size }, { defect: null, reason: null, size: SIZE })
         assert.strictEqual(sequence, point._tag === "Head" ? events.length : point.sequence)
         const seen = attach(data, events.slice(sequence))
@@ -72,7 +74,7 @@ describe("screenRedraw", () => {
     Effect.gen(function* () {
       yield* write(events.slice(0, 2))
       const target = { cols: 20, rows: 5 }
-      const { data, size } = yield* screenRedraw(STREAM, at(2), { target, scrollback: 0 })
+      const { data, size } = yield* screenRedraw(STREAM, at(2), { target, scrollback: 0, ...PATIENT })
       assert.deepStrictEqual(size, target)
       const client = new Screen(target)
       client.feed(data)
@@ -94,7 +96,7 @@ describe("screenRedraw", () => {
   it.live("output that defeats the emulator: the screen before it, and the reason", () =>
     Effect.gen(function* () {
       yield* write([created({ size: SIZE }), output("before"), output("HANG")])
-      const { data, reason, sequence } = yield* screenRedraw(STREAM)
+      const { data, reason, sequence } = yield* screenRedraw(STREAM, { _tag: "Head" }, PATIENT)
       assert.isBelow(sequence, 3)
       assert.include(reason, "no answer in 300 ms")
       assert.strictEqual(attach(data, []).lines[0], sequence === 2 ? "before" : "")
@@ -108,7 +110,7 @@ describe("screenRedraw", () => {
       const text = Array.from({ length: 80 }, (_, i) => output(`${"z".repeat(20_000)}\r\n${i}`))
       const all = [created({ size: SIZE }), ...text, odd]
       yield* write(all)
-      const { data, defect, reason, sequence } = yield* screenRedraw(STREAM)
+      const { data, defect, reason, sequence } = yield* screenRedraw(STREAM, { _tag: "Head" }, PATIENT)
       assert.isString(defect)
       assert.include(reason, defect)
       assert.isBelow(sequence, all.length)
