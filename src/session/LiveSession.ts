@@ -169,6 +169,11 @@ export class LiveSession {
     return this.#phase === "ended"
   }
 
+  /** What the host delivers is taken: nothing of it may stand behind the last word. */
+  get #isTaking(): boolean {
+    return this.#phase === "running" && !this.#lastWord
+  }
+
   get isRunning(): boolean {
     return this.#phase === "running"
   }
@@ -380,8 +385,8 @@ export class LiveSession {
     if (this.#phase === "ended") return
     this.pause()
     await this.whenIdle()
-    this.#lastWord = true
     const last = this.extension?.lastWords({ _tag: "Lost" }) ?? []
+    this.#lastWord = true
     await this.#append([...last, this.#event({ _tag: "SessionLost", reason })])
     this.#end()
   }
@@ -395,7 +400,7 @@ export class LiveSession {
       this.#early.push(() => this.output(offset, kept))
       return
     }
-    if (this.#phase !== "running") return
+    if (!this.#isTaking) return
     const held = this.extension?.terminalHeldBytes ?? 0
     if (offset !== this.#nextOffset + this.#chunkBytes + held) {
       this.#outOfStep(`output at byte ${offset}`)
@@ -491,7 +496,7 @@ export class LiveSession {
       this.#early.push(() => this.leaderExited(exit))
       return
     }
-    if (this.#phase !== "running" || this.#leaderExit !== undefined) return
+    if (!this.#isTaking || this.#leaderExit !== undefined) return
     this.#leaderExit = exit
     // A host that is taken back tells of it again.
     if (this.state.status !== "running" && this.state.status !== "starting") return
@@ -510,7 +515,7 @@ export class LiveSession {
       this.#early.push(() => this.terminalClosed(outputBytes))
       return
     }
-    if (this.#phase !== "running") return
+    if (!this.#isTaking) return
     this.#takeRest()
     this.#journalChunks()
     if (outputBytes !== this.#nextOffset) {
@@ -526,8 +531,8 @@ export class LiveSession {
   async #close(reason: "exited" | "ended" | "failed", survivors: ReadonlyArray<SurvivingProcess>): Promise<void> {
     this.#journalChunks()
     const exit = this.#leaderExit
-    this.#lastWord = true
     const last = this.extension?.lastWords({ _tag: "Ended", exit }) ?? []
+    this.#lastWord = true
     const events: Array<SessionEvent> = []
     if (this.#terminalOpen) events.push({ _tag: "TerminalClosed", outputBytes: this.#nextOffset })
     events.push({
@@ -564,7 +569,7 @@ export class LiveSession {
       this.#early.push(() => this.pipeOutput(pipe, offset, kept))
       return
     }
-    if (this.#phase === "running") this.extension?.pipeOutput(pipe, offset, bytes)
+    if (this.#isTaking) this.extension?.pipeOutput(pipe, offset, bytes)
   }
 
   pipeEnded(pipe: number, bytes: number): void {
@@ -572,7 +577,7 @@ export class LiveSession {
       this.#early.push(() => this.pipeEnded(pipe, bytes))
       return
     }
-    if (this.#phase === "running") this.extension?.pipeEnded(pipe, bytes)
+    if (this.#isTaking) this.extension?.pipeEnded(pipe, bytes)
   }
 
   /** Output that has come so far stands before what is appended next. */
@@ -628,7 +633,7 @@ export class LiveSession {
 
   /** Journals a client's coming or going, while the session runs and before its last word; false when nothing was. */
   async appendPresence(event: SessionEvent, client: string): Promise<boolean> {
-    if (this.#phase !== "running" || this.#lastWord) return false
+    if (!this.#isTaking) return false
     this.flush()
     return this.#append([{ event, actor: client, timeMicros: this.#port.nowMicros() }]).then(
       () => true,
@@ -942,7 +947,7 @@ export class LiveSession {
 
   async #sampleCwd(): Promise<void> {
     const cwd = await readlink(`/proc/${this.state.pid}/cwd`).catch(() => undefined)
-    if (cwd === undefined || cwd === this.#cwd || this.#phase !== "running" || this.#lastWord) return
+    if (cwd === undefined || cwd === this.#cwd || !this.#isTaking) return
     if (this.state.status !== "running") return
     this.#cwd = cwd
     await this.#append([this.#event({ _tag: "CwdChanged", cwd, source: "proc" })]).catch(() => undefined)
