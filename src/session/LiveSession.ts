@@ -173,6 +173,11 @@ export class LiveSession {
     return this.#phase === "running"
   }
 
+  /** What the host delivers now may be journaled. Behind the last word of a stream nothing may stand, or its readers wait for ever. */
+  get #isTaking(): boolean {
+    return this.#phase === "running" && !this.#lastWord
+  }
+
   /** Bytes of the terminal that have their place in the stream. */
   get outputBytes(): number {
     return this.#nextOffset
@@ -395,7 +400,7 @@ export class LiveSession {
       this.#early.push(() => this.output(offset, kept))
       return
     }
-    if (this.#phase !== "running") return
+    if (!this.#isTaking) return
     const held = this.extension?.terminalHeldBytes ?? 0
     if (offset !== this.#nextOffset + this.#chunkBytes + held) {
       this.#outOfStep(`output at byte ${offset}`)
@@ -564,7 +569,7 @@ export class LiveSession {
       this.#early.push(() => this.pipeOutput(pipe, offset, kept))
       return
     }
-    if (this.#phase === "running") this.extension?.pipeOutput(pipe, offset, bytes)
+    if (this.#isTaking) this.extension?.pipeOutput(pipe, offset, bytes)
   }
 
   pipeEnded(pipe: number, bytes: number): void {
@@ -572,7 +577,7 @@ export class LiveSession {
       this.#early.push(() => this.pipeEnded(pipe, bytes))
       return
     }
-    if (this.#phase === "running") this.extension?.pipeEnded(pipe, bytes)
+    if (this.#isTaking) this.extension?.pipeEnded(pipe, bytes)
   }
 
   /** Output that has come so far stands before what is appended next. */
