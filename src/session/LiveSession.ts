@@ -102,7 +102,7 @@ export class LiveSession {
   state: SessionState
   host: PtyHost | undefined
   #activeAt = 0
-  /** Last input or output on the monotonic clock; after a restart of the engine, when it was taken back. */
+  /** Last input or output on the monotonic clock, of a session with an idle timeout; 0 before the first that this engine saw. */
   activeMillis = 0
   /** Set before the session is created, or when it is taken back. */
   extension: SessionExtension | undefined
@@ -162,7 +162,8 @@ export class LiveSession {
 
   set activeAt(micros: number) {
     this.#activeAt = micros
-    this.activeMillis = this.#port.monotonicMillis()
+    // A second look at a clock for each chunk, which only the idle timeout needs.
+    if (this.state.limits.idleMillis !== undefined) this.activeMillis = this.#port.monotonicMillis()
   }
 
   get isEnded(): boolean {
