@@ -40,7 +40,7 @@ import { type Feed, openFeed } from "./Feed.ts"
 import { type HostEvents, type Hosts, inProcessHosts, keeperHosts } from "./Hosts.ts"
 import { LiveSession, type LiveSessionPort, type UnappliedInput } from "./LiveSession.ts"
 import { entryOf, RecentSessions } from "./RecentSessions.ts"
-import { InvalidRequest, SessionEnded, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
+import { InvalidRequest, LimitExceeded, SessionEnded, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
 import type { SessionExtension } from "./SessionExtension.ts"
 import type { CloseReport, CommandOptions, CreateSession, KeeperView, WriteAck } from "./Sessions.ts"
 import { SessionTimeouts } from "./SessionTimeouts.ts"
@@ -346,6 +346,7 @@ export class EngineCore {
     const { get, journal, run } = this.#options
     const known = this.#live.get(id)
     if (known?.isUnstarted !== true && (known !== undefined || (await run(journal.head(id))) > 0)) return get(id)
+    this.#checkQuota()
     this.#admission.admit(id, request.group ?? null)
     const host = await this.#hosts.acquire(id).catch((error: unknown) => {
       if (known === undefined) this.#admission.release(id)
@@ -427,6 +428,7 @@ export class EngineCore {
     const session = await this.#liveSession(id)
     this.clients.checkWriter(id, options.client)
     checkInput(data, session.state.limits)
+    this.#checkQuota()
     return this.#inputs.run(id, options, () => session.write(data, options))
   }
 
@@ -434,6 +436,7 @@ export class EngineCore {
     checkOptions(options)
     const session = await this.#liveSession(id)
     this.clients.checkWriter(id, options.client)
+    this.#checkQuota()
     await this.#inputs.run(id, options, () => session.closeInput(options))
   }
 
@@ -470,6 +473,14 @@ export class EngineCore {
     if (live !== undefined && !live.isEnded) return live.close(options)
     const { survivors } = await this.#viewOf(id)
     return { survivors }
+  }
+
+  /** Throws LimitExceeded while the store has as many bytes as it may have. */
+  #checkQuota(): void {
+    const max = this.#options.journal.suspended()?.quotaBytes
+    if (max === undefined) return
+    const reason = `the store's quota of ${max} bytes is reached and nothing can be journaled; raise limits.storeBytes in its config.json or delete something, sessions go on by themselves then`
+    throw new LimitExceeded({ limit: "store bytes", max, reason })
   }
 
   /** A command runs in the session: of its shell, or in the foreground of its terminal and not the program it was made for. */
