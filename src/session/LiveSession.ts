@@ -102,7 +102,7 @@ export class LiveSession {
   state: SessionState
   host: PtyHost | undefined
   #activeAt = 0
-  /** Last input or output on the monotonic clock; after a restart of the engine, when it was taken back. */
+  /** Last input or output on the monotonic clock, of a session with an idle timeout; 0 before the first that this engine saw. */
   activeMillis = 0
   /** Set before the session is created, or when it is taken back. */
   extension: SessionExtension | undefined
@@ -162,20 +162,21 @@ export class LiveSession {
 
   set activeAt(micros: number) {
     this.#activeAt = micros
-    this.activeMillis = this.#port.monotonicMillis()
+    // A second look at a clock for each chunk, which only the idle timeout needs.
+    if (this.state.limits.idleMillis !== undefined) this.activeMillis = this.#port.monotonicMillis()
   }
 
   get isEnded(): boolean {
     return this.#phase === "ended"
   }
 
-  /** What the host delivers is taken: nothing of it may stand behind the last word. */
-  get #isTaking(): boolean {
-    return this.#phase === "running" && !this.#lastWord
-  }
-
   get isRunning(): boolean {
     return this.#phase === "running"
+  }
+
+  /** What the host delivers now may be journaled. Behind the last word of a stream nothing may stand, or its readers wait for ever. */
+  get #isTaking(): boolean {
+    return this.#phase === "running" && !this.#lastWord
   }
 
   /** Bytes of the terminal that have their place in the stream. */
