@@ -45,11 +45,11 @@ export class PlainStretches {
   /** One past the stretch that begins at `from`, where the terminal is between two sequences. */
   end(from: number): number {
     const limit = Math.min(this.#nextOf(SO, from), this.#nextOf(SI, from), this.#nextControl(from))
-    let sequence = this.#nextOf(ESC, from)
-    while (sequence < limit) {
-      const to = sequenceEnd(this.#bytes, sequence)
-      if (to === undefined) return sequence
-      sequence = this.#nextEscape(to)
+    let at = this.#nextOf(ESC, from)
+    while (at < limit) {
+      const to = sequenceEnd(this.#bytes, at)
+      if (to === undefined) return at
+      at = this.#nextEscape(to)
     }
     return limit
   }

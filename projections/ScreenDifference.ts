@@ -44,7 +44,13 @@ export const differenceOf = (wanted: RedrawState, found: RedrawState, scrollback
   if (phase !== found.guard.phase || partial !== found.guard.partial || (phase !== 0 && held !== found.guard.held)) {
     return "unfinished sequence"
   }
+  if (inputParts(wanted) !== inputParts(found)) return "input modes"
   return undefined
+}
+
+const inputParts = ({ guard, xterm }: RedrawState): string => {
+  const { keyboard = [[0], [0]], modifyOtherKeys = 0, private: privates = [] } = guard.modes ?? {}
+  return JSON.stringify([privates, modifyOtherKeys, keyboard[0], xterm.header.alternate ? keyboard[1] : []])
 }
 
 const cellsDiffer = (one: ScreenGrid, other: ScreenGrid, scrollback: number): string | undefined => {

@@ -21,6 +21,8 @@ export const SCREEN_SNAPSHOT_BYTES = 1024 * 1024
 export interface DrawOptions {
   /** Bytes drawn before a snapshot is kept; SCREEN_SNAPSHOT_BYTES if absent. */
   readonly snapshotBytes?: number | undefined
+  /** Bytes drawn since the last snapshot for which one more is kept at the end; none is if absent. */
+  readonly restBytes?: number | undefined
   /** After each page: a pause, for drawing that is in no hurry. */
   readonly afterPage?: Effect.Effect<void> | undefined
 }
@@ -49,7 +51,11 @@ export const drawTo = <A>(
   goal: number,
   millis: number,
   ask: (screens: ScreenServiceShape) => Effect.Effect<A, ScreenError>,
-  { afterPage = Effect.void, snapshotBytes = SCREEN_SNAPSHOT_BYTES }: DrawOptions = {}
+  {
+    afterPage = Effect.void,
+    restBytes = Number.POSITIVE_INFINITY,
+    snapshotBytes = SCREEN_SNAPSHOT_BYTES
+  }: DrawOptions = {}
 ) =>
   Effect.gen(function* () {
     const journal = yield* Journal
@@ -105,6 +111,7 @@ export const drawTo = <A>(
         damage: found
       } as Drawing<A>
     }
+    if (unsaved >= restBytes) yield* save(stream, key, drawn)
     const answer = yield* ask(screens)
     return { _tag: "Drawn", sequence: drawn, answer, behind, damage } as Drawing<A>
   }).pipe(

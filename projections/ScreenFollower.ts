@@ -15,6 +15,8 @@ import { makeScreenService, ScreenOptions, ScreenService } from "./ScreenService
 
 /** Output of a session that is worth drawing: as much as a look may cost. */
 export const UNDRAWN_BYTES = SCREEN_SNAPSHOT_BYTES
+/** Output drawn at the end of a turn that is worth a snapshot: a look then begins near where this stopped. */
+const REST_BYTES = 128 * 1024
 /** Longest time one session is drawn before the next one's turn. */
 const TURN_MILLIS = 2000
 /** Its thread ends soon: it is started by output of which there was a megabyte. */
@@ -74,8 +76,7 @@ export const makeScreenFollower: (workerUrl?: URL) => Effect.Effect<ScreenFollow
       const quarantine = yield* quarantineOf(session)
       const goal = quarantine === undefined ? head : Math.min(head, quarantine.from - 1)
       const drawn = yield* drawTo(session, session, goal, TURN_MILLIS, () => Effect.void, {
-        // Half: what is left over when it stops is less than a look may cost.
-        snapshotBytes: SCREEN_SNAPSHOT_BYTES / 2,
+        restBytes: REST_BYTES,
         afterPage: Effect.suspend(() => pace.pause())
       })
       if (drawn._tag === "Defeated") defeating.add(session)

@@ -13,6 +13,15 @@
  */
 import { isUtf8 } from "node:buffer"
 import type { TerminalSize } from "../journal/Event.ts"
+import {
+  clearInputModes,
+  type InputModes,
+  makeInputModes,
+  noteControl,
+  restoreInputModes,
+  type SavedInputModes,
+  saveInputModes
+} from "./InputModes.ts"
 import { incompleteTail } from "./utf8.ts"
 
 /** Largest parameter of a CSI: what xterm and VTE clamp to (the kernel's sizes are 16 bits too). */
@@ -44,6 +53,8 @@ export interface ScreenGuard {
   heldLength: number
   /** Start of a UTF-8 character whose end has not come yet. */
   partial: Uint8Array
+  /** What the emulator behind it takes no notice of. */
+  readonly modes: InputModes
 }
 
 const NOTHING = new Uint8Array(0)
@@ -54,7 +65,8 @@ export const makeScreenGuard = (size: TerminalSize): ScreenGuard => ({
   phase: GROUND,
   held: new Uint8Array(OSC_BYTES_MAX),
   heldLength: 0,
-  partial: NOTHING
+  partial: NOTHING,
+  modes: makeInputModes()
 })
 
 /** The bytes to give to the emulator. The result may be `data` itself. */
@@ -217,6 +229,7 @@ const escapeSequence = (state: ScreenGuard, byte: number, output: Output): void 
     }
   }
   state.phase = GROUND
+  if (byte === 0x63 && state.heldLength === 0) clearInputModes(state.modes)
   output.bytes[output.length++] = 0x1b
   for (let index = 0; index < state.heldLength; index++) output.bytes[output.length++] = state.held[index]!
   output.bytes[output.length++] = byte
@@ -267,6 +280,7 @@ const finishCsi = (state: ScreenGuard, final: number, output: Output): void => {
     const [, prefix, parameters, intermediates] = match as unknown as [string, string, string, string]
     if (isDropped(prefix, intermediates, final)) return
     const clamped = clamp(parameters, limitOf(state.size, intermediates, final))
+    if (intermediates === "") noteControl(state.modes, prefix, clamped, final)
     const sequence = `\x1b[${prefix}${clamped}${intermediates}${String.fromCharCode(final)}`
     for (let index = 0; index < sequence.length; index++) output.bytes[output.length++] = sequence.charCodeAt(index)
     return
@@ -339,13 +353,19 @@ export interface ScreenGuardState {
   readonly phase: number
   readonly held: string
   readonly partial: string
+  /** Absent where none was ever set, and in what older versions wrote. */
+  readonly modes?: SavedInputModes | undefined
 }
 
-export const saveScreenGuard = (state: ScreenGuard): ScreenGuardState => ({
-  phase: state.phase,
-  held: Buffer.from(state.held.subarray(0, state.heldLength)).toString("base64"),
-  partial: Buffer.from(state.partial).toString("base64")
-})
+export const saveScreenGuard = (state: ScreenGuard): ScreenGuardState => {
+  const modes = saveInputModes(state.modes)
+  return {
+    phase: state.phase,
+    held: Buffer.from(state.held.subarray(0, state.heldLength)).toString("base64"),
+    partial: Buffer.from(state.partial).toString("base64"),
+    ...(modes !== undefined && { modes })
+  }
+}
 
 /**
  * The bytes that bring another terminal into the same unfinished sequence, so that the output that finishes it does
@@ -368,7 +388,7 @@ const openString = (phase: number, held: Buffer): Buffer => {
 }
 
 export const restoreScreenGuard = (size: TerminalSize, saved: ScreenGuardState): ScreenGuard => {
-  const state = makeScreenGuard(size)
+  const state: ScreenGuard = { ...makeScreenGuard(size), modes: restoreInputModes(saved.modes) }
   const held = Buffer.from(saved.held, "base64")
   if (held.length > OSC_BYTES_MAX || saved.phase < GROUND || saved.phase > STRING_ESCAPE) {
     throw new Error("snapshot: bad guard")

@@ -22,6 +22,7 @@ import {
   sameLook,
   savedLook
 } from "./CellLook.ts"
+import { inputModeSequences, keyboardSequences } from "./InputModes.ts"
 import { ScreenGrid } from "./ScreenGrid.ts"
 import { openSequence, type ScreenGuardState } from "./ScreenGuard.ts"
 import { CHARSET_FINALS, type CharsetTable, type XtermState } from "./XtermState.ts"
@@ -48,7 +49,7 @@ export interface RedrawState {
  */
 const PREAMBLE =
   "\x18\x1b\\\x1b]8;;\x1b\\\x1b[!p\x1b7\x1b[?1049l\x1b[!p\x1b7\x1b[?6l\x1b[r\x1b8" +
-  "\x1b[4l\x1b[20l\x1b[?1;12;25;45;1004;2004;2026l\x1b[?9;1000;1002;1003;1005;1006;1015;1016l\x1b[?7h\x1b>\x1b[0 q" +
+  "\x1b[4l\x1b[20l\x1b[?1;5;12;25;45;1004;2004;2026l\x1b[?9;1000;1002;1003;1005;1006;1015;1016l\x1b[?7h\x1b>\x1b[0 q" +
   '\x1b(B\x1b)B\x1b*B\x1b+B\x0f\x1b[0"q\x1b[m'
 
 const MOUSE_PROTOCOLS: Readonly<Record<string, number>> = { X10: 9, VT200: 1000, DRAG: 1002, ANY: 1003 }
@@ -72,11 +73,13 @@ export const redrawBytes = (
   pen.put(PREAMBLE)
   const normal = new ScreenGrid(xterm, false)
   const scrollback = Math.min(normal.top, Math.max(0, Math.floor(options.scrollback ?? normal.top)))
+  if (guard.modes !== undefined) pen.put(inputModeSequences(guard.modes) + keyboardSequences(guard.modes.keyboard[0]))
   pen.put(options.over === true ? "\x1b[H\x1b[J" : "\r\x1b[J")
   drawLines(pen, normal, normal.top - scrollback)
   if (header.alternate) {
     prepare(pen, xterm, 0)
     enterAlternate(pen)
+    if (guard.modes !== undefined) pen.put(keyboardSequences(guard.modes.keyboard[1]))
     const alternate = new ScreenGrid(xterm, true)
     drawLines(pen, alternate, alternate.top)
   }

@@ -65,7 +65,8 @@ export const attach = Command.make(
           ...options,
           isNew: false,
           detachKey,
-          reference: flags.session,
+          // The newest session may be another one by the time this is read.
+          reference: flags.session === "last" ? session : flags.session,
           isShell,
           isEndTold: true
         })

@@ -147,6 +147,28 @@ describe("Screen.redraw", () => {
     }
   })
 
+  it("10.5.9 says the modes that show nothing: reverse video, mouse reports, keyboard protocols", () => {
+    for (const [text, said] of [
+      ["\x1b[?5h\x1b[?1005h\x1b[?1015h\x1b[?1007l", ["\x1b[?5h", "\x1b[?1005h", "\x1b[?1015h", "\x1b[?1007l"]],
+      ["\x1b[?2031;2048h", ["\x1b[?2031h", "\x1b[?2048h"]],
+      ["\x1b[>4;2m", ["\x1b[>4;2m"]],
+      ["\x1b[>1u\x1b[>5u", ["\x1b[=0;1u\x1b[>1u\x1b[>5u"]],
+      ["\x1b[=1;1u\x1b[=4;2u\x1b[=1;3u", ["\x1b[=4;1u"]],
+      ["\x1b[>1u\x1b[?1049h\x1b[>7u", ["\x1b[>1u", "\x1b[>7u"]]
+    ] as const) {
+      const original = screen(text)
+      for (const sequence of said) assert.include(redrawn(original), sequence)
+      // And through a snapshot.
+      for (const sequence of said) assert.include(redrawn(Screen.restore(original.serialize()!)), sequence)
+      assert.strictEqual(redrawn(client(original)), redrawn(original))
+    }
+    for (const text of ["x", "\x1b[>1u\x1b[<u", "\x1b[>4;2m\x1b[>4m", "\x1b[?5h\x1b[>1u\x1b[>4;1m\x1bc"]) {
+      assert.notMatch(redrawn(screen(text)), /\x1b\[[<=>]|\[\?5h/, JSON.stringify(text))
+    }
+    // Leaving the alternate screen leaves its keyboard too.
+    assert.notInclude(redrawn(screen("\x1b[?1049h\x1b[>7u\x1b[?1049l")), "\x1b[>7u")
+  })
+
   it("10.5.10 after a full row the next character is where it belongs (xterm.js#6165)", () => {
     for (const row of ["x".repeat(80), `${"x".repeat(78)}日`, `\x1b[7m${"x".repeat(80)}\x1b[0m`]) {
       const original = screen(row)
