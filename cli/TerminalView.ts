@@ -38,6 +38,8 @@ const DRAWN = "\x1b[?2026l"
 const LINE_FEED = 0x0a
 
 export interface ViewOptions {
+  /** Everything behind it was asked for: none of it is left out. */
+  readonly after?: number | undefined
   /** The session was made for this terminal: what it printed before the terminal was there is as good as live. */
   readonly isNew: boolean
   readonly client: string
@@ -271,7 +273,7 @@ export const makeTerminalView = Effect.fnUntraced(function* (session: SessionId,
         yield* Effect.sleep(LAG_CHECK_MILLIS)
         const written = bytesWritten - before
         before = bytesWritten
-        if (options.isShell || isPicture || written === 0) continue
+        if (options.isShell || isPicture || written === 0 || (options.after !== undefined && !isLive)) continue
         // Behind a screen, how much was shown is known with the next output.
         if (shown.offset === 0 || (yield* Clock.currentTimeMillis) < lagCheckAfter) continue
         const bound = Math.max(LAG_BYTES_MAX, (written * 1000 * LAG_SECONDS_MAX) / LAG_CHECK_MILLIS)

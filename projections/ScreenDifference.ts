@@ -4,7 +4,7 @@
  *
  * - whether the first line is a continuation of one that is not there; lines above those that were asked for;
  * - a blank cell with attributes (an inverse or underlined one) and a space with them;
- * - tab stops beyond the last column; a saved cursor that has left the screen;
+ * - tab stops in the first column and beyond the last one; a saved cursor that has left the screen;
  * - what the screen that is not shown has saved: the alternate one's cells and cursor, the normal one's own cursor while
  *   the alternate one is shown (leaving that restores the saved one);
  * - what is designated in the place of a character set that came back with a restored cursor;
@@ -89,7 +89,7 @@ const bufferParts = ({ buffers, size }: XtermHeader, index: 0 | 1) => {
   const { bg, fg } = lookOf(buffer.savedAttributes[0], buffer.savedAttributes[1] & ~0x10000000, 0)
   return {
     margins: `${buffer.scrollTop} ${buffer.scrollBottom}`,
-    "tab stops": buffer.tabs.filter((column) => column < cols).join(),
+    "tab stops": buffer.tabs.filter((column) => column > 0 && column < cols).join(),
     "saved cursor": `${Math.min(buffer.savedX, cols - 1)} ${Math.min(Math.max(buffer.savedY - buffer.ybase, 0), rows - 1)}`,
     "saved look": `${fg} ${bg}`,
     "saved character set": buffer.savedCharset

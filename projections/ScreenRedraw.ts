@@ -246,8 +246,10 @@ const drawLine = (pen: Pen, grid: ScreenGrid, line: number, from: number, end: n
 const prepare = (pen: Pen, { header }: XtermState, index: 0 | 1): void => {
   const buffer = header.buffers[index]
   const { cols, rows } = header.size
-  pen.put("\x1b[3g")
-  for (const column of buffer.tabs) if (column < cols) pen.put(`\x1b[${column + 1}G\x1bH`)
+  // Where there is no soft reset, restoring the cursor brought an old origin mode back; only here it may be moved.
+  pen.put("\x1b[?6l\x1b[3g")
+  // The emulator has one in the first column too, where no tab goes to.
+  for (const column of buffer.tabs) if (column > 0 && column < cols) pen.put(`\x1b[${column + 1}G\x1bH`)
   pen.look(savedLook(buffer.savedAttributes[0], buffer.savedAttributes[1]))
   if (buffer.savedCharset !== 0) pen.put(`\x1b(${CHARSET_FINALS[buffer.savedCharset]}`)
   const row = Math.min(Math.max(buffer.savedY - buffer.ybase, 0), rows - 1)

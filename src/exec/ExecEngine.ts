@@ -197,7 +197,8 @@ export class ExecEngine {
     const env = {
       TERM,
       ...ENVIRONMENT,
-      ...(request.env ?? defaultEnvironment()),
+      ...(request.env === undefined || request.inheritEnv === true ? defaultEnvironment() : {}),
+      ...request.env,
       ...request.secretEnv,
       ...driver.env(folder)
     }

@@ -8,6 +8,7 @@ import type { Socket as NetSocket } from "node:net"
 import * as NodeSocket from "@effect/platform-node-shared/NodeSocket"
 import { type Array as Arr, Effect, Option } from "effect"
 import { Socket, type SocketServer } from "effect/socket"
+import { deadline } from "./Deadline.ts"
 import { MessageSplitter } from "./MessageSplitter.ts"
 import { FRAME_BYTES_MAX } from "./SessionRpcs.ts"
 
@@ -17,12 +18,8 @@ const CONNECTIONS_MAX = 4096
 const UNGREETED_MAX = 256
 /** The first message is the handshake: two numbers and a version. */
 const FIRST_MESSAGE_BYTES_MAX = 4 * 1024
-/**
- * A client greets as soon as it is connected. Counted in turns of the event loop that each take at least a part of it: an
- * engine that was busy for all of the time has not looked for the greeting yet.
- */
+/** A client greets as soon as it is connected. */
 const FIRST_MESSAGE_MILLIS_MAX = 1_000
-const FIRST_MESSAGE_TURNS = 4
 /** Unfinished messages of all connections together; above it the one that has waited longest for more of its bytes ends. */
 const UNFINISHED_BYTES_MAX = 64 * 1024 * 1024
 /** Answers that a client has not read: above it none of its further messages are looked at, and they come few at a time. */
@@ -161,7 +158,7 @@ class Connection {
   readonly #all: Connections
   readonly #splitter: MessageSplitter
   readonly #messages: Array<Uint8Array> = []
-  #timer: NodeJS.Timeout | undefined
+  readonly #cancelDeadline: () => void
   #heldBytes = 0
   #hasGreeted = false
 
@@ -171,11 +168,7 @@ class Connection {
     this.#splitter = new MessageSplitter(all.beginning)
     // Each answer that waits for the client listens: how many wait is bounded by UNREAD_BYTES_MAX.
     socket.setMaxListeners(0)
-    let turns = 0
-    this.#timer = setInterval(() => {
-      turns++
-      if (turns === FIRST_MESSAGE_TURNS) this.end()
-    }, FIRST_MESSAGE_MILLIS_MAX / FIRST_MESSAGE_TURNS)
+    this.#cancelDeadline = deadline(FIRST_MESSAGE_MILLIS_MAX, () => this.end())
   }
 
   /** The next of the messages that have come, in order; none when they are all taken. */
@@ -198,7 +191,7 @@ class Connection {
 
   /** Now, or after a moment in which what was written may still be read. */
   end(when: "now" | "when it has all" = "now"): void {
-    clearInterval(this.#timer)
+    this.#cancelDeadline()
     this.#all.settled(this)
     this.#account(0)
     if (when === "now" || this.socket.destroyed) {
@@ -212,7 +205,7 @@ class Connection {
 
   #greeted(): void {
     this.#hasGreeted = true
-    clearInterval(this.#timer)
+    this.#cancelDeadline()
     this.#all.settled(this)
   }
 

@@ -58,6 +58,9 @@ const CREATOR_WAIT_MILLIS = 10_000
 /** Sessions taken back at a time: each reads a little of the journal and asks its keeper. */
 const ADOPT_CONCURRENCY = 16
 
+/** Defects that one engine tells of. More would be the same ones again. */
+const DEFECTS_MAX = 100
+
 export interface EngineCoreOptions {
   readonly journal: JournalShape
   readonly paths: StorePaths
@@ -122,6 +125,8 @@ export class EngineCore {
   #stopSuspensions: () => void = () => undefined
   /** Lost sessions whose last processes are being ended: no new program of theirs is started before that. */
   readonly #ending = new Map<SessionId, Promise<void>>()
+  /** What was told of defects, and of which sessions. */
+  readonly #defects = new Set<string>()
   /** Rows on their way to the journal: the engine closes after them. */
   readonly #saving = new Set<Promise<void>>()
 
@@ -551,9 +556,12 @@ export class EngineCore {
     this.timeouts.forget(session.id)
   }
 
-  /** For whoever mends it; what was done instead lost nothing. */
+  /** For whoever mends it; what was done instead lost nothing. Told once of a session, however often it is met. */
   defect(found: Omit<SessionEvent & { readonly _tag: "DefectDetected" }, "_tag">): void {
     const { journal, run } = this.#options
+    const key = `${found.what} ${found.session}`
+    if (this.#defects.has(key) || this.#defects.size >= DEFECTS_MAX) return
+    this.#defects.add(key)
     const event = this.#storeEvent({ _tag: "DefectDetected", ...found })
     this.#inBackground(run(journal.append(STORE_STREAM, [event])).then(() => undefined))
   }

@@ -8,7 +8,7 @@ import { SUMMARY_PROJECTIONS, sequenceAt, stateAt, summaryOf } from "../../proje
 import { screenRedraw } from "../../projections/ScreenAttach.ts"
 import { screenAt } from "../../projections/ScreenHistory.ts"
 import { ScreenOptions, ScreenService } from "../../projections/ScreenService.ts"
-import { INDEX_SPACE, readIndexRow, type SessionSummary, summarize } from "../../projections/SessionIndex.ts"
+import { INDEX_SPACE, indexKey, readIndexRow, type SessionSummary, summarize } from "../../projections/SessionIndex.ts"
 import { screenWorkerEntry } from "../EntryPoints.ts"
 import { checkSize } from "./CreateRequest.ts"
 import { type FollowEvents, History, type RedrawOptions } from "./History.ts"
@@ -75,26 +75,37 @@ export const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService>
       return all.filter((one) => one.sequence > 0).sort(newestFirst)
     }).pipe(withJournal, Effect.mapError(unavailable("")))
 
-    // Asked of the last events, not of the summary: of a session that lives, that may cost a fold of its whole history.
-    const hasEnded = (session: SessionId) =>
-      journal.readBackwards(session).pipe(
-        Stream.take(LAST_WORD_EVENTS),
-        Stream.runCollect,
-        Effect.map((newest) => {
-          const found = newest.findIndex(isLastWord)
-          return found >= 0 && !newest.slice(0, found).some(({ event }) => isRevival(event))
-        }),
-        Effect.catchTag("JournalDamaged", () =>
-          Effect.map(summary(session), ({ closed, status }) => closed || status === "lost")
-        )
+    // Asked of the list and of the last events, not of a summary: of a session that lives, that may cost a fold of its
+    // whole history.
+    const hasEnded = Effect.fnUntraced(function* (session: SessionId) {
+      if (readIndexRow(yield* journal.row(INDEX_SPACE, indexKey(session)))?.closed === true) return true
+      const newest = yield* Stream.runCollect(Stream.take(journal.readBackwards(session), LAST_WORD_EVENTS)).pipe(
+        Effect.catchTag("JournalDamaged", () => Effect.succeed(undefined))
       )
+      if (newest === undefined) {
+        const { closed, status } = yield* summary(session)
+        return closed || status === "lost"
+      }
+      const found = newest.findIndex(isLastWord)
+      return found >= 0 && !newest.slice(0, found).some(({ event }) => isRevival(event))
+    })
 
-    /** A page that ends with the last word of its stream. A session that was lost and came back has more than one. */
-    const isEnd = (session: SessionId) => (item: FollowEvents) => {
-      const last = item._tag === "Page" ? item.entries[item.entries.length - 1]! : undefined
-      return last !== undefined && isLastWord(last)
-        ? Effect.map(journal.head(session), (head) => head === last.sequence)
-        : Effect.succeed(false)
+    /**
+     * The page that holds the last word of its stream. Nothing of what a broken engine may have appended behind a
+     * SessionClosed is waited for; a SessionLost is the last word only where no revival follows it.
+     */
+    const isEnd = (session: SessionId) => {
+      let isLost = false
+      return (item: FollowEvents) => {
+        if (item._tag !== "Page") return Effect.succeed(false)
+        for (const { event } of item.entries) {
+          if (event._tag === "SessionClosed") return Effect.succeed(true)
+          if (event._tag === "SessionLost") isLost = true
+          else if (isRevival(event)) isLost = false
+        }
+        const last = item.entries[item.entries.length - 1]!.sequence
+        return isLost ? Effect.map(journal.head(session), (head) => head === last) : Effect.succeed(false)
+      }
     }
 
     const resolve = Effect.fn("History.resolve")(function* (reference: string) {

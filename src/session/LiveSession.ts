@@ -386,8 +386,8 @@ export class LiveSession {
     if (this.#phase === "ended") return
     this.pause()
     await this.whenIdle()
-    this.#lastWord = true
     const last = this.extension?.lastWords({ _tag: "Lost" }) ?? []
+    this.#lastWord = true
     await this.#append([...last, this.#event({ _tag: "SessionLost", reason })])
     this.#end()
   }
@@ -497,7 +497,7 @@ export class LiveSession {
       this.#early.push(() => this.leaderExited(exit))
       return
     }
-    if (this.#phase !== "running" || this.#leaderExit !== undefined) return
+    if (!this.#isTaking || this.#leaderExit !== undefined) return
     this.#leaderExit = exit
     // A host that is taken back tells of it again.
     if (this.state.status !== "running" && this.state.status !== "starting") return
@@ -516,7 +516,7 @@ export class LiveSession {
       this.#early.push(() => this.terminalClosed(outputBytes))
       return
     }
-    if (this.#phase !== "running") return
+    if (!this.#isTaking) return
     this.#takeRest()
     this.#journalChunks()
     if (outputBytes !== this.#nextOffset) {
@@ -532,8 +532,8 @@ export class LiveSession {
   async #close(reason: "exited" | "ended" | "failed", survivors: ReadonlyArray<SurvivingProcess>): Promise<void> {
     this.#journalChunks()
     const exit = this.#leaderExit
-    this.#lastWord = true
     const last = this.extension?.lastWords({ _tag: "Ended", exit }) ?? []
+    this.#lastWord = true
     const events: Array<SessionEvent> = []
     if (this.#terminalOpen) events.push({ _tag: "TerminalClosed", outputBytes: this.#nextOffset })
     events.push({
@@ -634,7 +634,7 @@ export class LiveSession {
 
   /** Journals a client's coming or going, while the session runs and before its last word; false when nothing was. */
   async appendPresence(event: SessionEvent, client: string): Promise<boolean> {
-    if (this.#phase !== "running" || this.#lastWord) return false
+    if (!this.#isTaking) return false
     this.flush()
     return this.#append([{ event, actor: client, timeMicros: this.#port.nowMicros() }]).then(
       () => true,
@@ -948,7 +948,7 @@ export class LiveSession {
 
   async #sampleCwd(): Promise<void> {
     const cwd = await readlink(`/proc/${this.state.pid}/cwd`).catch(() => undefined)
-    if (cwd === undefined || cwd === this.#cwd || this.#phase !== "running" || this.#lastWord) return
+    if (cwd === undefined || cwd === this.#cwd || !this.#isTaking) return
     if (this.state.status !== "running") return
     this.#cwd = cwd
     await this.#append([this.#event({ _tag: "CwdChanged", cwd, source: "proc" })]).catch(() => undefined)

@@ -241,6 +241,22 @@ describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: 
     })
   )
 
+  it.live("a session is not shown in its own terminal, and one that has ended shows its last screen", () =>
+    Effect.gen(function* () {
+      const { open } = yield* makeTerminals
+      const pane = yield* open(80, 20)
+      yield* pane.line("clear; reprise run --name it -- env PS1='inner> ' bash --norc --noprofile")
+      yield* pane.until("inner>")
+      yield* pane.line(`${COMMAND} attach it; echo ins''ide=$?; printf 'no end of line'; exit 3`)
+      const rows = yield* pane.until("inside=64")
+      assert.match(rows.join("\n"), /^reprise: session: this terminal is that session's own/m)
+      yield* pane.line("clear; reprise attach it; echo le''ft=$?")
+      const shown = (yield* pane.until("left=3")).join("\n")
+      assert.match(shown, /inside=64\nno end of line(exit)?\n(exit\n)?\[exited 3\]\nleft=3\n/)
+      yield* assertSane(pane)
+    })
+  )
+
   it.live("the terminal goes away: that is a leave", () =>
     Effect.gen(function* () {
       const { open, reprise } = yield* makeTerminals

@@ -10,7 +10,7 @@ import { newSession, spawnRequest } from "../contracts/PtyHostContract.ts"
 import { isRunning, type KeeperUnderTest, silent, startTestKeeper } from "./keeperUnderTest.ts"
 
 /** A second is the promise; a busy machine may take some more until it is seen. */
-const ENDED_MILLIS_MAX = 5_000
+const ENDED_MILLIS_MAX = 20_000
 /** What the keeper may hold on to after all of it, above what it had when it was idle. */
 const GROWTH_MIB_MAX = 150
 

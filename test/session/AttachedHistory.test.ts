@@ -272,6 +272,28 @@ describe("attaching to a history", () => {
   )
 
   memory(
+    "an end is an end, whatever a broken engine appended behind it",
+    Effect.gen(function* () {
+      const id = yield* written(output(0, "x"), exited(4), closed(4), output(1, "late"), {
+        _tag: "CwdChanged",
+        cwd: "/",
+        source: "proc"
+      })
+      const other = yield* written(output(0, "x"), exited(4), lost, { _tag: "CwdChanged", cwd: "/", source: "proc" })
+      for (const session of [id, other]) {
+        for (let after = 0; after <= 9; after++) {
+          const all = yield* items(session, { after })
+          assert.lengthOf(
+            all.filter(({ _tag }) => _tag === "Ended"),
+            1
+          )
+          assert.deepInclude(all.at(-1), { _tag: "Ended", exitCode: 4 })
+        }
+      }
+    })
+  )
+
+  memory(
     "a session that never started ends too, and one that is replayed from its beginning begins with the size it had then",
     Effect.gen(function* () {
       const id = newSessionId()
