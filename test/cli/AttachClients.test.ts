@@ -316,7 +316,7 @@ describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: 
     })
   )
 
-  it.live("the key that leaves works at once in a flood, and ^C is seen soon", () =>
+  it.live("the key that leaves works at once in a flood, and ^C ends the program", () =>
     Effect.gen(function* () {
       const { open } = yield* makeTerminals
       const pane = yield* open(80, 20)
