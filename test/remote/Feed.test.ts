@@ -9,10 +9,10 @@ import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
 import { type EngineProcess, engineProcess } from "../exec/engineProcess.ts"
 import { seededRandom } from "../fixtures/seededRandom.ts"
 
-/** REPRISE_SEED moves the kills, REPRISE_KILLS and REPRISE_SESSIONS raise their numbers (`npm run campaign`). */
+/** REPRISE_SEED moves the kills, REPRISE_KILLS and REPRISE_USAGE_SESSIONS raise their numbers (`npm run campaign`). */
 const SEED = Number(process.env.REPRISE_SEED ?? Math.floor(Math.random() * 2 ** 31))
 const KILLS = Number(process.env.REPRISE_KILLS ?? 5)
-const SESSIONS = Number(process.env.REPRISE_SESSIONS ?? 50)
+const SESSIONS = Number(process.env.REPRISE_USAGE_SESSIONS ?? 50)
 
 const live = (
   title: string,
