@@ -196,8 +196,11 @@ describe("usage", () => {
         const idle = yield* create("echo go; read go")
         yield* until(busy, "go")
         yield* until(idle, "go")
-        const settled = Effect.suspend(() => lifecycle.usage(busy)).pipe(
-          Effect.repeat({ until: ({ cpuMicros, processes }) => processes === 2 && cpuMicros > 200_000, times: 2000 })
+        const settled = Effect.delay(
+          Effect.suspend(() => lifecycle.usage(busy)),
+          20
+        ).pipe(
+          Effect.repeat({ until: ({ cpuMicros, processes }) => processes === 2 && cpuMicros > 200_000, times: 1000 })
         )
         const used = yield* settled
         assert.strictEqual(used.processes, 2)
