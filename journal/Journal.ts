@@ -147,7 +147,13 @@ export interface JournalShape {
   readonly openingDamages: ReadonlyArray<Damage>
   /** undefined while the store can be written; else why not, since when. It comes back by itself. */
   readonly suspended: () =>
-    | { readonly reason: string; readonly diskFull: boolean; readonly sinceMicros: number }
+    | {
+        readonly reason: string
+        readonly diskFull: boolean
+        /** The quota that is reached, if it is for that. What there is can be read meanwhile. */
+        readonly quotaBytes?: number | undefined
+        readonly sinceMicros: number
+      }
     | undefined
   /** Called after each change of `suspended`; gives back the function that stops it. */
   readonly onSuspended: (listener: () => void) => () => void

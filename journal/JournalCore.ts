@@ -17,6 +17,7 @@ import {
   type VerifyReport
 } from "./Journal.ts"
 import { EventRefused, JournalDamaged, SequenceConflict, StorageUnavailable } from "./JournalError.ts"
+import { QuotaReached } from "./JournalQuota.ts"
 import * as Keys from "./Keys.ts"
 import * as Record from "./Record.ts"
 import type { KeyValue, Put, RangeOptions, Storage } from "./Storage.ts"
@@ -105,6 +106,8 @@ export class Follower {
 export interface Suspension {
   readonly reason: string
   readonly diskFull: boolean
+  /** The store may have no more bytes than these, and has them: it can be read as ever. */
+  readonly quotaBytes?: number | undefined
   readonly sinceMicros: number
 }
 
@@ -344,7 +347,8 @@ export class JournalCore {
    */
   #suspend(cause: unknown, refused: ReadonlyArray<Waiting>): void {
     const reason = describe(cause)
-    this.suspension = { reason, diskFull: isDiskFull(reason), sinceMicros: this.#nowMicros() }
+    const quotaBytes = cause instanceof QuotaReached ? cause.bytesMax : undefined
+    this.suspension = { reason, diskFull: isDiskFull(reason), quotaBytes, sinceMicros: this.#nowMicros() }
     this.#heads.clear()
     for (const followers of this.#followers.values()) for (const follower of followers) sendToDisk(follower)
     const error = this.#unavailable("append")
@@ -392,7 +396,8 @@ export class JournalCore {
   // --- reading -------------------------------------------------------------------------------------------------------
 
   async #range(options: Omit<RangeOptions, "bytesMax">): Promise<ReadonlyArray<KeyValue>> {
-    if (this.suspension !== undefined || this.#closed) throw this.#unavailable("read")
+    const isReadable = this.suspension === undefined || this.suspension.quotaBytes !== undefined
+    if (!isReadable || this.#closed) throw this.#unavailable("read")
     try {
       return await this.#storage.range({ ...options, bytesMax: PAGE_BYTES_MAX })
     } catch (cause) {

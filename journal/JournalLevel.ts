@@ -4,6 +4,7 @@ import { STORE_STREAM } from "./Event.ts"
 import { type Durability, Journal } from "./Journal.ts"
 import { describe, isDamage, JournalCore } from "./JournalCore.ts"
 import { StorageUnavailable, StoreRefused } from "./JournalError.ts"
+import { JournalQuota, type QuotaOptions } from "./JournalQuota.ts"
 import { LevelStorage } from "./LevelStorage.ts"
 import { makeJournal } from "./makeJournal.ts"
 import { guardStore, writeEnds, writeFormat } from "./StoreGuard.ts"
@@ -16,6 +17,8 @@ export interface JournalLevelOptions {
   readonly durability?: Durability | undefined
   /** false: a missing store is refused instead of made (readers). Default true. */
   readonly create?: boolean | undefined
+  /** Default: none. */
+  readonly quota?: QuotaOptions | undefined
 }
 
 export const layer = (options: JournalLevelOptions): Layer.Layer<Journal, StoreRefused | StorageUnavailable> =>
@@ -58,7 +61,8 @@ const open = async (options: JournalLevelOptions, durability: Durability, nowMic
         if (!(cause instanceof StoreRefused)) throw cause
         throw new StorageUnavailable({ operation: "read", reason: cause.detail, diskFull: false })
       })
-    const core = new JournalCore({ storage, durability, nowMicros, sealed: guarded.ends, checkTables })
+    const limited = options.quota === undefined ? storage : new JournalQuota(storage, options.quota)
+    const core = new JournalCore({ storage: limited, durability, nowMicros, sealed: guarded.ends, checkTables })
     core.openingDamages.push(...found, ...earlier)
     if (guarded.endsDamage !== undefined) {
       core.openingDamages.push({ stream: STORE_STREAM, from: 0, to: null, reason: guarded.endsDamage })

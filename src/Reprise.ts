@@ -11,7 +11,7 @@ import * as JournalLevel from "../journal/JournalLevel.ts"
 import * as JournalMemory from "../journal/JournalMemory.ts"
 import type { Exec } from "./exec/Exec.ts"
 import type { Attach } from "./session/Attach.ts"
-import { readEngineLimits } from "./session/EngineConfig.ts"
+import { readEngineLimits, storeQuota } from "./session/EngineConfig.ts"
 import type { EngineLimits } from "./session/EngineLimits.ts"
 import type { History } from "./session/History.ts"
 import * as HistoryLive from "./session/HistoryLive.ts"
@@ -47,7 +47,9 @@ export const layer = (
       yield* Effect.try({ try: () => prepareStoreFolder(paths), catch: refused })
       return SessionEngine.layer({ paths, inProcess, sessionsPerKeeper, limits }).pipe(
         Layer.provideMerge(HistoryLive.layer),
-        Layer.provideMerge(JournalLevel.layer({ location: paths.journal, durability }))
+        Layer.provideMerge(
+          JournalLevel.layer({ location: paths.journal, durability, quota: storeQuota(paths, limits, options.limits) })
+        )
       )
     })
   )

@@ -4,11 +4,13 @@ import { Command, Flag } from "effect/cli"
 import type { SessionId } from "../../journal/Event.ts"
 import { Attach } from "../../src/session/Attach.ts"
 import { History } from "../../src/session/History.ts"
+import { InvalidRequest } from "../../src/session/SessionError.ts"
 import type { SessionView } from "../../src/session/SessionView.ts"
 import { attachTerminal, clientName } from "../AttachTerminal.ts"
 import { Caller } from "../Caller.ts"
-import { beside, endWith, passSignals, pipeDisplay, type Shown, showItems } from "../Follow.ts"
+import { beside, type Display, endWith, passSignals, pipeDisplay, type Shown, showItems } from "../Follow.ts"
 import { describeEnd, Ending, exitCodeOfEnd } from "../Outcome.ts"
+import { makeReplayFilter } from "../ReplayFilter.ts"
 import { chosenStore } from "../Root.ts"
 import { findSession, sessionArgument } from "../SessionArgument.ts"
 import { engine } from "../Store.ts"
@@ -53,6 +55,10 @@ export const attach = Command.make(
     yield* Effect.scoped(
       Effect.gen(function* () {
         const session = yield* findSession(flags.session)
+        if (caller.outputIsTerminal && caller.env.REPRISE_SESSION === session) {
+          const reason = "this terminal is that session's own; it would show itself without end"
+          return yield* new InvalidRequest({ field: "session", reason })
+        }
         const view = yield* History.use((history) => history.get(session))
         const options = { after, readOnly: flags.readOnly, exclusive: flags.exclusive }
         const isShell = view.kind === "exec"
@@ -65,7 +71,8 @@ export const attach = Command.make(
           ...options,
           isNew: false,
           detachKey,
-          reference: flags.session,
+          // The newest session may be another one by the time this is read.
+          reference: flags.session === "last" ? session : flags.session,
           isShell,
           isEndTold: true
         })
@@ -115,20 +122,31 @@ const printEnded = Effect.fnUntraced(function* (session: SessionId, options: Opt
   const service = yield* Attach
   const caller = yield* Caller
   const pipe = yield* pipeDisplay({ isPrinted: true })
-  const after = options.after ?? (caller.outputIsTerminal ? undefined : 0)
-  const size = caller.outputIsTerminal ? yield* caller.terminalSize : undefined
+  if (!caller.outputIsTerminal) {
+    const items = service.attach(session, { after: options.after ?? 0, readOnly: true })
+    return yield* showItems(session, items, { display: pipe, untilProgramEnds: false })
+  }
   const modes = makeTerminalModes()
-  const display = {
+  const filter = makeReplayFilter()
+  const display: Display = {
     ...pipe,
-    write: (data: Uint8Array) => {
-      if (caller.outputIsTerminal) modes.watch(data)
-      return pipe.write(data)
+    write: (data) => {
+      modes.watch(data)
+      return pipe.write(filter.feed(data))
     }
   }
-  return yield* showItems(session, service.attach(session, { after, readOnly: true, size }), {
-    display,
-    untilProgramEnds: false
-  }).pipe(Effect.ensuring(Effect.suspend(() => Effect.ignore(caller.write(modes.reset())))))
+  const items = service.attach(session, { after: options.after, readOnly: true, size: yield* caller.terminalSize })
+  const giveBack = Effect.gen(function* () {
+    const { isAlternate } = modes
+    yield* caller.write(modes.reset())
+    const history = yield* History
+    const { screen } = yield* history.stateAt(session, { _tag: "Head" })
+    // What is told next begins a line of its own.
+    if (!isAlternate && screen.cursor.x > 0) yield* caller.write("\r\n")
+  })
+  return yield* showItems(session, items, { display, untilProgramEnds: false }).pipe(
+    Effect.ensuring(Effect.ignore(giveBack))
+  )
 })
 
 /** Ends with the program's code, and says so to the person in front of the terminal. */

@@ -12,6 +12,7 @@ import { attachTerminal } from "../AttachTerminal.ts"
 import { Caller } from "../Caller.ts"
 import { DEFAULT_DETACH_KEY, describeDetachKey, parseDetachKey } from "../DetachKey.ts"
 import { beside, endWith, passSignals, pipeDisplay, type Shown, showItems } from "../Follow.ts"
+import { type ChosenLimits, limitFlags, limitsOf } from "../LimitFlags.ts"
 import { exitCodeOfEnd } from "../Outcome.ts"
 import { chosenStore } from "../Root.ts"
 import { parseSize } from "../Size.ts"
@@ -59,6 +60,7 @@ export const run = Command.make(
       Flag.withMetavar("COLSxROWS"),
       Flag.optional
     ),
+    ...limitFlags,
     detach: Flag.Boolean("detach").pipe(
       Flag.withDefault(false),
       Flag.withAlias("d"),
@@ -129,7 +131,7 @@ export const run = Command.make(
   ])
 )
 
-interface Flags {
+interface Flags extends ChosenLimits {
   readonly name: Option.Option<string>
   readonly cwd: Option.Option<string>
   readonly env: ReadonlyArray<string>
@@ -163,7 +165,8 @@ const toRequest = Effect.fnUntraced(function* (flags: Flags) {
     env,
     size,
     term: term === "" ? undefined : term,
-    name: Option.getOrUndefined(flags.name)
+    name: Option.getOrUndefined(flags.name),
+    ...(yield* limitsOf(flags, "run"))
   }
   return request
 })

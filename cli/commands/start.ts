@@ -6,6 +6,7 @@ import { Exec } from "../../src/exec/Exec.ts"
 import { newSessionId } from "../../src/remote/EngineClient.ts"
 import { Caller } from "../Caller.ts"
 import { escapeJson } from "../Escape.ts"
+import { limitFlags, limitsOf } from "../LimitFlags.ts"
 import { chosenStore } from "../Root.ts"
 import { parseSize } from "../Size.ts"
 import { engine } from "../Store.ts"
@@ -49,6 +50,7 @@ export const start = Command.make(
       Flag.withMetavar("COLSxROWS"),
       Flag.optional
     ),
+    ...limitFlags,
     shell: Argument.String("shell").pipe(
       Argument.withMetavar("SHELL"),
       Argument.withDescription(
@@ -73,6 +75,7 @@ export const start = Command.make(
     )
     env.PWD = cwd
     Object.assign(env, yield* parseVariables(flags.env, "start"))
+    const limits = yield* limitsOf(flags, "start")
     const paths = yield* chosenStore
 
     const shell = Option.getOrUndefined(flags.shell)
@@ -81,7 +84,17 @@ export const start = Command.make(
       // Chosen here: when the engine dies while it answers, asking again gives the same session.
       const id = yield* newSessionId
       return yield* Exec.use((exec) =>
-        exec.start({ id, shell, language, cwd, env, secretEnv, size, name: Option.getOrUndefined(flags.name) })
+        exec.start({
+          id,
+          shell,
+          language,
+          cwd,
+          env,
+          secretEnv,
+          size,
+          name: Option.getOrUndefined(flags.name),
+          ...limits
+        })
       )
     }).pipe(Effect.provide(engine(paths)))
     const report = {

@@ -4,6 +4,7 @@
  * Everything here rejects with `RepriseError`, Unavailable when the engine cannot be reached for good.
  */
 import type { EngineInfo, LifecycleEvent, LiveSession, SessionInfo, SessionUsage } from "./SessionInfo.ts"
+import type { Shell, ShellOptions } from "./Shell.ts"
 import type { ReconnectOptions, Terminal, TerminalOptions } from "./Terminal.ts"
 
 /** `await using` closes it. */
@@ -15,6 +16,8 @@ export interface Client extends AsyncDisposable {
   terminal(options?: TerminalOptions): Promise<Terminal>
   /** Attaches to a session, live or ended: an id, a unique beginning of one, a name, or `last`. NotFound: none of them. */
   reconnectTerminal(session: string, options?: ReconnectOptions): Promise<Terminal>
+  /** Starts a shell that takes commands, and waits until it does. InvalidArgument: it cannot be started. */
+  shell(options?: ShellOptions): Promise<Shell>
   /** All sessions of the store, newest first. */
   list(): Promise<ReadonlyArray<SessionInfo>>
   /** Those that live, and those that ended a short while ago. */

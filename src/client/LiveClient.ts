@@ -1,5 +1,6 @@
 /** `Client` over the services of an engine, wherever that runs. It owns its terminals and loops, and ends them with itself. */
 import { Context, Effect } from "effect"
+import { Exec } from "../exec/Exec.ts"
 import { Attach } from "../session/Attach.ts"
 import { FACADE_LIMITS } from "../session/EngineLimits.ts"
 import { History } from "../session/History.ts"
@@ -7,14 +8,16 @@ import { Lifecycle } from "../session/Lifecycle.ts"
 import { Sessions } from "../session/Sessions.ts"
 import type { Client } from "./Client.ts"
 import { unwrap } from "./failureOf.ts"
+import { LiveShell } from "./LiveShell.ts"
 import { LiveTerminal, type LiveTerminalOptions } from "./LiveTerminal.ts"
 import { PageReader } from "./PageReader.ts"
 import { closedError, invalid } from "./RepriseError.ts"
 import { SessionEnds } from "./SessionEnds.ts"
 import type { EngineInfo, LifecycleEvent, LiveSession, SessionInfo, SessionUsage } from "./SessionInfo.ts"
+import type { Shell, ShellOptions } from "./Shell.ts"
 import type { ReconnectOptions, Terminal, TerminalLimits, TerminalOptions } from "./Terminal.ts"
 
-export type ClientServices = Sessions | Attach | Lifecycle | History
+export type ClientServices = Sessions | Exec | Attach | Lifecycle | History
 
 export interface LiveClientOptions {
   readonly services: Context.Context<ClientServices>
@@ -30,6 +33,7 @@ export class LiveClient implements Client {
   readonly #history: typeof History.Service
   readonly #lifecycle: typeof Lifecycle.Service
   readonly #attach: typeof Attach.Service
+  readonly #exec: typeof Exec.Service
   readonly #ends: SessionEnds
   readonly #terminals = new Set<LiveTerminal>()
   readonly #readers = new Set<PageReader<unknown>>()
@@ -44,6 +48,7 @@ export class LiveClient implements Client {
     this.#history = Context.get(services, History)
     this.#lifecycle = Context.get(services, Lifecycle)
     this.#attach = Context.get(services, Attach)
+    this.#exec = Context.get(services, Exec)
     this.#ends = new SessionEnds({ lifecycle: this.#lifecycle, history: this.#history, call: this.#call })
   }
 
@@ -82,6 +87,12 @@ export class LiveClient implements Client {
     const id = await this.#call(this.#history.resolve(session))
     const attachOptions = { ...attaching(options, from === "screen" ? undefined : from), size }
     return this.#attached({ session: id, attachOptions, ownsSession: false })
+  }
+
+  async shell(options: ShellOptions = {}): Promise<Shell> {
+    const cwd = options.cwd ?? this.#options.cwd()
+    const view = await this.#call(this.#exec.start({ ...options, cwd, inheritEnv: true }))
+    return new LiveShell({ session: view.id, exec: this.#exec, call: this.#call })
   }
 
   list(): Promise<ReadonlyArray<SessionInfo>> {

@@ -13,6 +13,7 @@ export type {
   SessionUsage,
   TerminalSize
 } from "./SessionInfo.ts"
+export type { Shell, ShellCommandOptions, ShellOptions, ShellPollOptions, ShellResult } from "./Shell.ts"
 export type {
   CloseReport,
   InputReceipt,

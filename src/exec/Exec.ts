@@ -46,6 +46,8 @@ export interface StartShell {
   readonly cwd?: string | undefined
   /** As for `Sessions.create`; on top of it come PAGER=cat, GIT_PAGER=cat, EDITOR=true, TERM=dumb unless given. */
   readonly env?: Readonly<Record<string, string>> | undefined
+  /** As for `Sessions.create`. */
+  readonly inheritEnv?: boolean | undefined
   /** On top of `env`; no value of it is stored, and it cannot be brought back after the keeper is lost. */
   readonly secretEnv?: Readonly<Record<string, string>> | undefined
   /** Regular expressions (at most 64): a command, or text typed into one, that one of them finds is refused. See Policy.ts. */

@@ -21,7 +21,7 @@ import {
 import { feedPlainText, makePlainText, openLine } from "../../projections/PlainText.ts"
 import { snapshotRowOf } from "../../projections/ProjectionRunner.ts"
 import { driverFile } from "../EntryPoints.ts"
-import { checkSignal, checkSize, defaultEnvironment } from "../session/CreateRequest.ts"
+import { checkInput, checkSignal, checkSize, defaultEnvironment } from "../session/CreateRequest.ts"
 import type { EngineCore } from "../session/EngineCore.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
 import { InputRefused, InvalidRequest, SessionEnded } from "../session/SessionError.ts"
@@ -197,7 +197,8 @@ export class ExecEngine {
     const env = {
       TERM,
       ...ENVIRONMENT,
-      ...(request.env ?? defaultEnvironment()),
+      ...(request.env === undefined || request.inheritEnv === true ? defaultEnvironment() : {}),
+      ...request.env,
       ...request.secretEnv,
       ...driver.env(folder)
     }
@@ -318,6 +319,7 @@ export class ExecEngine {
     if ("bytes" in input || ("eof" in input && isStream)) {
       if (!isStream) throw invalid("input", "this command has no standard input stream; start it with stdin: Stream")
       const data = "bytes" in input ? allowed(input.bytes) : NO_BYTES
+      checkInput(data, shell.live.state.limits)
       const { at } = input
       if (at !== undefined && !(Number.isSafeInteger(at) && at >= 0)) throw invalid("at", "is a number of bytes")
       const outcome = await shell.input.feed(command, data, { end: "eof" in input, at, actor })

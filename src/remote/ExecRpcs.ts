@@ -74,6 +74,7 @@ export class ExecRpcs extends RpcGroup.make(
       shell: Schema.optional(Schema.String),
       cwd: Schema.optional(Schema.String),
       env: Variables,
+      inheritEnv: Schema.optional(Schema.Boolean),
       secretEnv: Variables,
       policy: Schema.optional(Schema.Struct({ deny: Schema.Array(Schema.String) })),
       size: Schema.optional(LooseSize),

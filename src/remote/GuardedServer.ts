@@ -8,6 +8,8 @@ import type { Socket as NetSocket } from "node:net"
 import * as NodeSocket from "@effect/platform-node-shared/NodeSocket"
 import { type Array as Arr, Effect, Option } from "effect"
 import { Socket, type SocketServer } from "effect/socket"
+import { withoutClosedWrites } from "./ClosedWrites.ts"
+import { deadline } from "./Deadline.ts"
 import { MessageSplitter } from "./MessageSplitter.ts"
 import { FRAME_BYTES_MAX } from "./SessionRpcs.ts"
 
@@ -17,12 +19,8 @@ const CONNECTIONS_MAX = 4096
 const UNGREETED_MAX = 256
 /** The first message is the handshake: two numbers and a version. */
 const FIRST_MESSAGE_BYTES_MAX = 4 * 1024
-/**
- * A client greets as soon as it is connected. Counted in turns of the event loop that each take at least a part of it: an
- * engine that was busy for all of the time has not looked for the greeting yet.
- */
+/** A client greets as soon as it is connected. */
 const FIRST_MESSAGE_MILLIS_MAX = 1_000
-const FIRST_MESSAGE_TURNS = 4
 /** Unfinished messages of all connections together; above it the one that has waited longest for more of its bytes ends. */
 const UNFINISHED_BYTES_MAX = 64 * 1024 * 1024
 /** Answers that a client has not read: above it none of its further messages are looked at, and they come few at a time. */
@@ -70,14 +68,11 @@ const guardedHandler = (connections: Connections, handler: Handler, socket: Sock
 const untroubled = <R>(handling: Effect.Effect<unknown, unknown, R>): Effect.Effect<void, never, R> =>
   Effect.catchCause(Effect.asVoid(handling), (cause) => Effect.logDebug("a client's connection ended", cause))
 
-/** Gives whole messages, and takes what is written after the end: an answer that is late for a client that has left. */
+/** Gives whole messages. */
 const guardedSocket = (socket: Socket.Socket, connection: Connection): Socket.Socket =>
   Socket.make({
-    // Without this the answer would wait for a drain that never comes.
-    writer: Effect.map(socket.writer, ({ write, writeAll }) => ({
-      write: (chunk) => (connection.socket.destroyed ? Effect.void : write(chunk)),
-      writeAll: (chunks) => (connection.socket.destroyed ? Effect.void : writeAll(chunks))
-    })),
+    // An answer that is late, for a client that has left: nobody is to be told.
+    writer: withoutClosedWrites(socket, connection.socket, Effect.void).writer,
     reader: Effect.map(socket.reader, ({ pull, upgrade }) => {
       const next: typeof pull = Effect.suspend(() => {
         if (connection.socket.writableLength > UNREAD_BYTES_MAX) return Effect.andThen(drained(connection.socket), next)
@@ -161,7 +156,7 @@ class Connection {
   readonly #all: Connections
   readonly #splitter: MessageSplitter
   readonly #messages: Array<Uint8Array> = []
-  #timer: NodeJS.Timeout | undefined
+  readonly #cancelDeadline: () => void
   #heldBytes = 0
   #hasGreeted = false
 
@@ -171,11 +166,7 @@ class Connection {
     this.#splitter = new MessageSplitter(all.beginning)
     // Each answer that waits for the client listens: how many wait is bounded by UNREAD_BYTES_MAX.
     socket.setMaxListeners(0)
-    let turns = 0
-    this.#timer = setInterval(() => {
-      turns++
-      if (turns === FIRST_MESSAGE_TURNS) this.end()
-    }, FIRST_MESSAGE_MILLIS_MAX / FIRST_MESSAGE_TURNS)
+    this.#cancelDeadline = deadline(FIRST_MESSAGE_MILLIS_MAX, () => this.end())
   }
 
   /** The next of the messages that have come, in order; none when they are all taken. */
@@ -198,7 +189,7 @@ class Connection {
 
   /** Now, or after a moment in which what was written may still be read. */
   end(when: "now" | "when it has all" = "now"): void {
-    clearInterval(this.#timer)
+    this.#cancelDeadline()
     this.#all.settled(this)
     this.#account(0)
     if (when === "now" || this.socket.destroyed) {
@@ -212,7 +203,7 @@ class Connection {
 
   #greeted(): void {
     this.#hasGreeted = true
-    clearInterval(this.#timer)
+    this.#cancelDeadline()
     this.#all.settled(this)
   }
 

@@ -14,6 +14,7 @@ import type { Duplex } from "node:stream"
 import { Effect, FiberSet, type Scope } from "effect"
 import { type WebSocket, WebSocketServer } from "ws"
 import type { StorePaths } from "../session/StorePaths.ts"
+import { deadline } from "./Deadline.ts"
 import { refusalFor, WrongTokens } from "./DoorAccess.ts"
 import { DoorRefused } from "./DoorRefused.ts"
 import { connect, type EngineStart } from "./EngineConnection.ts"
@@ -172,11 +173,11 @@ const serveHttp = (server: Server, openMillisMax: number, onUpgrade: OnUpgrade):
   server.on("connection", (socket: Socket) => {
     const name = nameOf(socket)
     connecting.set(name, socket)
-    const timer = setTimeout(() => {
+    const cancel = deadline(openMillisMax, () => {
       if (connecting.get(name) === socket) socket.destroy()
-    }, openMillisMax)
+    })
     socket.once("close", () => {
-      clearTimeout(timer)
+      cancel()
       if (connecting.get(name) === socket) connecting.delete(name)
     })
     if (connecting.size > CONNECTING_MAX) connecting.values().next().value?.destroy()
@@ -214,8 +215,7 @@ const refuse = (socket: Duplex, status: number, reason: string): void => {
 /** The whole life of one client, from its first message on: only then is there a reason to wake an engine. */
 const joined = (webSocket: WebSocket, options: DoorOptions, firstMillisMax: number): Effect.Effect<void> => {
   const arriving = arrivals(webSocket)
-  return arriving.first.pipe(
-    Effect.timeoutOrElse({ duration: firstMillisMax, orElse: () => Effect.succeed(false) }),
+  return arriving.first(firstMillisMax).pipe(
     Effect.flatMap((hasCome) =>
       hasCome
         ? connect(options.paths, options).pipe(
@@ -229,8 +229,8 @@ const joined = (webSocket: WebSocket, options: DoorOptions, firstMillisMax: numb
 }
 
 interface Arrivals {
-  /** Whether a message came before the end. */
-  readonly first: Effect.Effect<boolean>
+  /** Whether a message came in time, and before the end. */
+  first(millisMax: number): Effect.Effect<boolean>
   /** Gives what has come, then what comes. */
   passTo(sink: (data: Buffer) => void): void
 }
@@ -249,10 +249,15 @@ const arrivals = (webSocket: WebSocket): Arrivals => {
     webSocket.pause()
   })
   return {
-    first: Effect.callback((resume) => {
-      webSocket.once("message", () => resume(Effect.succeed(held.length > 0)))
-      webSocket.once("close", () => resume(Effect.succeed(false)))
-    }),
+    first: (millisMax) =>
+      Effect.callback((resume) => {
+        const cancel = deadline(millisMax, () => resume(Effect.succeed(false)))
+        webSocket.once("message", () => resume(Effect.succeed(held.length > 0)))
+        webSocket.once("close", () => resume(Effect.succeed(false)))
+        // Also when it is too late, and when the door closes.
+        webSocket.once("message", cancel)
+        webSocket.once("close", cancel)
+      }),
     passTo: (given) => {
       sink = given
       webSocket.resume()

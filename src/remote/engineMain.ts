@@ -12,7 +12,7 @@ import type { StoreRefused } from "../../journal/JournalError.ts"
 import * as JournalLevel from "../../journal/JournalLevel.ts"
 import { keeperEntry } from "../EntryPoints.ts"
 import { collectWhenIdle } from "../keeper/IdleMemory.ts"
-import { readEngineLimits } from "../session/EngineConfig.ts"
+import { readEngineLimits, storeQuota } from "../session/EngineConfig.ts"
 import type { EngineLimits } from "../session/EngineLimits.ts"
 import * as HistoryLive from "../session/HistoryLive.ts"
 import * as SessionEngine from "../session/SessionEngine.ts"
@@ -56,7 +56,7 @@ const engine = (paths: StorePaths, durability: Durability, programUmask: number,
     Layer.provide(SessionEngine.layer({ paths, keeperEntry, programUmask, limits })),
     Layer.provideMerge(EngineServer.StopRequest.layer),
     Layer.provide(HistoryLive.layer),
-    Layer.provide(JournalLevel.layer({ location: paths.journal, durability }))
+    Layer.provide(JournalLevel.layer({ location: paths.journal, durability, quota: storeQuota(paths, limits) }))
   )
 
 const program = (paths: StorePaths, durability: Durability, programUmask: number) =>

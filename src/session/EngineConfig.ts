@@ -7,6 +7,7 @@
  */
 import { readFileSync } from "node:fs"
 import { StoreRefused } from "../../journal/JournalError.ts"
+import type { QuotaOptions } from "../../journal/JournalQuota.ts"
 import { ENGINE_LIMITS, type EngineLimits } from "./EngineLimits.ts"
 import type { StorePaths } from "./StorePaths.ts"
 
@@ -47,14 +48,24 @@ export const readEngineLimits = (paths: StorePaths, given: Partial<EngineLimits>
   }
 }
 
-/** Of `config.json` alone, read anew: a quota may be raised while the engine waits for room. undefined: it does not say, or cannot be read now. */
-export const readStoreBytes = (paths: StorePaths): EngineLimits["storeBytes"] | undefined => {
+/** The quota of a store's journal, from the limits as they were read; undefined without one. `given`: as for readEngineLimits. */
+export const storeQuota = (
+  paths: StorePaths,
+  limits: EngineLimits,
+  given: Partial<EngineLimits> = {}
+): QuotaOptions | undefined => {
+  if (limits.storeBytes === null) return undefined
+  const bytesMax = given.storeBytes !== undefined ? () => limits.storeBytes : () => storeBytesNow(paths, limits)
+  return { folder: paths.store, bytesMax }
+}
+
+/** `config.json` is read anew: the quota may be raised while the store is full. */
+const storeBytesNow = (paths: StorePaths, { storeBytes }: EngineLimits): EngineLimits["storeBytes"] => {
   try {
-    const { limits } = readConfig(paths.config)
-    return isObject(limits) ? checked(paths.config, "limits.", limits).storeBytes : undefined
+    return readEngineLimits(paths).storeBytes
   } catch {
     // Whoever is writing the file just now is read at the next look.
-    return undefined
+    return storeBytes
   }
 }
 

@@ -40,7 +40,7 @@ import { type Feed, openFeed } from "./Feed.ts"
 import { type HostEvents, type Hosts, inProcessHosts, keeperHosts } from "./Hosts.ts"
 import { LiveSession, type LiveSessionPort, type UnappliedInput } from "./LiveSession.ts"
 import { entryOf, RecentSessions } from "./RecentSessions.ts"
-import { InvalidRequest, SessionEnded, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
+import { InvalidRequest, LimitExceeded, SessionEnded, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
 import type { SessionExtension } from "./SessionExtension.ts"
 import type { CloseReport, CommandOptions, CreateSession, KeeperView, WriteAck } from "./Sessions.ts"
 import { SessionTimeouts } from "./SessionTimeouts.ts"
@@ -57,6 +57,9 @@ const LIVE_SPACE = "live"
 const CREATOR_WAIT_MILLIS = 10_000
 /** Sessions taken back at a time: each reads a little of the journal and asks its keeper. */
 const ADOPT_CONCURRENCY = 16
+
+/** Defects that one engine tells of. More would be the same ones again. */
+const DEFECTS_MAX = 100
 
 export interface EngineCoreOptions {
   readonly journal: JournalShape
@@ -122,6 +125,8 @@ export class EngineCore {
   #stopSuspensions: () => void = () => undefined
   /** Lost sessions whose last processes are being ended: no new program of theirs is started before that. */
   readonly #ending = new Map<SessionId, Promise<void>>()
+  /** What was told of defects, and of which sessions. */
+  readonly #defects = new Set<string>()
   /** Rows on their way to the journal: the engine closes after them. */
   readonly #saving = new Set<Promise<void>>()
 
@@ -346,6 +351,7 @@ export class EngineCore {
     const { get, journal, run } = this.#options
     const known = this.#live.get(id)
     if (known?.isUnstarted !== true && (known !== undefined || (await run(journal.head(id))) > 0)) return get(id)
+    this.#checkQuota()
     this.#admission.admit(id, request.group ?? null)
     const host = await this.#hosts.acquire(id).catch((error: unknown) => {
       if (known === undefined) this.#admission.release(id)
@@ -427,6 +433,7 @@ export class EngineCore {
     const session = await this.#liveSession(id)
     this.clients.checkWriter(id, options.client)
     checkInput(data, session.state.limits)
+    this.#checkQuota()
     return this.#inputs.run(id, options, () => session.write(data, options))
   }
 
@@ -434,6 +441,7 @@ export class EngineCore {
     checkOptions(options)
     const session = await this.#liveSession(id)
     this.clients.checkWriter(id, options.client)
+    this.#checkQuota()
     await this.#inputs.run(id, options, () => session.closeInput(options))
   }
 
@@ -470,6 +478,14 @@ export class EngineCore {
     if (live !== undefined && !live.isEnded) return live.close(options)
     const { survivors } = await this.#viewOf(id)
     return { survivors }
+  }
+
+  /** Throws LimitExceeded while the store has as many bytes as it may have. */
+  #checkQuota(): void {
+    const max = this.#options.journal.suspended()?.quotaBytes
+    if (max === undefined) return
+    const reason = `the store's quota of ${max} bytes is reached and nothing can be journaled; raise limits.storeBytes in its config.json or delete something, sessions go on by themselves then`
+    throw new LimitExceeded({ limit: "store bytes", max, reason })
   }
 
   /** A command runs in the session: of its shell, or in the foreground of its terminal and not the program it was made for. */
@@ -540,9 +556,12 @@ export class EngineCore {
     this.timeouts.forget(session.id)
   }
 
-  /** For whoever mends it; what was done instead lost nothing. */
+  /** For whoever mends it; what was done instead lost nothing. Told once of a session, however often it is met. */
   defect(found: Omit<SessionEvent & { readonly _tag: "DefectDetected" }, "_tag">): void {
     const { journal, run } = this.#options
+    const key = `${found.what} ${found.session}`
+    if (this.#defects.has(key) || this.#defects.size >= DEFECTS_MAX) return
+    this.#defects.add(key)
     const event = this.#storeEvent({ _tag: "DefectDetected", ...found })
     this.#inBackground(run(journal.append(STORE_STREAM, [event])).then(() => undefined))
   }

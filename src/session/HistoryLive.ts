@@ -8,7 +8,7 @@ import { SUMMARY_PROJECTIONS, sequenceAt, stateAt, summaryOf } from "../../proje
 import { screenRedraw } from "../../projections/ScreenAttach.ts"
 import { screenAt } from "../../projections/ScreenHistory.ts"
 import { ScreenOptions, ScreenService } from "../../projections/ScreenService.ts"
-import { INDEX_SPACE, readIndexRow, type SessionSummary, summarize } from "../../projections/SessionIndex.ts"
+import { INDEX_SPACE, indexKey, readIndexRow, type SessionSummary, summarize } from "../../projections/SessionIndex.ts"
 import { screenWorkerEntry } from "../EntryPoints.ts"
 import { checkSize } from "./CreateRequest.ts"
 import { type FollowEvents, History, type RedrawOptions } from "./History.ts"
@@ -17,6 +17,8 @@ import type { HistoryPoint, ScreenRedraw, ScreenView, SessionSnapshot, SessionVi
 
 /** A look at a screen answers within 2 s, also where it has not drawn everything: it then says `behind`. */
 const SCREEN_LOOK_MILLIS = 1500
+/** Fits a message to a client (FRAME_BYTES_MAX). A million cells of as many colours take more; such a screen is replayed. */
+const REDRAW_BYTES_MAX = 8 * 1024 * 1024
 /** A follower waits for a storage that is away, as it does in the middle of its stream; whoever asks is told by `status`. */
 const STORAGE_RETRY = Schedule.spaced("100 millis")
 /** Ids named when a reference fits several sessions. */
@@ -75,26 +77,37 @@ export const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService>
       return all.filter((one) => one.sequence > 0).sort(newestFirst)
     }).pipe(withJournal, Effect.mapError(unavailable("")))
 
-    // Asked of the last events, not of the summary: of a session that lives, that may cost a fold of its whole history.
-    const hasEnded = (session: SessionId) =>
-      journal.readBackwards(session).pipe(
-        Stream.take(LAST_WORD_EVENTS),
-        Stream.runCollect,
-        Effect.map((newest) => {
-          const found = newest.findIndex(isLastWord)
-          return found >= 0 && !newest.slice(0, found).some(({ event }) => isRevival(event))
-        }),
-        Effect.catchTag("JournalDamaged", () =>
-          Effect.map(summary(session), ({ closed, status }) => closed || status === "lost")
-        )
+    // Asked of the list and of the last events, not of a summary: of a session that lives, that may cost a fold of its
+    // whole history.
+    const hasEnded = Effect.fnUntraced(function* (session: SessionId) {
+      if (readIndexRow(yield* journal.row(INDEX_SPACE, indexKey(session)))?.closed === true) return true
+      const newest = yield* Stream.runCollect(Stream.take(journal.readBackwards(session), LAST_WORD_EVENTS)).pipe(
+        Effect.catchTag("JournalDamaged", () => Effect.succeed(undefined))
       )
+      if (newest === undefined) {
+        const { closed, status } = yield* summary(session)
+        return closed || status === "lost"
+      }
+      const found = newest.findIndex(isLastWord)
+      return found >= 0 && !newest.slice(0, found).some(({ event }) => isRevival(event))
+    })
 
-    /** A page that ends with the last word of its stream. A session that was lost and came back has more than one. */
-    const isEnd = (session: SessionId) => (item: FollowEvents) => {
-      const last = item._tag === "Page" ? item.entries[item.entries.length - 1]! : undefined
-      return last !== undefined && isLastWord(last)
-        ? Effect.map(journal.head(session), (head) => head === last.sequence)
-        : Effect.succeed(false)
+    /**
+     * The page that holds the last word of its stream. Nothing of what a broken engine may have appended behind a
+     * SessionClosed is waited for; a SessionLost is the last word only where no revival follows it.
+     */
+    const isEnd = (session: SessionId) => {
+      let isLost = false
+      return (item: FollowEvents) => {
+        if (item._tag !== "Page") return Effect.succeed(false)
+        for (const { event } of item.entries) {
+          if (event._tag === "SessionClosed") return Effect.succeed(true)
+          if (event._tag === "SessionLost") isLost = true
+          else if (isRevival(event)) isLost = false
+        }
+        const last = item.entries[item.entries.length - 1]!.sequence
+        return isLost ? Effect.map(journal.head(session), (head) => head === last) : Effect.succeed(false)
+      }
     }
 
     const resolve = Effect.fn("History.resolve")(function* (reference: string) {
@@ -156,13 +169,16 @@ export const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService>
         Effect.provideService(ScreenService, screens),
         Effect.mapError(unavailable(session))
       )
-      if (screen.sequence > 0) return screen satisfies ScreenRedraw
+      const isTooLarge = screen.data.byteLength > REDRAW_BYTES_MAX
+      if (screen.sequence > 0 && !isTooLarge) return screen satisfies ScreenRedraw
       // Replayed from the beginning, it begins with the size it was created with.
       const [first] = yield* Stream.runCollect(journal.read(session, { until: 1 })).pipe(
         Effect.mapError(readError(session))
       )
       const size = first?.event._tag === "SessionCreated" ? first.event.size : screen.size
-      return { ...screen, size } satisfies ScreenRedraw
+      if (!isTooLarge) return { ...screen, size } satisfies ScreenRedraw
+      const reason = `drawing the screen takes more than ${REDRAW_BYTES_MAX} bytes`
+      return { ...screen, data: new Uint8Array(0), sequence: 0, size, reason } satisfies ScreenRedraw
     })
 
     return History.of({

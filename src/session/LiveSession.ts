@@ -102,7 +102,7 @@ export class LiveSession {
   state: SessionState
   host: PtyHost | undefined
   #activeAt = 0
-  /** Last input or output on the monotonic clock; after a restart of the engine, when it was taken back. */
+  /** Last input or output on the monotonic clock, of a session with an idle timeout; 0 before the first that this engine saw. */
   activeMillis = 0
   /** Set before the session is created, or when it is taken back. */
   extension: SessionExtension | undefined
@@ -162,7 +162,8 @@ export class LiveSession {
 
   set activeAt(micros: number) {
     this.#activeAt = micros
-    this.activeMillis = this.#port.monotonicMillis()
+    // A second look at a clock for each chunk, which only the idle timeout needs.
+    if (this.state.limits.idleMillis !== undefined) this.activeMillis = this.#port.monotonicMillis()
   }
 
   get isEnded(): boolean {
@@ -171,6 +172,11 @@ export class LiveSession {
 
   get isRunning(): boolean {
     return this.#phase === "running"
+  }
+
+  /** What the host delivers now may be journaled. Behind the last word of a stream nothing may stand, or its readers wait for ever. */
+  get #isTaking(): boolean {
+    return this.#phase === "running" && !this.#lastWord
   }
 
   /** Bytes of the terminal that have their place in the stream. */
@@ -380,8 +386,8 @@ export class LiveSession {
     if (this.#phase === "ended") return
     this.pause()
     await this.whenIdle()
-    this.#lastWord = true
     const last = this.extension?.lastWords({ _tag: "Lost" }) ?? []
+    this.#lastWord = true
     await this.#append([...last, this.#event({ _tag: "SessionLost", reason })])
     this.#end()
   }
@@ -395,7 +401,7 @@ export class LiveSession {
       this.#early.push(() => this.output(offset, kept))
       return
     }
-    if (this.#phase !== "running") return
+    if (!this.#isTaking) return
     const held = this.extension?.terminalHeldBytes ?? 0
     if (offset !== this.#nextOffset + this.#chunkBytes + held) {
       this.#outOfStep(`output at byte ${offset}`)
@@ -491,7 +497,7 @@ export class LiveSession {
       this.#early.push(() => this.leaderExited(exit))
       return
     }
-    if (this.#phase !== "running" || this.#leaderExit !== undefined) return
+    if (!this.#isTaking || this.#leaderExit !== undefined) return
     this.#leaderExit = exit
     // A host that is taken back tells of it again.
     if (this.state.status !== "running" && this.state.status !== "starting") return
@@ -510,7 +516,7 @@ export class LiveSession {
       this.#early.push(() => this.terminalClosed(outputBytes))
       return
     }
-    if (this.#phase !== "running") return
+    if (!this.#isTaking) return
     this.#takeRest()
     this.#journalChunks()
     if (outputBytes !== this.#nextOffset) {
@@ -526,8 +532,8 @@ export class LiveSession {
   async #close(reason: "exited" | "ended" | "failed", survivors: ReadonlyArray<SurvivingProcess>): Promise<void> {
     this.#journalChunks()
     const exit = this.#leaderExit
-    this.#lastWord = true
     const last = this.extension?.lastWords({ _tag: "Ended", exit }) ?? []
+    this.#lastWord = true
     const events: Array<SessionEvent> = []
     if (this.#terminalOpen) events.push({ _tag: "TerminalClosed", outputBytes: this.#nextOffset })
     events.push({
@@ -564,7 +570,7 @@ export class LiveSession {
       this.#early.push(() => this.pipeOutput(pipe, offset, kept))
       return
     }
-    if (this.#phase === "running") this.extension?.pipeOutput(pipe, offset, bytes)
+    if (this.#isTaking) this.extension?.pipeOutput(pipe, offset, bytes)
   }
 
   pipeEnded(pipe: number, bytes: number): void {
@@ -572,7 +578,7 @@ export class LiveSession {
       this.#early.push(() => this.pipeEnded(pipe, bytes))
       return
     }
-    if (this.#phase === "running") this.extension?.pipeEnded(pipe, bytes)
+    if (this.#isTaking) this.extension?.pipeEnded(pipe, bytes)
   }
 
   /** Output that has come so far stands before what is appended next. */
@@ -628,7 +634,7 @@ export class LiveSession {
 
   /** Journals a client's coming or going, while the session runs and before its last word; false when nothing was. */
   async appendPresence(event: SessionEvent, client: string): Promise<boolean> {
-    if (this.#phase !== "running" || this.#lastWord) return false
+    if (!this.#isTaking) return false
     this.flush()
     return this.#append([{ event, actor: client, timeMicros: this.#port.nowMicros() }]).then(
       () => true,
@@ -942,7 +948,7 @@ export class LiveSession {
 
   async #sampleCwd(): Promise<void> {
     const cwd = await readlink(`/proc/${this.state.pid}/cwd`).catch(() => undefined)
-    if (cwd === undefined || cwd === this.#cwd || this.#phase !== "running" || this.#lastWord) return
+    if (cwd === undefined || cwd === this.#cwd || !this.#isTaking) return
     if (this.state.status !== "running") return
     this.#cwd = cwd
     await this.#append([this.#event({ _tag: "CwdChanged", cwd, source: "proc" })]).catch(() => undefined)

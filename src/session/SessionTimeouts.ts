@@ -13,13 +13,15 @@ import type { Presence } from "./Clients.ts"
 
 /** A session that must not be ended now, because a command runs or its journal is away, is looked at again after this. */
 export const AGAIN_MILLIS = 30_000
+/** Between two looks at all sessions, some microseconds each: a timer that rings early, and timeouts of moments, must not spin. */
+const SWEEP_MILLIS_MIN = 10
 
 /** What is asked of a session. */
 export interface TimedSession {
   readonly id: SessionId
   readonly state: { readonly limits: SessionLimits }
   readonly isEnded: boolean
-  /** Last input or output, on the monotonic clock. */
+  /** Last input or output on the monotonic clock; 0 before the first, kept only where there is an `idleMillis`. */
   readonly activeMillis: number
 }
 
@@ -100,8 +102,7 @@ export class SessionTimeouts {
       }
       next = Math.min(next, watched.dueMillis)
     }
-    // A timer may ring a moment early: a wait of nothing would only spin.
-    return next === Number.POSITIVE_INFINITY ? undefined : Math.max(1, Math.ceil(next - now))
+    return next === Number.POSITIVE_INFINITY ? undefined : Math.max(SWEEP_MILLIS_MIN, Math.ceil(next - now))
   }
 
   /** The earliest moment at which it may be ended, if nothing happens from now on. */

@@ -82,10 +82,14 @@ export class Workspace {
     })
   }
 
+  /** A program of test/bench/programs. */
+  programFile(name: string): string {
+    return join(import.meta.dirname, "programs", `${name}.ts`)
+  }
+
   /** Runs a program of test/bench/programs and gives the JSON it printed last. */
   async program<A>(name: string, args: ReadonlyArray<string>): Promise<A> {
-    const file = join(import.meta.dirname, "programs", `${name}.ts`)
-    const { code, stderr, stdout } = await this.run(process.execPath, [file, ...args])
+    const { code, stderr, stdout } = await this.run(process.execPath, [this.programFile(name), ...args])
     const line = stdout.trimEnd().split("\n").at(-1)
     if (code !== 0 || !line) throw new Error(`${name} ${args.join(" ")} ended with ${code}: ${stderr.trim()}`)
     return JSON.parse(line) as A

@@ -1,6 +1,6 @@
 /**
  * The benchmarks behind the figures this project claims. `npm run bench` runs all of them; `--only NAME` (throughput,
- * echo, exec, disk, memory, opening, start, attach), `--rounds N` of the throughput, and `--json FILE` for machines.
+ * echo, exec, doors, disk, memory, opening, start, attach), `--rounds N` of the throughput, and `--json FILE` for machines.
  * Everything happens in one temporary folder that is removed at the end, after a failure and after a signal. Not run by
  * the tests: figures belong to a machine, so machine, date and versions are printed with them. A missed aim is printed
  * and is no failure.
@@ -10,6 +10,7 @@ import { arch, cpus, loadavg, release, totalmem, type } from "node:os"
 import { parseArgs } from "node:util"
 import { attach } from "./attachScreen.ts"
 import { disk } from "./disk.ts"
+import { doors } from "./doors.ts"
 import { echo } from "./echo.ts"
 import { exec } from "./exec.ts"
 import { memory } from "./memory.ts"
@@ -38,6 +39,7 @@ const measurements: Readonly<Record<string, (workspace: Workspace) => Promise<Re
   start,
   echo,
   exec,
+  doors,
   throughput: (workspace) => throughput(workspace, rounds),
   disk,
   memory,

@@ -1,5 +1,5 @@
 /** `reprise attach` in terminals beside each other, and every way in which one of them ends. */
-import { readFileSync } from "node:fs"
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
@@ -35,7 +35,7 @@ const pidIn = (file: string) => Number(readFileSync(file, "utf8"))
 /** A program that shows its size and its lines, and knows nothing of terminals. */
 const LINES = `sh -c 'stty size; while read line; do echo "got:$line"; stty size; done'`
 
-describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: true }, () => {
+describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: true, timeout: 120_000 }, () => {
   it.live("two of one size see the same and both type; the session goes on when one leaves", () =>
     Effect.gen(function* () {
       const { open, reprise } = yield* makeTerminals
@@ -204,6 +204,59 @@ describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: 
     )
   }
 
+  it.live("an engine that cannot be started again ends it with 69, and the session goes on", () =>
+    Effect.gen(function* () {
+      const { open, reprise } = yield* makeTerminals
+      const pane = yield* open(80, 20)
+      yield* pane.line(
+        `clear; reprise run --name it -- sh -c 'printf "\\033[?1049h\\033[?1000hready"; ${LINES.slice(7, -1)}'; echo left=$?`
+      )
+      yield* pane.until("ready")
+      const engine: number = json((yield* reprise.run(["status", "--json"])).stdout).enginePid
+      // What is in the store's place now is not one.
+      const aside = `${reprise.store}-aside`
+      yield* Effect.acquireUseRelease(
+        Effect.sync(() => {
+          renameSync(reprise.store, aside)
+          writeFileSync(reprise.store, "")
+        }),
+        () =>
+          Effect.gen(function* () {
+            process.kill(engine, "SIGKILL")
+            const rows = yield* pane.until("left=69")
+            assert.match(rows.join("\n"), /^reprise: /m)
+            yield* assertSane(pane)
+          }),
+        () =>
+          Effect.sync(() => {
+            rmSync(reprise.store)
+            renameSync(aside, reprise.store)
+          })
+      )
+      yield* pane.line("clear; reprise attach it")
+      yield* waitFor(pane.ask("#{alternate_on} #{mouse_any_flag}"), (flags) => flags === "1 1", "the session's screen")
+      yield* pane.line("more")
+      yield* pane.until("got:more")
+      yield* leave(pane)
+    })
+  )
+
+  it.live("a session is not shown in its own terminal, and one that has ended shows its last screen", () =>
+    Effect.gen(function* () {
+      const { open } = yield* makeTerminals
+      const pane = yield* open(80, 20)
+      yield* pane.line("clear; reprise run --name it -- env PS1='inner> ' bash --norc --noprofile")
+      yield* pane.until("inner>")
+      yield* pane.line(`${COMMAND} attach it; echo ins''ide=$?; printf 'no end of line'; exit 3`)
+      const rows = yield* pane.until("inside=64")
+      assert.match(rows.join("\n"), /^reprise: session: this terminal is that session's own/m)
+      yield* pane.line("clear; reprise attach it; echo le''ft=$?")
+      const shown = (yield* pane.until("left=3")).join("\n")
+      assert.match(shown, /inside=64\nno end of line(exit)?\n(exit\n)?\[exited 3\]\nleft=3\n/)
+      yield* assertSane(pane)
+    })
+  )
+
   it.live("the terminal goes away: that is a leave", () =>
     Effect.gen(function* () {
       const { open, reprise } = yield* makeTerminals
@@ -263,7 +316,7 @@ describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: 
     })
   )
 
-  it.live("the key that leaves works at once in a flood, and ^C is seen soon", () =>
+  it.live("the key that leaves works at once in a flood, and ^C ends the program", () =>
     Effect.gen(function* () {
       const { open } = yield* makeTerminals
       const pane = yield* open(80, 20)

@@ -14,7 +14,7 @@ const NUMBERED = Array.from(
   (_, index) => `line ${index + 1} of the file, "quoted", 0x${index.toString(16)}`
 ).join("\n")
 
-describe.skipIf(!isInstalled("tmux"))("attach in a terminal", { concurrent: true }, () => {
+describe.skipIf(!isInstalled("tmux"))("attach in a terminal", { concurrent: true, timeout: 120_000 }, () => {
   /** The program, what is done in it before it is left and after, and how it is ended. */
   const programs: ReadonlyArray<{
     readonly name: string

@@ -3,28 +3,10 @@ import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { spawn as spawnTerminal } from "node-pty"
-import { makeReprise, PROGRAM } from "./reprise.ts"
+import { makeReprise, PROGRAM, watch } from "./reprise.ts"
 
 const terminalLines = (count: number) => Array.from({ length: count }, (_, index) => `${index + 1}\r\n`).join("")
 const json = (bytes: Buffer) => JSON.parse(bytes.toString())
-
-/** Resolves when the stream has shown `text`. */
-/** Keeps everything a stream gives, from now on, and waits for a text in it: nothing is missed between two waits. */
-const watch = (stream: NodeJS.ReadableStream) => {
-  let seen = ""
-  let wake = () => {}
-  stream.on("data", (chunk: Buffer) => {
-    seen += chunk.toString()
-    wake()
-  })
-  return (text: string): Effect.Effect<void> =>
-    Effect.callback((resume) => {
-      wake = () => {
-        if (seen.includes(text)) resume(Effect.void)
-      }
-      wake()
-    })
-}
 
 /** Waits for texts in what a terminal shows, each behind the one before; gives what was shown up to it. */
 const watchTerminal = (terminal: ReturnType<typeof spawnTerminal>) => {

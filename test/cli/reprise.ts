@@ -34,6 +34,23 @@ export const finish = (child: ChildProcess): Effect.Effect<Finished> =>
     child.on("close", (code) => resume(Effect.succeed({ code, stdout: Buffer.concat(stdout), stderr })))
   })
 
+/** Keeps everything a stream gives, from now on, and waits for a text in it: nothing is missed between two waits. */
+export const watch = (stream: NodeJS.ReadableStream): ((text: string | RegExp) => Effect.Effect<string>) => {
+  let seen = ""
+  let wake = () => {}
+  stream.on("data", (chunk: Buffer) => {
+    seen += chunk.toString()
+    wake()
+  })
+  return (text) =>
+    Effect.callback((resume) => {
+      wake = () => {
+        if (typeof text === "string" ? seen.includes(text) : text.test(seen)) resume(Effect.succeed(seen))
+      }
+      wake()
+    })
+}
+
 export const makeReprise: Effect.Effect<Reprise, never, Scope.Scope> = Effect.gen(function* () {
   const folder = yield* Effect.acquireRelease(
     Effect.sync(() => mkdtempSync(join(tmpdir(), "rp-"))),

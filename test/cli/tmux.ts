@@ -11,7 +11,7 @@ import { Effect, type Scope } from "effect"
 /** Between two looks at a pane. */
 const LOOK_MILLIS = 40
 /** A pane that does not come to show what is waited for: longer than any busy machine needs, shorter than a test's timeout. */
-const WAIT_MILLIS = 40_000
+const WAIT_MILLIS = 60_000
 
 export const isInstalled = (program: string): boolean => {
   try {

@@ -5,11 +5,13 @@ import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { afterAll, beforeAll } from "vitest"
-import { type Client, connect, type LifecycleEvent, open, type Terminal } from "../../src/client/index.ts"
+import type { Client, LifecycleEvent, Terminal } from "../../src/client/index.ts"
 import { promiseClient, Reprise, Sessions } from "../../src/index.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
 import { isAlive } from "../session/sessionsUnderTest.ts"
-import { readAll, readUntil, refusal, StoreUnderTest } from "./clientUnderTest.ts"
+import { built, readAll, readUntil, refusal, StoreUnderTest } from "./clientUnderTest.ts"
+
+const { connect, open } = built
 
 const under = new StoreUnderTest()
 let client: Client
@@ -46,31 +48,6 @@ describe("connecting", () => {
     const status = await client.status()
     assert.strictEqual(status.store, under.store)
     assert.isTrue(isAlive(status.enginePid))
-  })
-
-  it("an engine that cannot be reached for good is Unavailable, in calls, loops and exits; nothing hangs", async () => {
-    const away = new StoreUnderTest()
-    try {
-      // Starts the engine; what follows may not start another.
-      await (await away.connect()).close()
-      const other = await away.connect({ start: false })
-      const terminal = await shell("sleep 1000", other)
-      const exited = refusal(terminal.exited)
-      const loop = refusal(readAll(terminal))
-      await away.killEngine(other)
-      const refused = await Promise.all([refusal(other.list()), loop, exited])
-      assert.deepStrictEqual(
-        refused.map(({ code }) => code),
-        ["Unavailable", "Unavailable", "Unavailable"]
-      )
-      // An engine that is there again is found by the same client: nothing has to be made anew.
-      await away.connect()
-      await terminal.close()
-      assert.strictEqual((await terminal.exited).reason, "ended")
-      assert.strictEqual((await readAll(terminal)).last?.reason, "ended")
-    } finally {
-      await away.dispose()
-    }
   })
 })
 
@@ -180,6 +157,38 @@ describe("who owns what", () => {
     assert.deepStrictEqual(await limitsOf(kept.sessionId), { inputChunkBytes: 16_384, retentionMillis: 300_000 })
   })
 
+  it("G19 the 11th session of a group is refused, another group and a place that is free again are not", async () => {
+    const options = { command: ["sleep", "1000"], group: "ten" }
+    const ten = await Promise.all(Array.from({ length: 10 }, () => client.terminal(options)))
+    const refused = await refusal(client.terminal(options))
+    assert.strictEqual(refused.code, "ResourceExhausted")
+    assert.strictEqual(refused.details.max, 10)
+    await using _other = await client.terminal({ ...options, group: "other" })
+    await ten[0]!.close()
+    ten[0] = await client.terminal(options)
+    await Promise.all(ten.map((terminal) => terminal[Symbol.asyncDispose]()))
+  })
+
+  it("G20 a session that everybody left is ended after its time, with what it printed kept", async () => {
+    const terminal = await client.terminal({
+      command: ["sh", "-c", "echo kept; sleep 1000"],
+      limits: { noClientMillis: 300 }
+    })
+    await readUntil(terminal, "kept\n")
+    await terminal.detach()
+    const types: Array<string> = []
+    for await (const { session, type } of client.lifecycle(0)) {
+      if (session !== terminal.sessionId) continue
+      types.push(type)
+      if (type === "SessionClosed") break
+    }
+    assert.includeMembers(types, ["ClientDetached", "LimitReached"])
+    await using again = await client.reconnectTerminal(terminal.sessionId)
+    const { last, text } = await readAll(again)
+    assert.strictEqual(text, "kept\n")
+    assert.strictEqual(last?.reason, "ended")
+  })
+
   it("a terminal that was detached ends its loops, and refuses to act", async () => {
     const terminal = await shell("echo go; sleep 1000")
     await readUntil(terminal, "go\n")
@@ -193,7 +202,7 @@ describe("who owns what", () => {
       () => terminal.writeStdin("x"),
       () => terminal.writeStdinEOF(),
       () => terminal.resize(80, 24),
-      () => terminal.sendSignal("TERM"),
+      () => terminal.signal("TERM"),
       () => terminal.close()
     ]) {
       const refused = await refusal(act())
@@ -235,10 +244,15 @@ describe("who owns what", () => {
   })
 
   it("terminals that ended and are not read hold no connection", async () => {
-    const before = await openSockets()
-    const terminals = await Promise.all(Array.from({ length: 20 }, () => shell("seq 1000")))
+    // With the first terminal comes the feed.
+    await using _live = await shell("sleep 1000")
+    const before = openSockets()
+    const terminals = await Promise.all(Array.from({ length: 20 }, () => shell("stty -echo; read line; seq 1000")))
+    // Some of the tests before may go meanwhile.
+    assert.isAbove(openSockets(), before + 10)
+    await Promise.all(terminals.map((terminal) => terminal.writeStdin("\n")))
     await Promise.all(terminals.map(({ exited }) => exited))
-    while ((await openSockets()) > before) await new Promise((done) => setTimeout(done, 5))
+    while (openSockets() > before) await new Promise((done) => setTimeout(done, 5))
     const { text } = await readAll(terminals[0]!)
     assert.match(text, /\n1000\n$/)
     await Promise.all(terminals.map((terminal) => terminal.detach()))
@@ -246,8 +260,7 @@ describe("who owns what", () => {
 })
 
 /** Connections of this process to Unix sockets. */
-const openSockets = async (): Promise<number> =>
-  process.getActiveResourcesInfo().filter((resource) => resource === "PipeWrap").length
+const openSockets = (): number => process.getActiveResourcesInfo().filter((resource) => resource === "PipeWrap").length
 
 describe("an engine in this process", () => {
   it("in memory: the same terminal, and nothing is left", async () => {

@@ -5,8 +5,9 @@ import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import { afterAll, beforeAll } from "vitest"
-import { connect } from "../../src/client/index.ts"
-import { numbered, readAll, readUntil, refusal, StoreUnderTest } from "./clientUnderTest.ts"
+import { built, numbered, readAll, readUntil, refusal, StoreUnderTest } from "./clientUnderTest.ts"
+
+const { connect } = built
 
 const under = new StoreUnderTest()
 const program = join(dirname(fileURLToPath(import.meta.url)), "../../dist/bin/reprise.js")

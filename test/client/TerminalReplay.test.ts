@@ -5,6 +5,7 @@ import { afterAll, beforeAll } from "vitest"
 import type { Client, OutputChunk, Terminal } from "../../src/client/index.ts"
 import { Exec, storePaths } from "../../src/index.ts"
 import { EngineClient } from "../../src/remote/index.ts"
+import { seededRandom } from "../fixtures/seededRandom.ts"
 import { numbered, readAll, readUntil, refusal, StoreUnderTest, textOf } from "./clientUnderTest.ts"
 
 const under = new StoreUnderTest()
@@ -147,6 +148,41 @@ describe("G25 disconnecting in the middle", () => {
     assert.strictEqual(chunks.at(-1)?.exitCode, 42)
     assertOrdered(chunks, 0)
     assert.strictEqual((await terminal.exited).exitCode, 42)
+  })
+})
+
+describe("G25 coming and going", () => {
+  const seed = Number(process.env.REPRISE_SEED ?? 13)
+
+  it(`G25 three clients that leave and come back at random (seed ${seed}) have every line once, in order`, async () => {
+    await using terminal = await shell(
+      "stty -echo; read line; i=0; while [ $i -lt 3000 ]; do seq $((i+1)) $((i+=10)); sleep 0.003; done; exit 42"
+    )
+    const others = await Promise.all([client, under.connect(), under.connect()])
+    const comeAndGo = async (mine: Client, random: ReturnType<typeof seededRandom>) => {
+      const chunks: Array<OutputChunk> = []
+      let visits = 0
+      while (chunks.at(-1)?.exitCode === undefined) {
+        visits += 1
+        const cursor = chunks.at(-1)?.sequence ?? 0
+        await using again = await mine.reconnectTerminal(terminal.sessionId, { replayFromSequence: cursor })
+        let left = 1 + random.below(5)
+        for await (const chunk of again) {
+          chunks.push(chunk)
+          left -= 1
+          if (left === 0) break
+        }
+      }
+      return { chunks, visits }
+    }
+    const reads = others.map((mine, index) => comeAndGo(mine, seededRandom(seed + index)))
+    await terminal.writeStdin("\n")
+    for (const { chunks, visits } of await Promise.all(reads)) {
+      assert.strictEqual(textOf(chunks), numbered(3000))
+      assert.strictEqual(chunks.at(-1)?.exitCode, 42)
+      assertOrdered(chunks, 0)
+      assert.isAbove(visits, 5)
+    }
   })
 })
 

@@ -7,18 +7,16 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
-import {
-  type Client,
-  type ConnectOptions,
-  connect,
-  type OutputChunk,
-  RepriseError,
-  type Terminal
-} from "../../src/client/index.ts"
+import type { Client, ConnectOptions, OutputChunk, RepriseError, Terminal } from "../../src/client/index.ts"
 import { listKeepers } from "../../src/keeper/KeeperProcess.ts"
 import * as EngineClient from "../../src/remote/EngineClient.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
 import { isAlive } from "../session/sessionsUnderTest.ts"
+
+/** As it is published: the engine that it starts is the bundle, which is there several times sooner than the sources. */
+export const built: typeof import("../../src/client/index.ts") = await import(
+  String(new URL("../../dist/src/client/index.js", import.meta.url))
+)
 
 export class StoreUnderTest {
   readonly store = mkdtempSync(join(tmpdir(), "reprise-client-"))
@@ -26,7 +24,7 @@ export class StoreUnderTest {
 
   /** Closed with the store. */
   async connect(options: ConnectOptions = {}): Promise<Client> {
-    const client = await connect({ store: this.store, ...options })
+    const client = await built.connect({ store: this.store, ...options })
     this.#clients.push(client)
     return client
   }
@@ -102,6 +100,7 @@ export const refusal = async (promise: Promise<unknown>): Promise<RepriseError> 
     () => undefined,
     (error: unknown) => error
   )
-  assert.instanceOf(error, RepriseError)
+  assert.instanceOf(error, Error)
+  assert.property(error, "code", String(error))
   return error as RepriseError
 }

@@ -285,6 +285,50 @@ export const journalContract = (name: string, layer: () => Layer.Layer<Journal, 
     )
 
     live(
+      "tells the writer of rows which sequence its events have, in the order in which batches become durable",
+      Effect.gen(function* () {
+        const journal = yield* Journal
+        const streams = Array.from({ length: 8 }, newSessionId)
+        let given = 0
+        const durable: Array<number> = []
+        yield* Effect.forEach(
+          streams.flatMap((stream) => [stream, stream, stream]),
+          (stream, i) => {
+            let place = 0
+            const rows = (first: number) => {
+              place = ++given
+              return [{ space: "t", key: key(String(place).padStart(5, "0")), value: key(`${stream} ${first}`) }]
+            }
+            // Some of the heads are known when it is called, and some are not.
+            const ahead = i % 3 === 1 ? Effect.asVoid(journal.head(stream)) : Effect.void
+            return Effect.andThen(ahead, journal.append(stream, [marker("a"), marker("b")], { rows })).pipe(
+              Effect.map(() => durable.push(place))
+            )
+          },
+          { concurrency: "unbounded" }
+        )
+        assert.deepStrictEqual(
+          durable,
+          Array.from({ length: 24 }, (_, i) => i + 1)
+        )
+        const rows = yield* Stream.runCollect(journal.rows("t"))
+        const told = rows.map(({ value }) => Buffer.from(value).toString())
+        assert.lengthOf(told, 24)
+        for (const stream of streams) {
+          assert.deepStrictEqual(
+            told.filter((text) => text.startsWith(stream)),
+            [1, 3, 5].map((first) => `${stream} ${first}`)
+          )
+        }
+        // Refused, it writes no row.
+        const expected = 99
+        const rows2 = () => [{ space: "t2", key: key("k"), value: key("v") }]
+        yield* Effect.flip(journal.append(streams[0]!, [marker("c")], { expected, rows: rows2 }))
+        assert.lengthOf(yield* Stream.runCollect(journal.rows("t2")), 0)
+      })
+    )
+
+    live(
       "keeps rows apart from events and from other spaces, in key order, both ways",
       Effect.gen(function* () {
         const journal = yield* Journal

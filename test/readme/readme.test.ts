@@ -43,6 +43,20 @@ describe("the README's programs", () => {
   const [promises, effect, ...others] = blocks(readme, "ts")
   const layer = 'EngineClient.layer({ paths: storePaths("sessions"), start: true })'
   const engineHere = 'Reprise.layer({ store: "sessions" })'
+  const programs = {
+    "promises.ts": promises!,
+    "effect.ts": effect!,
+    "here.ts": effect!
+      .replace(layer, engineHere)
+      .replace("storePaths", "Reprise")
+      .replace(/^.*"reprise\/remote"\n/m, "")
+  }
+  /** Inside the checkout, so that `reprise` resolves to this package through its exports. */
+  const withPrograms = (use: (folder: string, store: string) => Promise<void>) =>
+    withFolder(here, async (folder, store) => {
+      for (const [name, text] of Object.entries(programs)) writeFileSync(join(folder, name), text)
+      await use(folder, store)
+    })
 
   it("are two, and name the layer that stands for the other", () => {
     assert.deepStrictEqual(others, [])
@@ -50,18 +64,8 @@ describe("the README's programs", () => {
     assert.include(readme, engineHere)
   })
 
-  // Inside the checkout, so that `reprise` resolves to this package through its exports.
-  it("compile and run", () =>
-    withFolder(here, async (folder, store) => {
-      const programs = {
-        "promises.ts": promises!,
-        "effect.ts": effect!,
-        "here.ts": effect!
-          .replace(layer, engineHere)
-          .replace("storePaths", "Reprise")
-          .replace(/^.*"reprise\/remote"\n/m, "")
-      }
-      for (const [name, text] of Object.entries(programs)) writeFileSync(join(folder, name), text)
+  it("compile", () =>
+    withPrograms(async (folder) => {
       writeFileSync(
         join(folder, "tsconfig.json"),
         JSON.stringify({
@@ -73,17 +77,19 @@ describe("the README's programs", () => {
       const compiler = join(root, "node_modules/typescript/bin/tsc")
       const compiled = await run(process.execPath, [compiler, "-p", folder]).catch((error) => error)
       assert.strictEqual(compiled.stdout, "")
-      const cli = join(root, "dist/bin/reprise.js")
-      for (const name of Object.keys(programs)) {
-        try {
-          const { stderr, stdout } = await run(process.execPath, [name], { cwd: folder })
-          assert.strictEqual(stderr, "", name)
-          assert.match(stdout, /\b42\r\nexited 3\n$/, name)
-        } finally {
-          await run(process.execPath, [cli, "--store", store, "stop", "--sessions"])
-        }
-      }
     }))
+
+  it.for(Object.keys(programs))("%s runs", (name) =>
+    withPrograms(async (folder, store) => {
+      try {
+        const { stderr, stdout } = await run(process.execPath, [name], { cwd: folder })
+        assert.strictEqual(stderr, "")
+        assert.match(stdout, /\b42\r\nexited 3\n$/)
+      } finally {
+        await run(process.execPath, [join(root, "dist/bin/reprise.js"), "--store", store, "stop", "--sessions"])
+      }
+    })
+  )
 })
 
 /** What differs from run to run and from machine to machine. */

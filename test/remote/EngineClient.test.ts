@@ -89,6 +89,23 @@ describe.each([
     })
   )
 
+  it.live("used after its scope, it says that it is closed, in calls and in streams", () =>
+    Effect.gen(function* () {
+      const paths = yield* temporaryPaths
+      yield* Layer.build(serve(paths))
+      const scope = yield* Scope.make()
+      const client = yield* Scope.provide(connect(paths), scope)
+      const history = Context.get(client, History)
+      assert.deepStrictEqual(yield* history.list, [view])
+      yield* Scope.close(scope, Exit.void)
+      for (const use of [Effect.asVoid(history.list), Stream.runDrain(history.follow(SESSION, 0))]) {
+        const error = yield* Effect.flip(use)
+        assert.isTrue(error instanceof SessionUnavailable)
+        assert.match(error.message, /closed/)
+      }
+    })
+  )
+
   it.live("a handler that dies fails its call, not the engine", () =>
     Effect.gen(function* () {
       const paths = yield* temporaryPaths

@@ -159,6 +159,7 @@ describe("what a request may say", () => {
       const store = yield* testStore
       yield* Effect.gen(function* () {
         const sessions = yield* Sessions
+        const exec = yield* Exec
         const program = { argv: ["sh", "-c", "stty raw -echo; echo ready; exec wc -c"] }
         const limited = idOf(yield* sessions.create({ ...program, limits: { inputChunkBytes: 16 * 1024 } }))
         yield* until(limited, "ready")
@@ -166,6 +167,15 @@ describe("what a request may say", () => {
         const error = yield* Effect.flip(sessions.write(limited, Buffer.alloc(16_385, "a")))
         assert.deepInclude({ ...error }, { _tag: "InvalidRequest", field: "data", code: "InvalidArgument" })
         assert.include(error.message, "16384")
+        const shell = idOf(yield* exec.start({ limits: { inputChunkBytes: 16 * 1024 } }))
+        const command = exec.exec(shell, { code: "wc -c", stdin: { _tag: "Stream" }, execId: "wc", yieldMillis: 1 })
+        assert.strictEqual((yield* command).status, "running")
+        yield* exec.send(shell, "wc", { bytes: Buffer.alloc(16_384) })
+        const more = yield* Effect.flip(exec.send(shell, "wc", { bytes: Buffer.alloc(16_385) }))
+        assert.deepInclude({ ...more }, { _tag: "InvalidRequest", field: "data" })
+        yield* exec.send(shell, "wc", { eof: true })
+        const { stdout } = yield* exec.poll(shell, "wc", { yieldMillis: 10_000 })
+        assert.strictEqual(Buffer.from(stdout).toString().trim(), "16384")
         const free = idOf(yield* sessions.create(program))
         yield* until(free, "ready")
         yield* sessions.write(free, Buffer.alloc(16_385, "a"))

@@ -6,7 +6,7 @@
  *   flood STORE SHA256 PROGRAM…   runs the program; seconds until its end is journaled, and whether its bytes are right
  *   echo STORE COUNT              keystrokes to a program that sends each one back
  *   echo STORE COUNT hostile      the same while another session prints what a terminal works on for minutes
- *   idle STORE COUNT              sessions that do nothing; they are left running
+ *   idle STORE COUNT PROGRAM…     sessions that do nothing, and how long creating them took; they are left running
  */
 import { createHash } from "node:crypto"
 import { existsSync } from "node:fs"
@@ -22,7 +22,6 @@ import { ECHO_PROGRAM, typeAndWait } from "./keystrokes.ts"
 const NOTHING = new Uint8Array(0)
 /** How exactly the end of a session is seen. */
 const POLL_MILLIS = 1
-const IDLE_PROGRAM = ["sleep", "1000000"]
 const HOSTILE_PROGRAM = ["/bin/sh", "-c", "while printf 'a\\033[2147483647b'; do sleep 0.02; done"]
 const HOSTILE_LOOK_MILLIS = 50
 /** The engine starts that many at a time. */
@@ -111,8 +110,11 @@ const echo = Effect.fnUntraced(function* (count: number, isBesideHostile: boolea
   return { samples, looks: beside?.looks() }
 })
 
-const idle = (count: number) =>
-  Effect.forEach(Array.from({ length: count }), () => create(IDLE_PROGRAM), { concurrency: CREATE_CONCURRENCY })
+const idle = Effect.fnUntraced(function* (count: number, argv: ReadonlyArray<string>) {
+  const start = performance.now()
+  yield* Effect.forEach(Array.from({ length: count }), () => create(argv), { concurrency: CREATE_CONCURRENCY })
+  return { millis: performance.now() - start }
+})
 
 const [command, store, ...rest] = process.argv.slice(2)
 const work = (): Effect.Effect<unknown, unknown, Sessions | History | SessionOutput | import("effect").Scope.Scope> => {
@@ -122,7 +124,7 @@ const work = (): Effect.Effect<unknown, unknown, Sessions | History | SessionOut
     case "echo":
       return echo(Number(rest[0]), rest[1] === "hostile")
     case "idle":
-      return idle(Number(rest[0]))
+      return idle(Number(rest[0]), rest.slice(1))
     default:
       return Effect.die(new Error(`engineClient: what is ${command}?`))
   }

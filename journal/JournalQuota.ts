@@ -1,0 +1,102 @@
+/**
+ * A storage that holds at most so many bytes: beyond, a write is refused before anything of it is written, as on a full
+ * disk, and the journal suspends until there is room. Wraps the storage of a journal on disk; it knows no events.
+ *
+ * The size of a store is what its files take, and only looking tells: LevelDB compresses and compacts. It is looked at when
+ * what was written since might fill the rest, so a store that is far from its quota costs an addition for each batch.
+ */
+import { lstat, readdir } from "node:fs/promises"
+import { join } from "node:path"
+import type { KeyValue, Put, RangeOptions, Storage } from "./Storage.ts"
+
+/** Near the quota it is looked at once for so many bytes: the store may be larger by this and by one batch (4 MiB). */
+const LOOK_BYTES_MIN = 256 * 1024
+/** It goes on when so much of the quota is free: one that fills again at once would only interrupt every session each time. */
+const ROOM_PART = 1 / 32
+
+export interface QuotaOptions {
+  /** Everything in it counts. */
+  readonly folder: string
+  /** Asked at each look, so that it may be raised while the store is full. null: no quota. */
+  readonly bytesMax: () => number | null
+}
+
+/** The write was not done, and everything is as it was. */
+export class QuotaReached extends Error {
+  override readonly name = "QuotaReached"
+  readonly bytesMax: number
+  constructor(bytesMax: number) {
+    super(
+      `the store's quota of ${bytesMax} bytes is reached; raise it or delete something, sessions go on by themselves then`
+    )
+    this.bytesMax = bytesMax
+  }
+}
+
+export class JournalQuota implements Storage {
+  readonly #storage: Storage
+  readonly #options: QuotaOptions
+  /** Bytes that may be written before it is looked at again. */
+  #left = 0
+  /** The last write was refused for the quota: nothing is wrong with the storage itself. */
+  #isFull = false
+
+  constructor(storage: Storage, options: QuotaOptions) {
+    this.#storage = storage
+    this.#options = options
+  }
+
+  async batch(operations: ReadonlyArray<Put>): Promise<void> {
+    let bytes = 0
+    for (const { key, value } of operations) bytes += key.byteLength + (value?.byteLength ?? 0)
+    if (bytes > this.#left) await this.#look(bytes, operations)
+    this.#left -= bytes
+    await this.#storage.batch(operations)
+  }
+
+  async #look(bytes: number, operations: ReadonlyArray<Put>): Promise<void> {
+    const bytesMax = this.#options.bytesMax()
+    if (bytesMax === null) {
+      this.#left = Number.POSITIVE_INFINITY
+      return
+    }
+    const room = bytesMax - (await bytesOf(this.#options.folder))
+    this.#left = Math.max(room, LOOK_BYTES_MIN, bytes)
+    // What only deletes makes room.
+    if (room >= bytes || operations.every(({ value }) => value === undefined)) return
+    this.#left = 0
+    this.#isFull = true
+    throw new QuotaReached(bytesMax)
+  }
+
+  range(options: RangeOptions): Promise<ReadonlyArray<KeyValue>> {
+    return this.#storage.range(options)
+  }
+
+  async reopen(): Promise<void> {
+    if (!this.#isFull) return this.#storage.reopen()
+    const bytesMax = this.#options.bytesMax()
+    if (bytesMax !== null && (await bytesOf(this.#options.folder)) > bytesMax * (1 - ROOM_PART)) {
+      throw new QuotaReached(bytesMax)
+    }
+    this.#isFull = false
+    this.#left = 0
+  }
+
+  close(): Promise<void> {
+    return this.#storage.close()
+  }
+}
+
+/** Of all files in the folder and below. A file that goes away meanwhile takes nothing. */
+const bytesOf = async (folder: string): Promise<number> => {
+  let bytes = 0
+  for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
+    const path = join(folder, entry.name)
+    if (entry.isDirectory()) bytes += await bytesOf(path)
+    else if (entry.isFile()) bytes += (await lstat(path).catch(() => NOTHING)).size
+  }
+  return bytes
+}
+
+const NOTHING = { size: 0 }

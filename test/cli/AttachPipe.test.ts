@@ -1,0 +1,166 @@
+/** `reprise attach` without a terminal: bytes, input, exit codes, and what happens to them when the engine dies. */
+import { writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { finish, makeReprise, type Reprise, watch } from "./reprise.ts"
+
+const json = (bytes: Buffer) => JSON.parse(bytes.toString())
+const detached = (reprise: Reprise, script: string) =>
+  reprise.run(["run", "--detach", "--name", "it", "--", "bash", "-c", script])
+const enginePid = (reprise: Reprise) =>
+  Effect.map(reprise.run(["status", "--json"]), ({ stdout }): number | null => json(stdout).enginePid)
+
+describe("attach in a pipe", { concurrent: true, timeout: 120_000 }, () => {
+  it.live(
+    "rides through engines that are killed: no byte lost or doubled, input in order, the program's exit code",
+    () =>
+      Effect.gen(function* () {
+        const reprise = yield* makeReprise
+        // A line every millisecond until a file is there, and then what is typed.
+        const stop = join(dirname(reprise.store), "stop")
+        const script = [
+          `stty -echo; i=0; while [ ! -e '${stop}' ]; do i=$((i+1)); echo "line $i"; sleep 0.001; done`,
+          'echo "last $i"; for i in 1 2; do read line; echo "got $line"; done; exit 7'
+        ].join("\n")
+        yield* detached(reprise, script)
+        const attached = yield* reprise.start(["attach", "it"])
+        const finished = finish(attached)
+        const shows = watch(attached.stdout!)
+        let output = ""
+        for (let kill = 1; kill <= 5; kill++) {
+          output = yield* shows(`line ${kill * 100}\r\n`)
+          const pid = yield* enginePid(reprise)
+          if (pid !== null) process.kill(pid, "SIGKILL")
+        }
+        yield* shows(/line 600\r\n/)
+        writeFileSync(stop, "")
+        yield* shows("last ")
+        attached.stdin!.write("first\n")
+        yield* shows("got first")
+        const pid = yield* enginePid(reprise)
+        assert.isNotNull(pid)
+        process.kill(pid!, "SIGKILL")
+        attached.stdin!.write("second\n")
+        const ended = Effect.runPromise(finished)
+        output = yield* shows("got second\r\n")
+        const lines = output.split("\r\n")
+        const last = Number(/^last (\d+)\r$/m.exec(output)![1])
+        assert.deepStrictEqual(lines, [
+          ...Array.from({ length: last }, (_, index) => `line ${index + 1}`),
+          `last ${last}`,
+          "got first",
+          "got second",
+          ""
+        ])
+        assert.strictEqual((yield* Effect.promise(() => ended)).code, 7)
+        assert.strictEqual((yield* reprise.run(["attach", "it"])).stdout.toString(), output)
+      })
+  )
+
+  it.live("begins behind any event", () =>
+    Effect.gen(function* () {
+      const reprise = yield* makeReprise
+      yield* detached(reprise, "stty -echo; for i in 1 2 3; do read line; echo got $line; done; exit 4")
+      const attached = yield* reprise.start(["attach", "it"])
+      const shows = watch(attached.stdout!)
+      for (const word of ["one", "two"]) {
+        attached.stdin!.write(`${word}\n`)
+        yield* shows(`got ${word}\r\n`)
+      }
+      const events = (yield* reprise.run(["events", "it"])).stdout
+        .toString()
+        .trimEnd()
+        .split("\n")
+        .map((line) => JSON.parse(line))
+      const later = yield* reprise.start(["attach", "it", "--read-only", "--after", String(events.at(-1).sequence)])
+      const laterShows = watch(later.stdout!)
+      const ended = Effect.runPromise(finish(later))
+      attached.stdin!.write("three\n")
+      assert.strictEqual(yield* laterShows("got three\r\n"), "got three\r\n")
+      assert.strictEqual((yield* Effect.promise(() => ended)).code, 4)
+
+      const all = (yield* reprise.run(["attach", "it"])).stdout
+      for (const { sequence } of [events[0], events[Math.floor(events.length / 2)]]) {
+        const expected = events
+          .filter((event) => event.type === "OutputReceived" && event.sequence > sequence)
+          .map((event) => event.text.replaceAll("\\r\\n", "\r\n"))
+          .join("")
+        const found = yield* reprise.run(["attach", "it", "--after", String(sequence)])
+        assert.strictEqual(found.stdout.toString(), `${expected}got three\r\n`)
+        assert.strictEqual(found.code, 4)
+        if (sequence === 1) assert.strictEqual(found.stdout.toString(), all.toString())
+      }
+      assert.strictEqual((yield* reprise.run(["attach", "it", "--after", "-1"])).code, 2)
+    })
+  )
+
+  it.live("--read-only passes nothing on, and a signal does not reach the program", () =>
+    Effect.gen(function* () {
+      const reprise = yield* makeReprise
+      yield* detached(reprise, "stty -echo; echo ready; read line; echo got $line")
+      const reader = yield* reprise.start(["attach", "it", "--read-only"])
+      const shows = watch(reader.stdout!)
+      yield* shows("ready")
+      reader.stdin!.write("never\n")
+      reader.kill("SIGTERM")
+      yield* Effect.callback<void>((resume) => void reader.on("close", () => resume(Effect.void)))
+      const typed = yield* reprise.run(["attach", "it"], "typed\n")
+      assert.strictEqual(typed.stdout.toString(), "ready\r\ngot typed\r\n")
+      assert.strictEqual(typed.code, 0)
+    })
+  )
+
+  it.live("a reader that goes away ends it without a word", () =>
+    Effect.gen(function* () {
+      const reprise = yield* makeReprise
+      yield* detached(reprise, "while :; do echo line; sleep 0.01; done")
+      const attached = yield* reprise.start(["attach", "it"])
+      const shows = watch(attached.stdout!)
+      yield* shows("line")
+      let stderr = ""
+      attached.stderr!.on("data", (chunk) => {
+        stderr += chunk
+      })
+      attached.stdout!.destroy()
+      const code = yield* Effect.callback<number | null>(
+        (resume) => void attached.on("exit", (code) => resume(Effect.succeed(code)))
+      )
+      assert.strictEqual(code, 141)
+      assert.strictEqual(stderr, "")
+      assert.strictEqual(json((yield* reprise.run(["inspect", "it", "--json"])).stdout).status, "running")
+    })
+  )
+
+  it.live("of a shell for commands it gives their standard output and error, each on its own stream", () =>
+    Effect.gen(function* () {
+      const reprise = yield* makeReprise
+      yield* reprise.run(["start", "--name", "it"])
+      const attached = yield* reprise.start(["attach", "it", "--read-only"])
+      const finished = Effect.runPromise(finish(attached))
+      yield* reprise.run(["exec", "it", "--", "echo out; echo err >&2"])
+      yield* reprise.run(["reset", "it"])
+      yield* reprise.run(["exec", "it", "--", "echo again"])
+      yield* reprise.run(["end", "it"])
+      const { stderr, stdout } = yield* Effect.promise(() => finished)
+      assert.strictEqual(stdout.toString(), "out\nagain\n")
+      assert.strictEqual(stderr, "err\n")
+    })
+  )
+
+  it.live("a session whose keeper was killed ends it with 79, also afterwards", () =>
+    Effect.gen(function* () {
+      const reprise = yield* makeReprise
+      yield* detached(reprise, "echo ready; exec sleep 1000")
+      const attached = yield* reprise.start(["attach", "it"])
+      const finished = Effect.runPromise(finish(attached))
+      yield* watch(attached.stdout!)("ready")
+      for (const keeper of json((yield* reprise.run(["status", "--json"])).stdout).keepers)
+        process.kill(keeper.pid, "SIGKILL")
+      const { code, stderr } = yield* Effect.promise(() => finished)
+      assert.strictEqual(code, 79)
+      assert.match(stderr, /^reprise: session \w+ is lost[^\n]*\n$/)
+      assert.strictEqual((yield* reprise.run(["attach", "it"])).code, 79)
+    })
+  )
+})
