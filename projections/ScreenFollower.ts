@@ -87,6 +87,7 @@ export const makeScreenFollower: (workerUrl?: URL) => Effect.Effect<ScreenFollow
 
     yield* Effect.gen(function* () {
       yield* wake.await
+      yield* pace.begin()
       while (true) {
         const next = due.entries().next()
         if (next.done === true) break
@@ -145,6 +146,11 @@ class Pace {
   printed(): void {
     this.#turn()
     this.#units++
+  }
+
+  /** Much output is over after a moment: the thread is not started in the middle of it. */
+  begin(): Effect.Effect<void> {
+    return Effect.suspend(() => (this.#units === 0 ? Effect.void : Effect.sleep(RECENT_MILLIS)))
   }
 
   pause(): Effect.Effect<void> {
