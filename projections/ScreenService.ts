@@ -8,8 +8,9 @@
 import { Worker } from "node:worker_threads"
 import { Context, Data, Deferred, Effect, Layer, Semaphore } from "effect"
 import type { TerminalSize } from "../journal/Event.ts"
+import type { ScreenWorkerData } from "./BackgroundThread.ts"
 import { type ScreenContent, type ScreenRedraw, type ScreenRedrawOptions, screenCells } from "./Screen.ts"
-import type { ScreenAnswer, ScreenRequest, ScreenStep, ScreenWorkerData } from "./ScreenWorker.ts"
+import type { ScreenAnswer, ScreenRequest, ScreenStep } from "./ScreenWorker.ts"
 
 export interface ScreenOptions {
   /** The worker's module. */
