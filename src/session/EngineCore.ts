@@ -400,6 +400,7 @@ export class EngineCore {
     const { id, state } = session
     const host = session.host ?? (await this.#hosts.acquire(id))
     this.#live.set(id, session)
+    this.recent.delete(id)
     this.#admission.keep(id, state.group)
     const rows = [{ space: LIVE_SPACE, key: Buffer.from(id, "latin1"), value: NO_BYTES }]
     const { argv, size, term } = state
@@ -475,7 +476,14 @@ export class EngineCore {
       throw new InvalidRequest({ field: "graceMillis", reason: "must be 0 or more" })
     const live = this.#live.get(id)
     this.clients.checkNotReadOnly(id, options.client)
-    if (live !== undefined && !live.isEnded) return live.close(options)
+    if (live !== undefined && !live.isEnded) {
+      try {
+        return await live.close(options)
+      } catch (error) {
+        // It ended by itself meanwhile.
+        if (!(error instanceof SessionEnded)) throw error
+      }
+    }
     const { survivors } = await this.#viewOf(id)
     return { survivors }
   }
@@ -546,7 +554,12 @@ export class EngineCore {
     this.recent.add(entryOf(state, activeAt), state.limits)
     const { journal, run, saveEnd } = this.#options
     const key = Buffer.from(session.id, "latin1")
-    this.#save(saveEnd(session.id).then(() => run(journal.deleteRows(LIVE_SPACE, key, key))))
+    this.#save(
+      saveEnd(session.id).then(async () => {
+        // Brought back to life meanwhile, it has a row again, which must stay.
+        if (!this.#live.has(session.id)) await run(journal.deleteRows(LIVE_SPACE, key, key))
+      })
+    )
   }
 
   #forget(session: LiveSession): void {

@@ -386,6 +386,8 @@ export class LiveSession {
     if (this.#phase === "ended") return
     this.pause()
     await this.whenIdle()
+    // What was under way was its last word.
+    if (this.isEnded) return
     const last = this.extension?.lastWords({ _tag: "Lost" }) ?? []
     this.#lastWord = true
     await this.#append([...last, this.#event({ _tag: "SessionLost", reason })])
@@ -656,6 +658,8 @@ export class LiveSession {
     this.#checkRoom()
     this.activeAt = this.#port.nowMicros()
     const mode = await this.#answer(host.mode(this.id))
+    // Asking took a moment, in which it may have ended.
+    this.#liveHost()
     if (mode.queuedBytes + data.byteLength > INPUT_QUEUED_BYTES_MAX) throw this.#refused()
     if (mode.secret) return this.#writeHidden(host, data, options)
     const pieces: Array<Uint8Array> = []
@@ -714,7 +718,6 @@ export class LiveSession {
 
   async #applySize(size: TerminalSize, options: CommandOptions): Promise<boolean> {
     const host = this.#liveHost()
-    if (this.#lastWord) throw new SessionEnded({ session: this.id, status: this.state.status })
     if (size.cols === this.state.size.cols && size.rows === this.state.size.rows) return false
     // Output that came at the old size stands before the event.
     this.#journalChunks()
@@ -740,6 +743,8 @@ export class LiveSession {
   }
 
   async #closeByCommand(options: CommandOptions & { readonly graceMillis?: number | undefined }): Promise<CloseReport> {
+    // It is ending by itself: that is waited for.
+    if (this.#lastWord) await this.whenIdle()
     const host = this.#liveHost()
     await this.#append([this.#event({ _tag: "SignalSent", signal: "SIGHUP", target: "session" }, options)])
     const isClosed = new Promise<void>((resolve) => {
@@ -815,8 +820,9 @@ export class LiveSession {
   }
 
   #liveHost(): PtyHost {
-    if (this.#phase === "ended" || this.state.closed)
-      throw new SessionEnded({ session: this.id, status: this.state.status })
+    if (this.#phase === "ended" || this.state.closed) throw this.#overError()
+    // Behind the last word nothing is journaled; one that fails leaves the session waiting.
+    if (this.#phase === "running" && this.#lastWord) throw this.#overError()
     if (this.#phase === "waiting" || this.host === undefined) {
       throw new SessionUnavailable({
         session: this.id,
@@ -826,12 +832,16 @@ export class LiveSession {
     return this.host
   }
 
+  #overError(): SessionEnded {
+    return new SessionEnded({ session: this.id, status: this.state.status })
+  }
+
   /** The host's word, or why there is none. */
   async #answer<A>(answer: Promise<A>): Promise<A> {
     try {
       return await answer
     } catch (error) {
-      if (error instanceof SessionUnknown) throw new SessionEnded({ session: this.id, status: this.state.status })
+      if (error instanceof SessionUnknown) throw this.#overError()
       throw new SessionUnavailable({ session: this.id, reason: error instanceof Error ? error.message : String(error) })
     }
   }
@@ -849,7 +859,7 @@ export class LiveSession {
   async #checkApplied(results: ReadonlyArray<WriteResult>, first: number): Promise<void> {
     const outcome = await this.#recordUnapplied(results, first)
     if (outcome === "full") throw this.#refused()
-    if (outcome === "closed") throw new SessionEnded({ session: this.id, status: this.state.status })
+    if (outcome === "closed") throw this.#overError()
   }
 
   /** Journaled input that the terminal refused is said to be missing, so that nobody types it later or believes it was typed. */

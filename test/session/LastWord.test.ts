@@ -1,0 +1,90 @@
+/** What a live session does with commands and losses that meet the last event of its stream on its way to the journal. */
+import { assert, describe, it } from "vitest"
+import type { NewEvent, SessionId } from "../../journal/Event.ts"
+import { Feed } from "../../src/session/Feed.ts"
+import { LiveSession, type LiveSessionPort } from "../../src/session/LiveSession.ts"
+import { SessionEnded } from "../../src/session/SessionError.ts"
+
+const id = "01HZZZZZZZZZZZZZZZZZZZZZZZ" as SessionId
+
+/** A running session whose appends become durable one by one, when the test says so. */
+const running = async () => {
+  const tags: Array<string> = []
+  const waiting: Array<() => void> = []
+  const ends: Array<LiveSession> = []
+  let isHeld = false
+  const journal = {
+    append: async (_: SessionId, events: ReadonlyArray<NewEvent>) => {
+      const first = tags.length + 1
+      for (const { event } of events) tags.push(event._tag)
+      if (isHeld) await new Promise<void>((resolve) => waiting.push(resolve))
+      return { first, last: first + events.length - 1 }
+    }
+  }
+  const session = new LiveSession(id, {
+    journal,
+    feed: new Feed({} as never, 0),
+    nowMicros: () => 1,
+    monotonicMillis: () => 1,
+    resizeDebounceMillis: 0,
+    creationRows: () => [],
+    saveState: () => {},
+    ended: (one: LiveSession) => ends.push(one)
+  } as unknown as LiveSessionPort)
+  const host = {
+    id: "",
+    mode: async () => ({ queuedBytes: 0, secret: false }),
+    write: async () => ({ outcome: "applied" }),
+    signal: async () => true,
+    close: async () => [],
+    ack: () => {},
+    forget: () => {}
+  }
+  const created = { _tag: "SessionCreated", argv: ["sh"], cwd: "/", kind: "terminal", size: { cols: 80, rows: 24 } }
+  await session.create(created as never, "test")
+  await session.launch(host as never, async () => ({ pid: 1, startTime: "1" }))
+  return {
+    session,
+    tags,
+    ends,
+    hold: () => {
+      isHeld = true
+    },
+    release: () => {
+      isHeld = false
+      for (const resolve of waiting.splice(0)) resolve()
+    }
+  }
+}
+
+describe("behind the last word of a session nothing is journaled", () => {
+  it("commands that come while it is on its way find the session ended", async () => {
+    const { ends, hold, release, session, tags } = await running()
+    const typed = session.write(Buffer.from("a"), {}).catch((error) => error)
+    hold()
+    session.terminalClosed(0)
+    const results = [
+      typed,
+      session.signal("SIGTERM", "foreground", {}).catch((error) => error),
+      session.closeInput({}).catch((error) => error),
+      session.close({}).catch((error) => error)
+    ]
+    await new Promise((resolve) => setImmediate(resolve))
+    release()
+    for (const result of await Promise.all(results)) assert.instanceOf(result, SessionEnded)
+    assert.deepStrictEqual(tags.slice(2), ["TerminalClosed", "SessionClosed"])
+    assert.strictEqual(ends.length, 1)
+  })
+
+  it("a keeper that goes away meanwhile does not make it a lost one", async () => {
+    const { ends, hold, release, session, tags } = await running()
+    hold()
+    session.terminalClosed(0)
+    const losing = Promise.all([session.lose("its keeper is gone"), session.lose("its keeper is gone")])
+    await new Promise((resolve) => setImmediate(resolve))
+    release()
+    await losing
+    assert.strictEqual(tags.at(-1), "SessionClosed")
+    assert.deepStrictEqual([session.state.closed, session.isEnded, ends.length], [true, true, 1])
+  })
+})
