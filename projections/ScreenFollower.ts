@@ -59,7 +59,8 @@ export const makeScreenFollower: (workerUrl?: URL) => Effect.Effect<ScreenFollow
       deadlineMillis: DEADLINE_MILLIS,
       idleMillis: IDLE_MILLIS,
       screensMax: SCREENS_MAX,
-      isBackground: options.isBackground ?? true
+      isBackground: options.isBackground ?? true,
+      standsBy: false
     })
     const due = new Map<SessionId, number | undefined>()
     /**
