@@ -117,6 +117,19 @@ export class PlainStretches {
   }
 }
 
+/**
+ * True when these bytes hold nothing but text and control characters that move the cursor or do nothing: after a look at
+ * each by the runtime, so it costs a flood little. Bytes whose end may begin a C1 control are not plain.
+ */
+export const isPlain = (bytes: Uint8Array): boolean => {
+  if (bytes.indexOf(ESC) !== -1 || bytes.indexOf(SO) !== -1 || bytes.indexOf(SI) !== -1) return false
+  for (let at = bytes.indexOf(0xc2); at !== -1; at = bytes.indexOf(0xc2, at + 1)) {
+    const next = bytes[at + 1]
+    if (next === undefined || next < 0xa0) return false
+  }
+  return true
+}
+
 /** One past a complete SGR or EL at `at`; undefined for anything else. */
 const sequenceEnd = (bytes: Uint8Array, at: number): number | undefined => {
   if (bytes[at + 1] !== 0x5b) return undefined

@@ -107,6 +107,22 @@ export class Screen {
     if (at < bytes.length) this.#draw(at === 0 ? bytes : bytes.subarray(at))
   }
 
+  /**
+   * Draws the end of a stretch of output of which everything before `end` was left out, and is known to be plain
+   * (`isPlain`); `end` begins anywhere in it. False, and nothing is drawn, when that may not give the same screen: inside
+   * a sequence, on the alternate screen, with margins, or when `end` does not scroll away all that was there.
+   */
+  jump(end: Uint8Array): boolean {
+    if (!this.#scrollsPlainly()) return false
+    const stretches = new PlainStretches(end)
+    if (stretches.end(0) !== end.length) return false
+    const skip = stretches.skip(0, end.length, this.#linesToScroll())
+    if (skip === undefined) return false
+    this.#guard.partial = NOTHING
+    this.#draw(end.subarray(skip.from))
+    return true
+  }
+
   /** Draws the end of the plain stretch that begins at `at`, and gives its end; or undefined, and has drawn nothing. */
   #skip(bytes: Uint8Array, at: number, stretches: PlainStretches): number | undefined {
     if (!this.#scrollsPlainly()) return undefined

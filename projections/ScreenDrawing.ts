@@ -5,11 +5,12 @@
  * writes nothing but snapshots; a screen that cannot be drawn is a result, not an error.
  */
 import { Clock, Effect, Stream } from "effect"
-import type { JournalEntry, SessionId, TerminalSize } from "../journal/Event.ts"
+import { type JournalEntry, type SessionId, TERMINAL_CELLS_MAX, type TerminalSize } from "../journal/Event.ts"
 import { Journal } from "../journal/Journal.ts"
 import type { JournalDamaged } from "../journal/JournalError.ts"
+import { PlainOutput } from "./PlainOutput.ts"
 import { snapshotRowOf, snapshotSequence, snapshotState, snapshotsBefore } from "./ProjectionRunner.ts"
-import { SCREEN_VERSION } from "./Screen.ts"
+import { SCREEN_SCROLLBACK_LINES, SCREEN_VERSION } from "./Screen.ts"
 import { type ScreenDefeated, type ScreenError, ScreenService, type ScreenServiceShape } from "./ScreenService.ts"
 import type { ScreenStep } from "./ScreenWorker.ts"
 
@@ -17,6 +18,15 @@ import type { ScreenStep } from "./ScreenWorker.ts"
 export const SCREEN_SNAPSHOT_NAME = "screen"
 /** Bytes drawn before a snapshot is worth its write: about 30 ms of drawing. */
 export const SCREEN_SNAPSHOT_BYTES = 1024 * 1024
+
+/** Events for which it is worth to look whether they can be jumped over: some pages. */
+const JUMP_EVENTS_MIN = 32
+/** Line feeds that take every line off the largest screen and what is kept above it, wherever the cursor was. */
+const JUMP_LINES = SCREEN_SCROLLBACK_LINES + 2 * TERMINAL_CELLS_MAX
+/** Of the end that is read instead of everything: at least what `Screen.jump` looks at, at most some pages. */
+const JUMP_BYTES_MIN = 32 * 1024
+const JUMP_BYTES_MAX = 1024 * 1024
+const LF = 0x0a
 
 export interface DrawOptions {
   /** Bytes drawn before a snapshot is kept; SCREEN_SNAPSHOT_BYTES if absent. */
@@ -92,17 +102,32 @@ export const drawTo = <A>(
       if (behind) return yield* Effect.fail({ _tag: "Behind" as const })
       yield* afterPage
     })
-    if ((drawn ?? 0) < goal) {
-      yield* journal.read(stream, { after: drawn ?? 0, until: goal }).pipe(
-        Stream.runForEachArray(page),
-        Effect.catchTag("Behind", () => Effect.void),
-        Effect.catchTag("JournalDamaged", (found) =>
-          Effect.sync(() => {
-            damage = found
-          })
-        )
-      )
+    const drawUntil = (place: number) =>
+      (drawn ?? 0) >= place
+        ? Effect.void
+        : journal.read(stream, { after: drawn ?? 0, until: place }).pipe(
+            Stream.runForEachArray(page),
+            Effect.catchTag("Behind", () => Effect.void),
+            Effect.catchTag("JournalDamaged", (found) =>
+              Effect.sync(() => {
+                damage = found
+              })
+            )
+          )
+    // Asked for now that there is a goal: it speaks of everything up to what is being journaled.
+    const plainAfter = (yield* PlainOutput).after(stream) ?? Number.POSITIVE_INFINITY
+    if (goal - Math.max(drawn ?? 0, plainAfter) > JUMP_EVENTS_MIN) {
+      // With the first plain event drawn too: the one before it may have ended within a sequence.
+      yield* drawUntil(plainAfter + 1)
+      if (drawn !== undefined && drawn > plainAfter && !behind && damage === null) {
+        const end = yield* plainEnd(stream, drawn, goal)
+        if (end !== undefined && (yield* screens.jump(key, end, goal))) {
+          drawn = goal
+          unsaved = Math.max(unsaved, restBytes === Number.POSITIVE_INFINITY ? 0 : restBytes)
+        }
+      }
     }
+    if (!behind && damage === null) yield* drawUntil(goal)
     if (drawn === undefined) {
       const found = damage as JournalDamaged | null
       return {
@@ -128,6 +153,35 @@ export const drawTo = <A>(
       Effect.succeed<Drawing<A>>({ _tag: "Unavailable", reason, damage: null })
     )
   )
+
+/** The end of the output up to `goal`: enough of it to fill any screen and what is kept above it. Undefined when it is short. */
+const plainEnd = Effect.fnUntraced(function* (stream: SessionId, after: number, goal: number) {
+  const journal = yield* Journal
+  const pieces: Array<Uint8Array> = []
+  let bytes = 0
+  let lines = 0
+  let isWhole = true
+  yield* journal.readBackwards(stream, { before: goal + 1 }).pipe(
+    Stream.runForEachWhile(({ event, sequence }) =>
+      Effect.sync(() => {
+        isWhole = sequence > after && event._tag !== "Resized"
+        if (!isWhole) return false
+        if (event._tag !== "OutputReceived" || event.channel !== "tty") return true
+        pieces.push(event.data)
+        bytes += event.data.byteLength
+        for (let at = event.data.indexOf(LF); at !== -1; at = event.data.indexOf(LF, at + 1)) lines++
+        return bytes < JUMP_BYTES_MAX && (bytes < JUMP_BYTES_MIN || lines < JUMP_LINES)
+      })
+    ),
+    // Whoever draws forwards says what is damaged.
+    Effect.catchTag("JournalDamaged", () =>
+      Effect.sync(() => {
+        isWhole = false
+      })
+    )
+  )
+  return isWhole && lines >= JUMP_LINES ? Uint8Array.from(Buffer.concat(pieces.reverse())) : undefined
+})
 
 /** The place that drawing goes on from: the live screen, or a snapshot that is further; undefined is the beginning. */
 const startAt = Effect.fnUntraced(function* (

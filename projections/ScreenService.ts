@@ -33,7 +33,7 @@ export interface ScreenOptions {
 }
 
 /** After the start of a process that has other things to do first. */
-const STAND_BY_DELAY = "1 second"
+const STAND_BY_DELAY = "500 millis"
 
 /** Loading the emulator's module; on a busy machine this takes seconds, and it says nothing about any session. */
 const START_DEADLINE_MILLIS = 20_000
@@ -77,6 +77,8 @@ export interface ScreenServiceShape {
   readonly restore: (key: string, sequence: number, snapshot: Uint8Array) => Effect.Effect<boolean, ScreenError>
   /** Draws in order; afterwards the position is `sequence`. The steps' bytes are handed over and empty afterwards. */
   readonly draw: (key: string, steps: ReadonlyArray<ScreenStep>, sequence: number) => Effect.Effect<void, ScreenError>
+  /** Draws the end of plain output without what is before it (`Screen.jump`), and the position is `sequence`; or false, and nothing is drawn. */
+  readonly jump: (key: string, end: Uint8Array, sequence: number) => Effect.Effect<boolean, ScreenError>
   readonly view: (key: string) => Effect.Effect<ScreenContent, ScreenError>
   /** The bytes that draw the screen on another terminal, or why there are none. */
   readonly redraw: (key: string, options: ScreenRedrawOptions) => Effect.Effect<ScreenRedraw, ScreenError>
@@ -164,6 +166,17 @@ const makeService = Effect.fnUntraced(function* (hub: ScreenHub, standsBy: boole
         for (const old of hub.admit(key, sequence, answer.size)) yield* ask({ _tag: "Close", key: old })
       }
     }),
+    jump: Effect.fnUntraced(function* (key: string, end: Uint8Array, sequence: number) {
+      const answer = yield* ask({ _tag: "Jump", key, end })
+      if (answer._tag === "Failed") {
+        yield* ask({ _tag: "Close", key })
+        hub.forget(key)
+        return yield* new ScreenDefeated({ reason: answer.reason })
+      }
+      const jumped = answer._tag === "Jumped" && answer.jumped
+      if (jumped) hub.moved(key, sequence)
+      return jumped
+    }),
     view: Effect.fnUntraced(function* (key: string) {
       const answer = yield* ask({ _tag: "View", key })
       if (answer._tag === "Content") return answer.content
@@ -207,6 +220,12 @@ class ScreenHub {
 
   position(key: string): number | undefined {
     return this.#held.get(key)?.sequence
+  }
+
+  /** The screen of this key was drawn on to a place. */
+  moved(key: string, sequence: number): void {
+    const held = this.#held.get(key)
+    if (held !== undefined) this.#held.set(key, { ...held, sequence })
   }
 
   forget(key: string): void {

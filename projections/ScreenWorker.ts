@@ -16,6 +16,8 @@ export type ScreenRequest =
   | { readonly _tag: "Open"; readonly key: string; readonly size: TerminalSize }
   | { readonly _tag: "Restore"; readonly key: string; readonly snapshot: Uint8Array }
   | { readonly _tag: "Draw"; readonly key: string; readonly steps: ReadonlyArray<ScreenStep> }
+  /** What `Screen.jump` takes. */
+  | { readonly _tag: "Jump"; readonly key: string; readonly end: Uint8Array }
   | { readonly _tag: "View"; readonly key: string }
   | { readonly _tag: "Redraw"; readonly key: string; readonly options: ScreenRedrawOptions }
   | { readonly _tag: "Serialize"; readonly key: string }
@@ -24,6 +26,7 @@ export type ScreenRequest =
 export type ScreenAnswer =
   | { readonly _tag: "Ready" }
   | { readonly _tag: "Done"; readonly size: TerminalSize | null }
+  | { readonly _tag: "Jumped"; readonly jumped: boolean }
   | { readonly _tag: "Content"; readonly content: ScreenContent }
   | { readonly _tag: "Redrawn"; readonly redraw: ScreenRedraw }
   | { readonly _tag: "Snapshot"; readonly snapshot: Uint8Array | undefined }
@@ -53,6 +56,8 @@ export const answer = (request: ScreenRequest): ScreenAnswer => {
           else screen.resize(step)
         }
         return { _tag: "Done", size: screen.size }
+      case "Jump":
+        return { _tag: "Jumped", jumped: screen.jump(request.end) }
       case "View":
         return { _tag: "Content", content: screen.view() }
       case "Redraw":

@@ -20,6 +20,7 @@ import {
 } from "../../journal/Event.ts"
 import type { JournalShape, Row } from "../../journal/Journal.ts"
 import type { JournalDamaged, StorageUnavailable } from "../../journal/JournalError.ts"
+import type { PlainOutput } from "../../projections/PlainOutput.ts"
 import type { SessionState } from "../../projections/SessionState.ts"
 import { endOrphans, isKeeperDead } from "../keeper/Orphans.ts"
 import type { PipeRequest } from "../keeper/PipeHost.ts"
@@ -80,6 +81,7 @@ export interface EngineCoreOptions {
   readonly saveState: (state: SessionState) => Promise<void>
   /** As `LiveSessionPort.drawLater`. */
   readonly drawLater: (session: SessionId, outputBytes?: number) => void
+  readonly plainOutput: PlainOutput
   /** The session's last word: its row in the list is final. */
   readonly saveEnd: (session: SessionId) => Promise<void>
   /** What a session of kind exec has on top of it. */
@@ -163,6 +165,7 @@ export class EngineCore {
       feed,
       saveState: (state) => this.#save(options.saveState(state)),
       drawLater: options.drawLater,
+      plainOutput: options.plainOutput,
       takeBack: (session, host, reason) => this.#inBackground(this.#takeBack(session.id, host, reason)),
       ended: (session) => this.#ended(session),
       extend: options.extend

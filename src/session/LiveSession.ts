@@ -23,6 +23,8 @@ import {
 } from "../../journal/Event.ts"
 import type { Appended, AppendOptions, HotJournal } from "../../journal/Journal.ts"
 import { StorageUnavailable } from "../../journal/JournalError.ts"
+import type { PlainOutput } from "../../projections/PlainOutput.ts"
+import { isPlain } from "../../projections/PlainStretch.ts"
 import { UNDRAWN_BYTES } from "../../projections/ScreenFollower.ts"
 import { SessionState } from "../../projections/SessionState.ts"
 import type {
@@ -76,6 +78,8 @@ export interface LiveSessionPort {
    * Its screen is drawn in the background.
    */
   readonly drawLater: (session: SessionId, outputBytes?: number) => void
+  /** Is told what of the terminal's output is more than text. */
+  readonly plainOutput: PlainOutput
   /** Adopts the session in the background; what goes wrong with it is the engine's to see. */
   readonly takeBack: (session: LiveSession, host: PtyHost, reason: string) => void
   /** The session is closed or lost, and journaled so: nothing more will come from it. */
@@ -223,6 +227,8 @@ export class LiveSession {
       startTime: started.startTime,
       keeper: host.id
     }
+    // Its first output comes behind everything that is there.
+    this.#port.plainOutput.note(this.id, this.state.sequence)
     const recorded = this.#append([this.#event(event)], { rows: options.rows })
     for (const deliver of early) deliver()
     await recorded
@@ -331,6 +337,7 @@ export class LiveSession {
     this.#nextOffset = journaled + gapBytes
     this.#durableOffset = this.#nextOffset
     await this.extension?.adopting(host)
+    this.#port.plainOutput.note(this.id, this.state.sequence)
     // What an earlier delivery of this host still has on its way is of no use; from the answer on it is the new one.
     await host.attach(this.id, this.#nextOffset, () => {
       this.#phase = "running"
@@ -478,6 +485,7 @@ export class LiveSession {
       else this.#ackTimer ??= setTimeout(() => this.#acknowledge(), ACK_MILLIS)
       if (this.#inFlight === 0) this.#journalChunks()
     })
+    if (sequence > 0 && !isPlain(bytes)) this.#port.plainOutput.note(this.id, sequence)
   }
 
   #acknowledge(): void {
@@ -721,7 +729,11 @@ export class LiveSession {
     if (size.cols === this.state.size.cols && size.rows === this.state.size.rows) return false
     // Output that came at the old size stands before the event.
     this.#journalChunks()
-    await this.#append([this.#event({ _tag: "Resized", size }, options)])
+    const plain = this.#port.plainOutput
+    plain.note(this.id, Number.MAX_SAFE_INTEGER)
+    const { last } = await this.#append([this.#event({ _tag: "Resized", size }, options)])
+    // Unless other output came meanwhile, which stands behind it.
+    if (plain.after(this.id) === Number.MAX_SAFE_INTEGER) plain.note(this.id, last)
     await this.#typed(host.resize(this.id, size), undefined)
     return true
   }

@@ -8,6 +8,7 @@ import type { SessionId } from "../../journal/Event.ts"
 import { Journal } from "../../journal/Journal.ts"
 import { StorageUnavailable } from "../../journal/JournalError.ts"
 import { Commands } from "../../projections/Commands.ts"
+import { PlainOutput } from "../../projections/PlainOutput.ts"
 import { SUMMARY_PROJECTIONS, snapshotRowOf, stateAt, summaryOf } from "../../projections/ProjectionRunner.ts"
 import { makeScreenFollower } from "../../projections/ScreenFollower.ts"
 import { indexRow, summarize } from "../../projections/SessionIndex.ts"
@@ -51,6 +52,7 @@ export const layer = (
       const context = yield* Effect.context<Journal>()
       const run = Effect.runPromiseWith(context)
 
+      const plainOutput = yield* PlainOutput
       // Acquired before the engine, so that it ends after it.
       const follower = yield* makeScreenFollower(pathToFileURL(screenWorkerEntry))
 
@@ -101,6 +103,7 @@ export const layer = (
                 ]
               },
               drawLater: follower.drawLater,
+              plainOutput,
               saveState: (state) =>
                 run(
                   journal.putRows([

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { isPlain } from "../../projections/PlainStretch.ts"
 import { Screen } from "../../projections/Screen.ts"
 import { bytes, randomOutput, seeded } from "./events.ts"
 
@@ -73,4 +74,54 @@ describe("Screen.feed of long output", () => {
     // It did leave out something: else this test says nothing.
     assert.isAbove(skippedBytes, fedBytes / 4)
   }, 60_000)
+})
+
+describe("Screen.jump", () => {
+  const PLAIN = LINES.filter((line) => !line(() => 0.5, 1).includes("\x1b"))
+  const plainLog = (random: () => number, count: number): Uint8Array => {
+    const parts = Array.from({ length: count }, (_, index) =>
+      PLAIN[Math.floor(random() * PLAIN.length)]!(random, index)
+    )
+    return new Uint8Array(
+      Buffer.concat(parts.map((part) => Buffer.from(part, part.includes("broken") ? "latin1" : "utf8")))
+    )
+  }
+
+  it("over plain output leaves the same state, byte by byte, as drawing all of it; or draws nothing", () => {
+    let jumps = 0
+    for (let seed = 1; seed <= 60; seed++) {
+      const random = seeded(seed)
+      const size = { cols: 2 + Math.floor(random() * 100), rows: 1 + Math.floor(random() * 40) }
+      const jumping = new Screen(size)
+      const drawing = new Screen(size)
+      // Colours, modes and a place of the cursor; sometimes margins, another character set or the alternate screen.
+      const before = Buffer.concat([
+        randomOutput(random, 20),
+        bytes(random() < 0.7 ? "\x18\x1b[?1049l\x1b[r" : ""),
+        plainLog(random, 3)
+      ])
+      const middle = plainLog(random, 3000)
+      assert.isTrue(isPlain(middle))
+      const end = plainLog(random, 2400)
+      for (const screen of [jumping, drawing]) screen.feed(before)
+      const unmoved = jumping.serialize()
+      if (jumping.jump(end)) {
+        jumps++
+        for (const data of [middle, end]) {
+          for (let at = 0; at < data.length; at += 4096) drawing.feed(data.subarray(at, at + 4096))
+        }
+        assert.deepStrictEqual(jumping.serialize(), drawing.serialize(), `seed ${seed}`)
+      } else assert.deepStrictEqual(jumping.serialize(), unmoved, `seed ${seed}`)
+    }
+    assert.isAbove(jumps, 20)
+  }, 60_000)
+
+  it("what is not plain is not taken for plain", () => {
+    for (const other of OTHERS.filter((text) => !text.startsWith("\x1b") || text.length > 1)) {
+      const data = new Uint8Array(Buffer.from(`line\r\n${other}line\r\n`))
+      assert.isFalse(isPlain(data), JSON.stringify(other))
+    }
+    assert.isFalse(isPlain(new Uint8Array([0x61, 0xc2])), "half of what may be a control")
+    assert.isTrue(isPlain(new Uint8Array(Buffer.from("caf\u00e9 \u00b0 \u65e5\r\n\t\b"))))
+  })
 })
