@@ -24,7 +24,7 @@ interface Waiting {
 
 export class SessionEnds {
   readonly #options: SessionEndsOptions
-  readonly #waiting = new Map<string, Array<Waiting>>()
+  readonly #waiting = new Map<string, Set<Waiting>>()
   #feed: PageReader<LifecycleItem> | undefined
   /** Resolves when an end that comes from now on will be seen. */
   #synced: Promise<void> | undefined
@@ -33,13 +33,24 @@ export class SessionEnds {
     this.#options = options
   }
 
-  /** Resolves at the end of the session, at once when it is over. Rejects when the engine cannot be reached for good. */
-  async wait(session: SessionId): Promise<SessionExit> {
+  /**
+   * Resolves at the end of the session, at once when it is over. Rejects when the engine cannot be reached for good. When
+   * `signal` is aborted nobody waits any more, and it does neither.
+   */
+  async wait(session: SessionId, signal?: AbortSignal): Promise<SessionExit> {
     const { promise, reject, resolve } = Promise.withResolvers<SessionExit>()
-    this.#waiting.set(session, [...(this.#waiting.get(session) ?? []), { resolve, reject }])
+    const one: Waiting = { resolve, reject }
+    const waiting = this.#waiting.get(session) ?? new Set()
+    this.#waiting.set(session, waiting.add(one))
+    signal?.addEventListener("abort", () => this.#forget(session, one), { once: true })
     // Subscribed before it is looked at: what ends in between is seen by one of the two.
     this.look(session).catch((error) => this.#settle(session, (waiting) => waiting.reject(error)))
     return promise
+  }
+
+  /** How many wait, for measurements and tests. */
+  get waiting(): number {
+    return [...this.#waiting.values()].reduce((sum, { size }) => sum + size, 0)
   }
 
   async close(): Promise<void> {
@@ -95,9 +106,15 @@ export class SessionEnds {
   }
 
   #settle(session: string, how: (waiting: Waiting) => void): void {
-    const waiting = this.#waiting.get(session) ?? []
+    const waiting = this.#waiting.get(session)
+    if (waiting === undefined) return
     this.#waiting.delete(session)
     for (const one of waiting) how(one)
+  }
+
+  #forget(session: string, one: Waiting): void {
+    const waiting = this.#waiting.get(session)
+    if (waiting?.delete(one) === true && waiting.size === 0) this.#waiting.delete(session)
   }
 
   #fail(error: unknown): void {
