@@ -435,7 +435,7 @@ export class EngineCore {
     this.clients.checkWriter(id, options.client)
     checkInput(data, session.state.limits)
     this.#checkQuota()
-    return this.#inputs.run(id, options, () => session.write(data, options))
+    return this.#inputs.run(id, options, data.byteLength, () => session.write(data, options))
   }
 
   async closeInput(id: SessionId, options: CommandOptions = {}): Promise<void> {
@@ -443,7 +443,7 @@ export class EngineCore {
     const session = await this.#liveSession(id)
     this.clients.checkWriter(id, options.client)
     this.#checkQuota()
-    await this.#inputs.run(id, options, () => session.closeInput(options))
+    await this.#inputs.run(id, options, 0, () => session.closeInput(options))
   }
 
   async resize(
