@@ -163,6 +163,7 @@ export class EngineCore {
       feed,
       saveState: (state) => this.#save(options.saveState(state)),
       drawLater: options.drawLater,
+      interrupted: (session) => this.clients.interrupted(session),
       takeBack: (session, host, reason) => this.#inBackground(this.#takeBack(session.id, host, reason)),
       ended: (session) => this.#ended(session),
       extend: options.extend
