@@ -172,7 +172,8 @@ export class LiveTerminal implements Terminal {
   #watch(): PromiseWithResolvers<SessionExit> {
     const exited = resolvers<SessionExit>()
     this.#exited = exited
-    this.#options.ends.wait(this.sessionId, this.#leaving.signal).then(
+    const { signal } = this.#leaving
+    this.#options.ends.wait(this.sessionId, { signal, onResumed: () => this.#reader.renew() }).then(
       (exit) => this.#end(exit),
       (error) => {
         // Whoever asks again waits for another try. After it was left there is none.

@@ -17,7 +17,14 @@ export interface SessionEndsOptions {
   readonly call: <A>(effect: Effect.Effect<A, unknown>) => Promise<A>
 }
 
-interface Waiting {
+export interface WaitOptions {
+  /** Aborted: nobody waits any more. */
+  readonly signal?: AbortSignal
+  /** Called each time the session was taken back, such as by a new engine. */
+  readonly onResumed?: () => void
+}
+
+interface Waiting extends WaitOptions {
   readonly resolve: (exit: SessionExit) => void
   readonly reject: (error: unknown) => void
 }
@@ -35,14 +42,14 @@ export class SessionEnds {
 
   /**
    * Resolves at the end of the session, at once when it is over. Rejects when the engine cannot be reached for good. When
-   * `signal` is aborted nobody waits any more, and it does neither.
+   * its signal is aborted it does neither.
    */
-  async wait(session: SessionId, signal?: AbortSignal): Promise<SessionExit> {
+  async wait(session: SessionId, options: WaitOptions = {}): Promise<SessionExit> {
     const { promise, reject, resolve } = Promise.withResolvers<SessionExit>()
-    const one: Waiting = { resolve, reject }
+    const one: Waiting = { ...options, resolve, reject }
     const waiting = this.#waiting.get(session) ?? new Set()
     this.#waiting.set(session, waiting.add(one))
-    signal?.addEventListener("abort", () => this.#forget(session, one), { once: true })
+    options.signal?.addEventListener("abort", () => this.#forget(session, one), { once: true })
     // Subscribed before it is looked at: what ends in between is seen by one of the two.
     this.look(session).catch((error) => this.#settle(session, (waiting) => waiting.reject(error)))
     return promise
@@ -85,7 +92,7 @@ export class SessionEnds {
       for (let items = await feed.take(); items !== undefined; items = await feed.take()) {
         for (const item of items) {
           if (item._tag === "Synced") resolve()
-          else this.#see(item.session, exitOf(item.event))
+          else this.#see(item)
         }
       }
       throw closedError()
@@ -101,7 +108,9 @@ export class SessionEnds {
     return promise
   }
 
-  #see(session: string, exit: SessionExit | undefined): void {
+  #see({ event, session }: Extract<LifecycleItem, { readonly _tag: "Event" }>): void {
+    const exit = exitOf(event)
+    if (event._tag === "SessionResumed") for (const { onResumed } of this.#waiting.get(session) ?? []) onResumed?.()
     if (exit !== undefined) this.#settle(session, (waiting) => waiting.resolve(exit))
   }
 
