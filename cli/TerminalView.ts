@@ -63,7 +63,7 @@ export const makeTerminalView = Effect.fnUntraced(function* (session: SessionId,
 
   /** The terminal is written to by one at a time. */
   const terminal = yield* Semaphore.make(1)
-  const outdated = yield* Queue.sliding<"size" | "lag">(1)
+  const outdated = yield* Queue.sliding<{ readonly why: "size" | "lag"; readonly stream: number }>(1)
   const changes = yield* Queue.sliding<void>(1)
   /** Of the stream that is shown. */
   let shown: ShownCursor = { offset: 0 }
@@ -108,6 +108,8 @@ export const makeTerminalView = Effect.fnUntraced(function* (session: SessionId,
 
   const isMismatched = () => window !== undefined && size !== undefined && !isSameSize(window, size)
 
+  const becomesOutdated = (why: "size" | "lag") => Queue.offerUnsafe(outdated, { why, stream: begun })
+
   /** False: there is nothing that could be drawn. */
   const drawPicture = Effect.fnUntraced(function* () {
     const drawn = yield* history
@@ -125,7 +127,7 @@ export const makeTerminalView = Effect.fnUntraced(function* (session: SessionId,
   const compareSizes: Effect.Effect<void, OutputClosed> = Effect.suspend(() => {
     if (!isLive || resizing > 0) return Effect.void
     if (!isMismatched()) {
-      if (isPicture) Queue.offerUnsafe(outdated, "size")
+      if (isPicture) becomesOutdated("size")
       return Effect.void
     }
     if (isPicture) return Queue.offer(changes, undefined)
@@ -166,7 +168,7 @@ export const makeTerminalView = Effect.fnUntraced(function* (session: SessionId,
           shown = cursor
           isLive = true
           // Once: a screen that cannot be drawn is not asked for again and again.
-          if (isMisdrawn && !isAgain) Queue.offerUnsafe(outdated, "size")
+          if (isMisdrawn && !isAgain) becomesOutdated("size")
           isAgain = true
           yield* compareSizes
           return true
@@ -241,10 +243,16 @@ export const makeTerminalView = Effect.fnUntraced(function* (session: SessionId,
     window: () => window,
     isAtLineStart: () => endsLine,
     /** Succeeds when the stream is to be opened anew, from the newest screen. */
-    outdated: Effect.map(Effect.andThen(Queue.clear(outdated), Queue.take(outdated)), (why) => {
-      isLagging = why === "lag"
-      isAgain = true
-    }),
+    outdated: Queue.take(outdated).pipe(
+      // Of a stream that has been replaced meanwhile it says nothing.
+      Effect.repeat({ until: ({ stream }) => stream === begun }),
+      Effect.flatMap(({ why }) =>
+        Effect.sync(() => {
+          isLagging = why === "lag"
+          isAgain = true
+        })
+      )
+    ),
     /** The window that is typed into is the one that decides. */
     beforeTyping: Effect.suspend(() => (isLive && resizing === 0 && isMismatched() ? fit : Effect.void)),
     followWindow: Stream.runForEach(caller.resizes, (next) => {
@@ -278,7 +286,7 @@ export const makeTerminalView = Effect.fnUntraced(function* (session: SessionId,
         if (shown.offset === 0 || (yield* Clock.currentTimeMillis) < lagCheckAfter) continue
         const bound = Math.max(LAG_BYTES_MAX, (written * 1000 * LAG_SECONDS_MAX) / LAG_CHECK_MILLIS)
         const head = yield* history.get(session).pipe(Effect.option)
-        if (head._tag === "Some" && head.value.outputBytes - shown.offset > bound) Queue.offerUnsafe(outdated, "lag")
+        if (head._tag === "Some" && head.value.outputBytes - shown.offset > bound) becomesOutdated("lag")
       }
     })
   }

@@ -28,11 +28,13 @@ const SCREENS_MAX = 8
 /** What is told of within this time counts as being printed now. */
 const RECENT_MILLIS = 1000
 /**
- * A page is read in the engine's own thread in 1 to 2 ms, and a flood needs that thread. While one session or all of
- * them print more than `FLOOD_UNITS` times UNDRAWN_BYTES a second, one page is drawn every `FLOOD_PAUSE_MILLIS`; while
- * they print less, one every `PRINTING_PAUSE_MILLIS`, which keeps up with them; else without a pause.
+ * A page is read in the engine's own thread in 1 to 2 ms, and a flood needs that thread. While the sessions together
+ * print more than `FLOOD_UNITS` times UNDRAWN_BYTES a second, or print and keep that thread busy for more than
+ * `BUSY_SHARE` of the time, one page is drawn every `FLOOD_PAUSE_MILLIS`; while they print less, one every
+ * `PRINTING_PAUSE_MILLIS`, which keeps up with them; else without a pause.
  */
 const FLOOD_UNITS = 16
+const BUSY_SHARE = 0.5
 const FLOOD_PAUSE_MILLIS = 100
 const PRINTING_PAUSE_MILLIS = 8
 
@@ -57,7 +59,8 @@ export const makeScreenFollower: (workerUrl?: URL) => Effect.Effect<ScreenFollow
       deadlineMillis: DEADLINE_MILLIS,
       idleMillis: IDLE_MILLIS,
       screensMax: SCREENS_MAX,
-      isBackground: options.isBackground ?? true
+      isBackground: options.isBackground ?? true,
+      standsBy: false
     })
     const due = new Map<SessionId, number | undefined>()
     /**
@@ -85,6 +88,7 @@ export const makeScreenFollower: (workerUrl?: URL) => Effect.Effect<ScreenFollow
 
     yield* Effect.gen(function* () {
       yield* wake.await
+      yield* pace.begin()
       while (true) {
         const next = due.entries().next()
         if (next.done === true) break
@@ -137,17 +141,25 @@ class Pace {
   #since = 0
   #units = 0
   #unitsBefore = 0
+  #loop = performance.eventLoopUtilization()
+  #busyShare = 0
 
   printed(): void {
     this.#turn()
     this.#units++
   }
 
+  /** Much output is over after a moment: the thread is not started in the middle of it. */
+  begin(): Effect.Effect<void> {
+    return Effect.suspend(() => (this.#units === 0 ? Effect.void : Effect.sleep(RECENT_MILLIS)))
+  }
+
   pause(): Effect.Effect<void> {
     this.#turn()
     const units = Math.max(this.#units, this.#unitsBefore)
     if (units === 0) return Effect.void
-    return Effect.sleep(units >= FLOOD_UNITS ? FLOOD_PAUSE_MILLIS : PRINTING_PAUSE_MILLIS)
+    const isFlood = units >= FLOOD_UNITS || this.#busyShare > BUSY_SHARE
+    return Effect.sleep(isFlood ? FLOOD_PAUSE_MILLIS : PRINTING_PAUSE_MILLIS)
   }
 
   #turn(): void {
@@ -157,5 +169,8 @@ class Pace {
     this.#unitsBefore = now - this.#since < 2 * RECENT_MILLIS ? this.#units : 0
     this.#units = 0
     this.#since = now
+    const loop = performance.eventLoopUtilization()
+    this.#busyShare = performance.eventLoopUtilization(loop, this.#loop).utilization
+    this.#loop = loop
   }
 }

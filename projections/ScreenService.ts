@@ -8,8 +8,9 @@
 import { Worker } from "node:worker_threads"
 import { Context, Data, Deferred, Effect, Layer, Semaphore } from "effect"
 import type { TerminalSize } from "../journal/Event.ts"
+import type { ScreenWorkerData } from "./BackgroundThread.ts"
 import { type ScreenContent, type ScreenRedraw, type ScreenRedrawOptions, screenCells } from "./Screen.ts"
-import type { ScreenAnswer, ScreenRequest, ScreenStep, ScreenWorkerData } from "./ScreenWorker.ts"
+import type { ScreenAnswer, ScreenRequest, ScreenStep } from "./ScreenWorker.ts"
 
 export interface ScreenOptions {
   /** The worker's module. */
@@ -24,7 +25,15 @@ export interface ScreenOptions {
   readonly cellsMax: number
   /** The thread takes only the processor time that nobody else wants; by default that of ScreenFollower.ts does. */
   readonly isBackground?: boolean | undefined
+  /**
+   * The thread is started soon and does not end for want of work, so that the first look at a screen does not wait for
+   * it. About 20 MB; for a process that people attach to.
+   */
+  readonly standsBy?: boolean | undefined
 }
+
+/** After the start of a process that has other things to do first. */
+const STAND_BY_DELAY = "1 second"
 
 /** Loading the emulator's module; on a busy machine this takes seconds, and it says nothing about any session. */
 const START_DEADLINE_MILLIS = 20_000
@@ -91,10 +100,10 @@ export class ScreenService extends Context.Service<ScreenService, ScreenServiceS
 export const makeScreenService = Effect.fnUntraced(function* (options: ScreenOptions) {
   const hub = new ScreenHub(options)
   yield* Effect.addFinalizer(() => Effect.promise(() => hub.end()))
-  return ScreenService.of(yield* makeService(hub))
+  return ScreenService.of(yield* makeService(hub, options.standsBy === true))
 })
 
-const makeService = Effect.fnUntraced(function* (hub: ScreenHub) {
+const makeService = Effect.fnUntraced(function* (hub: ScreenHub, standsBy: boolean) {
   const turn = yield* Semaphore.make(1)
   // One request at a time: so a late answer names its session, and a waiting session's deadline has not begun.
   const ask = (request: ScreenRequest): Effect.Effect<ScreenAnswer, ScreenError> =>
@@ -108,6 +117,10 @@ const makeService = Effect.fnUntraced(function* (hub: ScreenHub) {
         return answer
       })
     )
+  // What is asked does not matter: the thread is there to answer it.
+  if (standsBy) {
+    yield* Effect.ignore(ask({ _tag: "Close", key: "" })).pipe(Effect.delay(STAND_BY_DELAY), Effect.forkScoped)
+  }
   const locks = new Map<string, { readonly semaphore: Semaphore.Semaphore; users: number }>()
   const exclusively =
     (key: string) =>
@@ -328,7 +341,7 @@ class ScreenHub {
   }
 
   #rest(): void {
-    if (this.#worker === undefined) return
+    if (this.#worker === undefined || this.#options.standsBy === true) return
     clearTimeout(this.#idle)
     this.#idle = setTimeout(() => this.#drop(new ScreenLost({ reason: "idle" })), this.#options.idleMillis)
     this.#idle.unref()

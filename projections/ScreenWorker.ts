@@ -3,15 +3,11 @@
  * it holds and ends it when it does not answer. It owns emulators and nothing else: no journal, no file, no terminal.
  * It runs from its source and as `screen-worker.js` beside the bundled program.
  */
-import { readlinkSync } from "node:fs"
-import { constants, setPriority } from "node:os"
-import { parentPort, workerData } from "node:worker_threads"
+// First: loading the rest gives way too.
+import "./BackgroundThread.ts"
+import { parentPort } from "node:worker_threads"
 import type { TerminalSize } from "../journal/Event.ts"
 import { Screen, type ScreenContent, type ScreenRedraw, type ScreenRedrawOptions } from "./Screen.ts"
-
-export interface ScreenWorkerData {
-  readonly isBackground: boolean
-}
 
 /** What is drawn in order: bytes, or a new size. */
 export type ScreenStep = Uint8Array | TerminalSize
@@ -75,18 +71,7 @@ const put = (key: string, screen: Screen): ScreenAnswer => {
   return { _tag: "Done", size: screen.size }
 }
 
-/** Of this thread alone, which Linux takes for a process here; other systems have no number for it. */
-const giveWay = (): void => {
-  try {
-    const thread = Number(readlinkSync("/proc/thread-self").split("/").at(-1))
-    if (thread > 0) setPriority(thread, constants.priority.PRIORITY_LOW)
-  } catch {
-    // It draws as any other thread.
-  }
-}
-
 if (parentPort !== null) {
-  if ((workerData as ScreenWorkerData | null)?.isBackground === true) giveWay()
   const port = parentPort
   port.on("message", (request: ScreenRequest) => {
     port.postMessage(answer(request))

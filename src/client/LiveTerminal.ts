@@ -98,7 +98,7 @@ export class LiveTerminal implements Terminal {
     return this.#command((sessions, by) => sessions.resize(this.sessionId, { cols, rows }, by))
   }
 
-  async sendSignal(signal: string, target: "foreground" | "leader" | "session" = "foreground"): Promise<void> {
+  async signal(signal: string, target: "foreground" | "leader" | "session" = "foreground"): Promise<void> {
     return this.#command((sessions, by) => sessions.signal(this.sessionId, signal, target, by))
   }
 

@@ -1,21 +1,30 @@
 /**
- * One stream, read page by page with Promises. The stream runs from the start, one page ahead of its reader: a reader that
- * does not take holds the stream, and with it its connection, where it is. Whoever makes one closes it.
+ * One stream, read page by page with Promises. The stream runs from the start, a few pages ahead of its reader: a reader
+ * that does not take holds the stream, and with it its connection, where it is. Whoever makes one closes it.
  */
 import { Effect, Exit, Fiber, Stream } from "effect"
 import { unwrap } from "./failureOf.ts"
 
+/** Pages of at most 256 KiB that wait for the reader: enough that it does not wait for each. */
+const PAGES_AHEAD_MAX = 4
+
 export class PageReader<A> {
-  #page: { readonly items: ReadonlyArray<A>; readonly resume: () => void } | undefined
+  #pages: Array<ReadonlyArray<A>> = []
+  /** Lets the stream go on, which waits for room. */
+  #resume: (() => void) | undefined
   #end: Exit.Exit<void, unknown> | undefined
   #taker: (() => void) | undefined
   readonly #fiber: Fiber.Fiber<void, unknown>
 
   constructor(stream: Stream.Stream<A, unknown>) {
+    const room = Effect.callback<void>((resume) => {
+      this.#resume = () => resume(Effect.void)
+    })
     const pages = Stream.runForEachArray(stream, (items) =>
-      Effect.callback<void>((resume) => {
-        this.#page = { items, resume: () => resume(Effect.void) }
+      Effect.suspend(() => {
+        this.#pages.push(items)
         this.#wake()
+        return this.#pages.length < PAGES_AHEAD_MAX ? Effect.void : room
       })
     )
     this.#fiber = Effect.runFork(pages)
@@ -27,16 +36,17 @@ export class PageReader<A> {
 
   /** The next page; undefined at the end and once it is closed. Rejects with what the stream fails with. One call at a time. */
   async take(): Promise<ReadonlyArray<A> | undefined> {
-    if (this.#page === undefined && this.#end === undefined) {
+    if (this.#pages.length === 0 && this.#end === undefined) {
       await new Promise<void>((resolve) => {
         this.#taker = resolve
       })
     }
-    const page = this.#page
+    const page = this.#pages.shift()
     if (page !== undefined) {
-      this.#page = undefined
-      page.resume()
-      return page.items
+      const resume = this.#resume
+      this.#resume = undefined
+      resume?.()
+      return page
     }
     if (this.#end !== undefined && !Exit.hasInterrupts(this.#end)) unwrap(this.#end)
     return undefined
@@ -44,7 +54,7 @@ export class PageReader<A> {
 
   /** Resolves when the stream has let go of everything, its connection too. */
   async close(): Promise<void> {
-    this.#page = undefined
+    this.#pages = []
     await Effect.runPromise(Fiber.interrupt(this.#fiber))
   }
 

@@ -116,7 +116,7 @@ export interface Terminal extends AsyncIterable<OutputChunk>, AsyncDisposable {
   /** Whole numbers from 1 on (InvalidArgument); above 1000 is 1000. The size that the terminal has then. Does not wait for writes. */
   resize(cols: number, rows: number): Promise<TerminalSize>
   /** A name with or without SIG (InvalidArgument). Default target: the terminal's foreground process group, as Ctrl-C. Does not wait for writes. */
-  sendSignal(signal: string, target?: "foreground" | "leader" | "session"): Promise<void>
+  signal(signal: string, target?: "foreground" | "leader" | "session"): Promise<void>
   /**
    * Ends the session and every process of it, within five seconds; who outlives that is named. What it printed can still
    * be read, here too. Twice is fine.

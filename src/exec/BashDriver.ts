@@ -69,7 +69,9 @@ export const bashDriver: Driver = {
   defaultShell: "bash",
   argv: (shell, folder) => [shell, "--norc", "--noprofile", `${folder}/command`],
   env: () => ({}),
-  greeting: (folder) => `__reprise_usual=${quote(USUAL_LINE)}; builtin . ${quote(`${folder}/driver`)}\n`,
+  // A shell that executed itself again has the driver already, by BASH_ENV.
+  greeting: (folder) =>
+    `__reprise_usual=${quote(USUAL_LINE)}; builtin declare -F __reprise_begin >/dev/null || builtin . ${quote(`${folder}/driver`)}\n`,
   line,
   restore: (state: ShellState) => restoreShell(state, "bash"),
   parseState: parseBashState

@@ -22,6 +22,7 @@ import type { OutputItem } from "../session/OutputItem.ts"
 import { InvalidRequest, SessionUnavailable } from "../session/SessionError.ts"
 import { type CommandOptions, type EngineStatus, Sessions, type SessionsShape } from "../session/Sessions.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
+import { withoutClosedWrites } from "./ClosedWrites.ts"
 import { asLost, ConnectionLost } from "./ConnectionLost.ts"
 import { connect, type EngineStart } from "./EngineConnection.ts"
 import { EngineError, EngineMismatch, EngineUnavailable } from "./EngineError.ts"
@@ -36,6 +37,8 @@ export type { RemoteEngine }
 
 /** An engine that accepts a connection and does not answer within this is stuck. */
 const HANDSHAKE_TIMEOUT = "20 seconds"
+/** Behind a door the engine may have to be started first, which takes a minute at most. */
+const HANDSHAKE_TIMEOUT_BEHIND_DOOR = "80 seconds"
 /** Items a stream's connection reads ahead of its consumer: 4 pages of 256 KiB. */
 const STREAM_ITEMS_AHEAD = 4
 /** The kernel (Unix socket) or WebSocketConnection tells when the peer is gone; a ping would only take a busy peer for a dead one. */
@@ -130,10 +133,14 @@ const failOnceClosed = (duplex: Duplex): void => {
   })
 }
 
+const CLOSED = new Socket.SocketError({
+  reason: new Socket.SocketWriteError({ cause: new Error("the connection is closed") })
+})
+
 const openConnection = Effect.fnUntraced(function* (options: EngineClientOptions) {
   const duplex = yield* openDuplex(options)
   failOnceClosed(duplex)
-  const socket = yield* NodeSocket.fromDuplex(Effect.succeed(duplex))
+  const socket = withoutClosedWrites(yield* NodeSocket.fromDuplex(Effect.succeed(duplex)), duplex, Effect.fail(CLOSED))
   const protocol = yield* Layer.build(
     RpcClient.layerProtocolSocket({
       pingInterval: PING_INTERVAL,
@@ -147,7 +154,7 @@ const openConnection = Effect.fnUntraced(function* (options: EngineClientOptions
   const client = yield* RpcClient.make(EngineRpcs, { disableTracing: true }).pipe(Effect.provideContext(protocol))
   const engine = yield* client.Handshake({ protocol: PROTOCOL_VERSION, version: packageVersion }).pipe(
     Effect.timeoutOrElse({
-      duration: HANDSHAKE_TIMEOUT,
+      duration: "url" in options ? HANDSHAKE_TIMEOUT_BEHIND_DOOR : HANDSHAKE_TIMEOUT,
       orElse: () =>
         Effect.fail(
           new EngineUnavailable({

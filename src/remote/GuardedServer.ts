@@ -8,6 +8,7 @@ import type { Socket as NetSocket } from "node:net"
 import * as NodeSocket from "@effect/platform-node-shared/NodeSocket"
 import { type Array as Arr, Effect, Option } from "effect"
 import { Socket, type SocketServer } from "effect/socket"
+import { withoutClosedWrites } from "./ClosedWrites.ts"
 import { deadline } from "./Deadline.ts"
 import { MessageSplitter } from "./MessageSplitter.ts"
 import { FRAME_BYTES_MAX } from "./SessionRpcs.ts"
@@ -67,14 +68,11 @@ const guardedHandler = (connections: Connections, handler: Handler, socket: Sock
 const untroubled = <R>(handling: Effect.Effect<unknown, unknown, R>): Effect.Effect<void, never, R> =>
   Effect.catchCause(Effect.asVoid(handling), (cause) => Effect.logDebug("a client's connection ended", cause))
 
-/** Gives whole messages, and takes what is written after the end: an answer that is late for a client that has left. */
+/** Gives whole messages. */
 const guardedSocket = (socket: Socket.Socket, connection: Connection): Socket.Socket =>
   Socket.make({
-    // Without this the answer would wait for a drain that never comes.
-    writer: Effect.map(socket.writer, ({ write, writeAll }) => ({
-      write: (chunk) => (connection.socket.destroyed ? Effect.void : write(chunk)),
-      writeAll: (chunks) => (connection.socket.destroyed ? Effect.void : writeAll(chunks))
-    })),
+    // An answer that is late, for a client that has left: nobody is to be told.
+    writer: withoutClosedWrites(socket, connection.socket, Effect.void).writer,
     reader: Effect.map(socket.reader, ({ pull, upgrade }) => {
       const next: typeof pull = Effect.suspend(() => {
         if (connection.socket.writableLength > UNREAD_BYTES_MAX) return Effect.andThen(drained(connection.socket), next)

@@ -10,6 +10,7 @@ import { Cause, Console, Deferred, Effect, Exit, Layer, Schedule } from "effect"
 import type { Durability } from "../../journal/Journal.ts"
 import type { StoreRefused } from "../../journal/JournalError.ts"
 import * as JournalLevel from "../../journal/JournalLevel.ts"
+import { ScreenOptions } from "../../projections/ScreenService.ts"
 import { keeperEntry } from "../EntryPoints.ts"
 import { collectWhenIdle } from "../keeper/IdleMemory.ts"
 import { readEngineLimits, storeQuota } from "../session/EngineConfig.ts"
@@ -56,8 +57,15 @@ const engine = (paths: StorePaths, durability: Durability, programUmask: number,
     Layer.provide(SessionEngine.layer({ paths, keeperEntry, programUmask, limits })),
     Layer.provideMerge(EngineServer.StopRequest.layer),
     Layer.provide(HistoryLive.layer),
+    Layer.provide(screensStandBy),
     Layer.provide(JournalLevel.layer({ location: paths.journal, durability, quota: storeQuota(paths, limits) }))
   )
+
+/** People attach to this process: the first look at a screen must not wait for a thread. */
+const screensStandBy = Layer.effect(
+  ScreenOptions,
+  Effect.map(ScreenOptions, (options) => ({ ...options, standsBy: true }))
+)
 
 const program = (paths: StorePaths, durability: Durability, programUmask: number) =>
   Effect.scoped(

@@ -17,6 +17,8 @@ import type { HistoryPoint, ScreenRedraw, ScreenView, SessionSnapshot, SessionVi
 
 /** A look at a screen answers within 2 s, also where it has not drawn everything: it then says `behind`. */
 const SCREEN_LOOK_MILLIS = 1500
+/** Fits a message to a client (FRAME_BYTES_MAX). A million cells of as many colours take more; such a screen is replayed. */
+const REDRAW_BYTES_MAX = 8 * 1024 * 1024
 /** A follower waits for a storage that is away, as it does in the middle of its stream; whoever asks is told by `status`. */
 const STORAGE_RETRY = Schedule.spaced("100 millis")
 /** Ids named when a reference fits several sessions. */
@@ -167,13 +169,16 @@ export const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService>
         Effect.provideService(ScreenService, screens),
         Effect.mapError(unavailable(session))
       )
-      if (screen.sequence > 0) return screen satisfies ScreenRedraw
+      const isTooLarge = screen.data.byteLength > REDRAW_BYTES_MAX
+      if (screen.sequence > 0 && !isTooLarge) return screen satisfies ScreenRedraw
       // Replayed from the beginning, it begins with the size it was created with.
       const [first] = yield* Stream.runCollect(journal.read(session, { until: 1 })).pipe(
         Effect.mapError(readError(session))
       )
       const size = first?.event._tag === "SessionCreated" ? first.event.size : screen.size
-      return { ...screen, size } satisfies ScreenRedraw
+      if (!isTooLarge) return { ...screen, size } satisfies ScreenRedraw
+      const reason = `drawing the screen takes more than ${REDRAW_BYTES_MAX} bytes`
+      return { ...screen, data: new Uint8Array(0), sequence: 0, size, reason } satisfies ScreenRedraw
     })
 
     return History.of({

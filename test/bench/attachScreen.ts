@@ -14,7 +14,9 @@ const HISTORIES = [
   ["100 MB", 1e8],
   ["1 GB", 1e9]
 ] as const
-const FLOOD_BYTES = 1e9
+/** A log of a twentieth of the flood, printed that often. */
+const LOG_BYTES = 5e7
+const LOG_REPEATS = 20
 const BYTES_PER_MB = 1e6
 const AIM_MILLIS = 100
 const AIM_RATIO = 2
@@ -62,10 +64,10 @@ export const attach = async (workspace: Workspace): Promise<Report> => {
         holds: firsts.at(-1)! < AIM_RATIO * firsts[0]!
       }
     )
-    const log = writeLogLines(workspace.path("attach.log"), FLOOD_BYTES, lineOf)
+    const log = writeLogLines(workspace.path("attach.log"), LOG_BYTES, lineOf)
     const store = workspace.newFolder("attach")
     workspace.mark(store)
-    floods.push([kind, await workspace.program<Flooded>("attachFlood", [store, log.file])])
+    floods.push([kind, await workspace.program<Flooded>("attachFlood", [store, log.file, String(LOG_REPEATS)])])
     rmSync(store, { recursive: true, force: true })
     rmSync(log.file, { force: true })
   }

@@ -16,7 +16,7 @@ export const start = async (workspace: Workspace): Promise<Report> => {
   const notes = [`median of ${ROUNDS} rounds; ${SESSIONS} idle sessions each`]
   const store = new Store(workspace, workspace.newFolder("start"))
   await store.start()
-  await workspace.program("engineClient", ["idle", store.paths.store, String(SESSIONS)])
+  await workspace.program("engineClient", ["idle", store.paths.store, String(SESSIONS), "sleep", "1000"])
   const ways: Array<{ readonly name: string; readonly run: () => Promise<{ millis: number; code: number | null }> }> = [
     { name: "node, empty program", run: () => workspace.run(process.execPath, ["-e", "0"]) },
     { name: "reprise --version", run: () => workspace.run(process.execPath, [commandLine, "--version"]) },

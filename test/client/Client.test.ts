@@ -202,7 +202,7 @@ describe("who owns what", () => {
       () => terminal.writeStdin("x"),
       () => terminal.writeStdinEOF(),
       () => terminal.resize(80, 24),
-      () => terminal.sendSignal("TERM"),
+      () => terminal.signal("TERM"),
       () => terminal.close()
     ]) {
       const refused = await refusal(act())

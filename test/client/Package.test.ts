@@ -90,7 +90,7 @@ describe("the package", () => {
              if (stdout !== undefined) console.log(stdout.byteLength, gapBefore?.from)
            }
            try {
-             await terminal.sendSignal("TERM", "leader")
+             await terminal.signal("TERM", "leader")
            } catch (error) {
              if (error instanceof RepriseError && error.code === "NotFound") return null
            }

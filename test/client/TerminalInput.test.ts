@@ -95,20 +95,20 @@ describe("G22 signals", () => {
   it.for(["SIGTERM", "term", " Term "])("G22 %o is sent", async (name) => {
     await using terminal = await shell("trap 'echo terminated; exit 5' TERM; echo go; while :; do sleep 0.02; done")
     await readUntil(terminal, "go\n")
-    await terminal.sendSignal(name, "leader")
+    await terminal.signal(name, "leader")
     assert.strictEqual((await readAll(terminal)).last?.exitCode, 5)
   })
 
   it("G22 ' kill ' ends the program", async () => {
     await using terminal = await shell("echo go; sleep 1000")
     await readUntil(terminal, "go\n")
-    await terminal.sendSignal(" kill ")
+    await terminal.signal(" kill ")
     assert.deepInclude((await readAll(terminal)).last, { exitCode: null, signal: "SIGKILL" })
   })
 
   it.for(["SIGINVALID", "", "9"])("G22 %o is refused", async (name) => {
     await using terminal = await shell("cat")
-    assert.strictEqual((await refusal(terminal.sendSignal(name))).code, "InvalidArgument")
+    assert.strictEqual((await refusal(terminal.signal(name))).code, "InvalidArgument")
   })
 })
 
@@ -121,7 +121,7 @@ describe("who may type", () => {
         watcher.writeStdin("x\n"),
         watcher.writeStdinEOF(),
         watcher.resize(100, 30),
-        watcher.sendSignal("KILL"),
+        watcher.signal("KILL"),
         watcher.close()
       ].map(refusal)
     )

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, type Scope, Stream } from "effect"
-import type { SessionId } from "../../journal/Event.ts"
+import type { EventTag, SessionId } from "../../journal/Event.ts"
 import { Exec } from "../../src/exec/Exec.ts"
 import * as EngineClient from "../../src/remote/EngineClient.ts"
 import { Attach, type AttachItem } from "../../src/session/Attach.ts"
@@ -60,9 +60,9 @@ const readBroken = Effect.fnUntraced(function* (
   const items: Array<AttachItem> = []
   let after = 0
   let left = breaks
+  let leaves = 0
   const read = Effect.suspend(() => {
     let count = 1 + random.below(itemsMax)
-    const isCut = random.below(2) === 0
     return Effect.flatMap(Attach, (attach) =>
       attach.attach(session, { after, client }).pipe(
         Stream.takeUntil((item) => {
@@ -75,7 +75,10 @@ const readBroken = Effect.fnUntraced(function* (
           if (item._tag === "Ended") return true
           if (left === 0 || item._tag !== "Output" || --count > 0) return false
           left--
-          if (!isCut) return true
+          if (random.below(2) === 0) {
+            leaves++
+            return true
+          }
           door.cut()
           count = 1 + random.below(itemsMax)
           return false
@@ -86,10 +89,10 @@ const readBroken = Effect.fnUntraced(function* (
   })
   yield* read.pipe(Effect.repeat({ until: () => items.at(-1)?._tag === "Ended" }), Effect.provide(context))
   assert.strictEqual(left, 0, "the session ended before all the breaks")
-  return items
+  return { items, leaves }
 })
 
-const checkWhole = (items: ReadonlyArray<AttachItem>) => {
+const checkWhole = ({ items }: { readonly items: ReadonlyArray<AttachItem> }) => {
   const text = Buffer.concat(items.flatMap((item) => (item._tag === "Output" ? [item.data] : []))).toString()
   if (text !== EXPECTED) {
     const lines = text.split("\r\n")
@@ -173,7 +176,16 @@ describe("attaching over a socket", () => {
             }
           })
           yield* Effect.raceFirst(driving, Effect.andThen(Fiber.join(reading), Effect.never))
-          for (const items of yield* Fiber.join(reading)) checkWhole(items)
+          const results = yield* Fiber.join(reading)
+          for (const result of results) checkWhole(result)
+          // Who left has left, and who was cut off was never away; but an engine's death ends every presence.
+          const leaves = results.reduce((sum, result) => sum + result.leaves, 0)
+          const history = yield* Effect.provide(History, context)
+          const tags = (yield* Stream.runCollect(history.events(id))).map(({ event }) => event._tag)
+          const count = (tag: EventTag) => tags.filter((one) => one === tag).length
+          if (kills === 0) assert.strictEqual(count("ClientAttached"), CLIENTS + leaves)
+          assert.isAtMost(count("ClientDetached"), leaves)
+          assert.strictEqual(tags.at(-1), "SessionClosed")
         })
     )
   }
@@ -407,8 +419,9 @@ describe("attaching over a socket", () => {
         const stopped = flooded
         const [slowestEcho, growth] = yield* growthDuring((look) => measure(STALL_MILLIS, look))
         assert.isAbove(flooded - stopped, 1024 * 1024, "the flood went on, and its other client got it")
-        // What the engine itself takes of a flood, it takes with and without them. Kept for them, it would be as many times the flood.
-        const growthMax = 16 * 1024 * 1024 + usualGrowth
+        // What the engine takes of a flood, it takes with and without them, and not evenly. Kept for them, it would be `kept`.
+        const kept = SLOW_CLIENTS * (flooded - stopped)
+        const growthMax = 16 * 1024 * 1024 + Math.max(usualGrowth, kept / 2)
         assert.isBelow(growth, growthMax, "resident bytes of the engine")
         const end = yield* interrupt(flood, reading)
         // Their connections break, and they go on where they stopped.

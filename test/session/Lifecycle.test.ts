@@ -1,6 +1,6 @@
 /** The promises of `Lifecycle`: the feed of what happens to all sessions, the live ones, and what they use. */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Schedule, type Scope, Stream } from "effect"
+import { Deferred, Effect, Fiber, type Scope, Stream } from "effect"
 import type { SessionId } from "../../journal/Event.ts"
 import {
   Attach,
@@ -231,11 +231,11 @@ describe("usage", () => {
         const idle = yield* create("echo go; read go")
         yield* until(busy, "go")
         yield* until(idle, "go")
-        const settled = Effect.suspend(() => lifecycle.usage(busy)).pipe(
-          Effect.repeat({
-            until: ({ cpuMicros, processes }) => processes === 2 && cpuMicros > 200_000,
-            schedule: Schedule.spaced("20 millis")
-          })
+        const settled = Effect.delay(
+          Effect.suspend(() => lifecycle.usage(busy)),
+          20
+        ).pipe(
+          Effect.repeat({ until: ({ cpuMicros, processes }) => processes === 2 && cpuMicros > 200_000, times: 1000 })
         )
         const used = yield* settled
         assert.strictEqual(used.processes, 2)

@@ -1,6 +1,6 @@
 /**
  * An engine in this process, a session in it that floods, and how far the drawing in the background is behind when the
- * flood has ended. Run as `attachFlood.ts STORE FILE`; prints one line of JSON. The engine and its keepers end with it.
+ * flood has ended. Run as `attachFlood.ts STORE FILE TIMES`; prints one line of JSON. The engine and its keepers end with it.
  */
 import { Effect, Stream } from "effect"
 import type { SessionId } from "../../../journal/Event.ts"
@@ -14,7 +14,7 @@ import { Sessions } from "../../../src/session/Sessions.ts"
 
 const POLL_MILLIS = 5
 
-const [store, file] = process.argv.slice(2)
+const [store, file, times] = process.argv.slice(2)
 
 /** Output behind the latest snapshot. */
 const undrawn = Effect.fnUntraced(function* (id: SessionId, outputBytes: number) {
@@ -39,7 +39,7 @@ const measure = Effect.gen(function* () {
   const start = performance.now()
   // It stays after the flood, as a shell does.
   const view = yield* sessions.create({
-    argv: ["/bin/sh", "-c", `cat '${file}'; printf END; exec sleep 1000`],
+    argv: ["/bin/sh", "-c", `cat ${`'${file}' `.repeat(Number(times))}; printf END; exec sleep 1000`],
     cwd: "/"
   })
   const id = view.id as SessionId
