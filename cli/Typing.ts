@@ -4,7 +4,10 @@ import type { SessionId } from "../journal/Event.ts"
 import { Sessions } from "../src/session/Sessions.ts"
 import { Caller } from "./Caller.ts"
 
-/** One write of input: small enough that echo starts at once, large enough that a byte costs little. */
+/**
+ * One write of input: small enough that echo starts at once, large enough that a byte costs little. A session that takes
+ * less at once (SessionLimits.inputChunkBytes) refuses it as a whole, and gets it in halves.
+ */
 const INPUT_BYTES_MAX = 32 * 1024
 /** A program that does not read fills its queue: how soon the rest is offered again. */
 const INPUT_RETRY = Schedule.min([Schedule.exponential("20 millis", 2), Schedule.spaced("500 millis")])
@@ -16,10 +19,19 @@ const isFull = (error: { readonly _tag: string }): boolean =>
 /** `client` is the name under which the caller is attached. */
 export const typeBytes = Effect.fnUntraced(function* (session: SessionId, bytes: Uint8Array, client?: string) {
   const sessions = yield* Sessions
-  for (let at = 0; at < bytes.byteLength; at += INPUT_BYTES_MAX) {
-    yield* sessions
-      .write(session, bytes.subarray(at, at + INPUT_BYTES_MAX), { client })
-      .pipe(Effect.retry({ while: isFull, schedule: INPUT_RETRY }))
+  let most = INPUT_BYTES_MAX
+  for (let at = 0; at < bytes.byteLength; ) {
+    const piece = bytes.subarray(at, at + most)
+    const isTaken = yield* sessions.write(session, piece, { client }).pipe(
+      Effect.retry({ while: isFull, schedule: INPUT_RETRY }),
+      Effect.as(true),
+      Effect.catchIf(
+        (error) => error._tag === "InvalidRequest" && error.field === "data" && piece.byteLength > 1,
+        () => Effect.succeed(false)
+      )
+    )
+    if (isTaken) at += piece.byteLength
+    else most = Math.ceil(piece.byteLength / 2)
   }
 })
 

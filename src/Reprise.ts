@@ -1,8 +1,7 @@
 /**
  * The engine of a store inside this process, for programs: one layer that gives `Sessions`, `Attach`, `Exec`,
- * `Lifecycle`, `History` and `Journal`. The
- * background engine of the CLI is the same layer with a socket in front. It opens the store itself, so a store whose
- * engine runs elsewhere is refused (`StoreRefused`, reason `locked`).
+ * `Lifecycle`, `History` and `Journal`. The background engine of the CLI is the same layer with a socket in front. It
+ * opens the store itself, so a store whose engine runs elsewhere is refused (`StoreRefused`, reason `locked`).
  */
 import { Effect, Layer } from "effect"
 import type { Durability, Journal } from "../journal/Journal.ts"
@@ -28,7 +27,7 @@ export interface RepriseOptions {
   readonly durability?: Durability | undefined
   /** true: sessions live in this process and end with it. Default false: in keepers, which outlive it. */
   readonly inProcess?: boolean | undefined
-  /** Default 64; 1 gives each session a keeper of its own. */
+  /** Default 256, in keepers that are filled up to 64 first; 1 gives each session a keeper of its own. */
   readonly sessionsPerKeeper?: number | undefined
   /** Field by field instead of what the store's `config.json` and ENGINE_LIMITS say. A value that cannot be is refused (`StoreRefused`, reason `config`). */
   readonly limits?: Partial<EngineLimits> | undefined

@@ -39,6 +39,8 @@ export class LiveTerminal implements Terminal {
   /** Loops that were begun and not left. */
   #loops = 0
   #isLeft = false
+  /** Who left waits for no end. */
+  readonly #leaving = new AbortController()
 
   /** Attaches; `ready` says whether it worked. */
   constructor(options: LiveTerminalOptions) {
@@ -110,6 +112,7 @@ export class LiveTerminal implements Terminal {
   async detach(): Promise<void> {
     if (this.#isLeft) return
     this.#isLeft = true
+    this.#leaving.abort()
     if (this.#exit === undefined) {
       this.#exited ??= resolvers()
       this.#exited.reject(this.#leftError())
@@ -169,7 +172,8 @@ export class LiveTerminal implements Terminal {
   #watch(): PromiseWithResolvers<SessionExit> {
     const exited = resolvers<SessionExit>()
     this.#exited = exited
-    this.#options.ends.wait(this.sessionId).then(
+    const { signal } = this.#leaving
+    this.#options.ends.wait(this.sessionId, { signal, onResumed: () => this.#reader.renew() }).then(
       (exit) => this.#end(exit),
       (error) => {
         // Whoever asks again waits for another try. After it was left there is none.

@@ -65,6 +65,26 @@ export class OutputReader {
     if (this.#pending === 0) await this.#drop()
   }
 
+  /**
+   * Attaches again behind the last chunk that was taken, in the place of the attachment there is: one that nobody takes
+   * from does not notice that its engine died. What was not taken comes again. Who waits for a chunk notices by itself.
+   */
+  renew(): void {
+    if (this.#pending > 0) return
+    const renewing = this.#turn.then(async () => {
+      const before = this.#pages
+      if (this.#isOver || before === undefined) return
+      this.#pages = undefined
+      try {
+        await this.#fill()
+      } finally {
+        await before.close()
+      }
+    })
+    // What is wrong is told to whoever takes the next chunk.
+    this.#turn = renewing.catch(() => undefined)
+  }
+
   async close(): Promise<void> {
     this.#isOver = true
     await this.#drop()

@@ -17,14 +17,21 @@ export interface SessionEndsOptions {
   readonly call: <A>(effect: Effect.Effect<A, unknown>) => Promise<A>
 }
 
-interface Waiting {
+export interface WaitOptions {
+  /** Aborted: nobody waits any more. */
+  readonly signal?: AbortSignal
+  /** Called each time the session was taken back, such as by a new engine. */
+  readonly onResumed?: () => void
+}
+
+interface Waiting extends WaitOptions {
   readonly resolve: (exit: SessionExit) => void
   readonly reject: (error: unknown) => void
 }
 
 export class SessionEnds {
   readonly #options: SessionEndsOptions
-  readonly #waiting = new Map<string, Array<Waiting>>()
+  readonly #waiting = new Map<string, Set<Waiting>>()
   #feed: PageReader<LifecycleItem> | undefined
   /** Resolves when an end that comes from now on will be seen. */
   #synced: Promise<void> | undefined
@@ -33,13 +40,24 @@ export class SessionEnds {
     this.#options = options
   }
 
-  /** Resolves at the end of the session, at once when it is over. Rejects when the engine cannot be reached for good. */
-  async wait(session: SessionId): Promise<SessionExit> {
+  /**
+   * Resolves at the end of the session, at once when it is over. Rejects when the engine cannot be reached for good. When
+   * its signal is aborted it does neither.
+   */
+  async wait(session: SessionId, options: WaitOptions = {}): Promise<SessionExit> {
     const { promise, reject, resolve } = Promise.withResolvers<SessionExit>()
-    this.#waiting.set(session, [...(this.#waiting.get(session) ?? []), { resolve, reject }])
+    const one: Waiting = { ...options, resolve, reject }
+    const waiting = this.#waiting.get(session) ?? new Set()
+    this.#waiting.set(session, waiting.add(one))
+    options.signal?.addEventListener("abort", () => this.#forget(session, one), { once: true })
     // Subscribed before it is looked at: what ends in between is seen by one of the two.
     this.look(session).catch((error) => this.#settle(session, (waiting) => waiting.reject(error)))
     return promise
+  }
+
+  /** How many wait, for measurements and tests. */
+  get waiting(): number {
+    return [...this.#waiting.values()].reduce((sum, { size }) => sum + size, 0)
   }
 
   async close(): Promise<void> {
@@ -74,7 +92,7 @@ export class SessionEnds {
       for (let items = await feed.take(); items !== undefined; items = await feed.take()) {
         for (const item of items) {
           if (item._tag === "Synced") resolve()
-          else this.#see(item.session, exitOf(item.event))
+          else this.#see(item)
         }
       }
       throw closedError()
@@ -90,14 +108,22 @@ export class SessionEnds {
     return promise
   }
 
-  #see(session: string, exit: SessionExit | undefined): void {
+  #see({ event, session }: Extract<LifecycleItem, { readonly _tag: "Event" }>): void {
+    const exit = exitOf(event)
+    if (event._tag === "SessionResumed") for (const { onResumed } of this.#waiting.get(session) ?? []) onResumed?.()
     if (exit !== undefined) this.#settle(session, (waiting) => waiting.resolve(exit))
   }
 
   #settle(session: string, how: (waiting: Waiting) => void): void {
-    const waiting = this.#waiting.get(session) ?? []
+    const waiting = this.#waiting.get(session)
+    if (waiting === undefined) return
     this.#waiting.delete(session)
     for (const one of waiting) how(one)
+  }
+
+  #forget(session: string, one: Waiting): void {
+    const waiting = this.#waiting.get(session)
+    if (waiting?.delete(one) === true && waiting.size === 0) this.#waiting.delete(session)
   }
 
   #fail(error: unknown): void {

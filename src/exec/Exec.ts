@@ -14,6 +14,7 @@ import {
   type TerminalSize
 } from "../../journal/Event.ts"
 import type {
+  AccessDenied,
   InputRefused,
   InvalidRequest,
   LimitExceeded,
@@ -238,14 +239,18 @@ export interface ExecShape {
   ): Effect.Effect<Uint8Array, SessionNotFound | SessionUnavailable | InvalidRequest | ExecNotFound>
   /**
    * Types into the terminal, or into the command's stdin stream. ExecFinished when the command has ended; InvalidRequest
-   * also when the kernel cut what was typed: a terminal in line mode keeps 4095 bytes of a line.
+   * also when the kernel cut what was typed: a terminal in line mode keeps 4095 bytes of a line. AccessDenied: an attached
+   * client has the terminal to itself.
    */
   send(
     session: SessionId,
     execId: string,
     input: ExecInput,
     options?: { readonly actor?: string | undefined }
-  ): Effect.Effect<void, Here | ExecNotFound | ExecFinished | InputRefused | LimitExceeded | PolicyDenied>
+  ): Effect.Effect<
+    void,
+    Here | AccessDenied | ExecNotFound | ExecFinished | InputRefused | LimitExceeded | PolicyDenied
+  >
   /** Ctrl-C for the running command (execId, or the one that runs). A second one is harmless. */
   interrupt(session: SessionId, execId?: string): Effect.Effect<void, Here | ExecNotFound | ExecFinished>
   /** A signal (default SIGKILL) to the command's processes, not to the shell. */

@@ -63,10 +63,11 @@ const sessionHandlers = SessionRpcs.toLayer(
         live,
         (view) =>
           (view.kind === "exec" ? exec.end(view.id) : sessions.close(view.id)).pipe(
-            // It ended by itself meanwhile; the other is never said to who is not a client.
+            // It ended by itself meanwhile; the others are never said to who is no client and asks for nothing special.
             Effect.catchTags({
               SessionNotFound: () => Effect.succeed({ survivors: [] }),
-              AccessDenied: () => Effect.succeed({ survivors: [] })
+              AccessDenied: () => Effect.succeed({ survivors: [] }),
+              InvalidRequest: () => Effect.succeed({ survivors: [] })
             })
           ),
         { concurrency: CLOSE_CONCURRENCY }

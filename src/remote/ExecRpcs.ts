@@ -9,6 +9,7 @@ import { Language, SessionId } from "../../journal/Event.ts"
 import { CommandRecord, type ExecInput, ExecResult, RestoreReport, ShellStateView } from "../exec/Exec.ts"
 import { ExecFinished, ExecNotFound, ExecRejected, PolicyDenied, SessionBusy } from "../exec/ExecError.ts"
 import {
+  AccessDenied,
   InputRefused,
   InvalidRequest,
   LimitExceeded,
@@ -129,7 +130,7 @@ export class ExecRpcs extends RpcGroup.make(
   }),
   Rpc.make("ExecSend", {
     payload: { session: SessionId, execId: Schema.String, input: Input, actor: Actor },
-    error: Schema.Union([...Here, ExecNotFound, ExecFinished, InputRefused, LimitExceeded, PolicyDenied])
+    error: Schema.Union([...Here, AccessDenied, ExecNotFound, ExecFinished, InputRefused, LimitExceeded, PolicyDenied])
   }),
   Rpc.make("ExecInterrupt", {
     payload: { session: SessionId, execId: Schema.optional(Schema.String) },

@@ -213,7 +213,7 @@ export class SessionRpcs extends RpcGroup.make(
   }),
   Rpc.make("CloseInput", {
     payload: { session: SessionId, ...CommandFields },
-    error: Schema.Union([...Control, InputRefused, LimitExceeded])
+    error: Schema.Union([...Control, InputRefused, InvalidRequest, LimitExceeded])
   }),
   Rpc.make("Resize", {
     payload: { session: SessionId, size: LooseSize, ...CommandFields },
@@ -227,6 +227,6 @@ export class SessionRpcs extends RpcGroup.make(
   Rpc.make("Close", {
     payload: { session: SessionId, graceMillis: Schema.optional(Schema.Number), ...CommandFields },
     success: Schema.Struct({ survivors: Survivors }),
-    error: Schema.Union([SessionNotFound, AccessDenied, SessionUnavailable])
+    error: Schema.Union([SessionNotFound, AccessDenied, InvalidRequest, SessionUnavailable])
   })
 ) {}

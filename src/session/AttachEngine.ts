@@ -5,6 +5,7 @@
  */
 import { Deferred, Effect, Exit, type Scope, Stream } from "effect"
 import type { SessionId, TerminalSize } from "../../journal/Event.ts"
+import { StorageUnavailable } from "../../journal/JournalError.ts"
 import type { SessionState } from "../../projections/SessionState.ts"
 import type { AttachError, Attached, AttachItem, AttachOptions, AttachShape } from "./Attach.ts"
 import { AttachedItems } from "./AttachedItems.ts"
@@ -132,7 +133,10 @@ const fitWindow = (
       }).pipe(
         Effect.catchIf(
           (error) =>
-            error instanceof SessionEnded || error instanceof SessionUnavailable || error instanceof AccessDenied,
+            error instanceof SessionEnded ||
+            error instanceof SessionUnavailable ||
+            error instanceof StorageUnavailable ||
+            error instanceof AccessDenied,
           () => Effect.void
         ),
         Effect.orDie,

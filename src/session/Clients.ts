@@ -132,12 +132,16 @@ export class Clients {
     return leaseholder !== undefined && leaseholder !== client
   }
 
-  /** The session was taken back: its interruption ended every coming in the journal, so those who are there are told again. */
+  /** The session's interruption is journaled, which ends every coming in its journal. */
+  interrupted(session: SessionId): void {
+    for (const held of this.#sessions.get(session)?.held.values() ?? []) held.isJournaled = false
+  }
+
+  /** The session was taken back: those who are there, and did not come since, are told again. */
   async resumed(session: SessionId): Promise<void> {
     const comings: Array<Promise<void>> = []
     for (const held of this.#sessions.get(session)?.held.values() ?? []) {
-      held.isJournaled = false
-      if (held.replace !== undefined) comings.push(this.#journalComing(session, held))
+      if (held.replace !== undefined && !held.isJournaled) comings.push(this.#journalComing(session, held))
     }
     await Promise.all(comings)
   }

@@ -166,6 +166,7 @@ export class EngineCore {
       saveState: (state) => this.#save(options.saveState(state)),
       drawLater: options.drawLater,
       plainOutput: options.plainOutput,
+      interrupted: (session) => this.clients.interrupted(session),
       takeBack: (session, host, reason) => this.#inBackground(this.#takeBack(session.id, host, reason)),
       ended: (session) => this.#ended(session),
       extend: options.extend
@@ -438,7 +439,7 @@ export class EngineCore {
     this.clients.checkWriter(id, options.client)
     checkInput(data, session.state.limits)
     this.#checkQuota()
-    return this.#inputs.run(id, options, () => session.write(data, options))
+    return this.#inputs.run(id, options, data.byteLength, () => session.write(data, options))
   }
 
   async closeInput(id: SessionId, options: CommandOptions = {}): Promise<void> {
@@ -446,7 +447,7 @@ export class EngineCore {
     const session = await this.#liveSession(id)
     this.clients.checkWriter(id, options.client)
     this.#checkQuota()
-    await this.#inputs.run(id, options, () => session.closeInput(options))
+    await this.#inputs.run(id, options, 0, () => session.closeInput(options))
   }
 
   async resize(

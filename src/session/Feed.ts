@@ -80,7 +80,8 @@ export class Feed {
   /** See LifecycleShape.feed. One chunk of the stream is one page. */
   follow(after: number | undefined): Stream.Stream<LifecycleItem, SessionUnavailable> {
     return Stream.suspend(() => {
-      let cursor = after ?? this.#durable
+      // Before the beginning is the beginning.
+      let cursor = Math.max(0, Math.floor(after ?? this.#durable))
       let isSynced = false
       const next: Effect.Effect<[LifecycleItem, ...Array<LifecycleItem>], SessionUnavailable> = Effect.suspend(() => {
         if (cursor < this.#durable) {

@@ -80,6 +80,8 @@ export interface LiveSessionPort {
   readonly drawLater: (session: SessionId, outputBytes?: number) => void
   /** Is told what of the terminal's output is more than text. */
   readonly plainOutput: PlainOutput
+  /** Its interruption is journaled, and nothing behind it yet. */
+  readonly interrupted: (session: SessionId) => void
   /** Adopts the session in the background; what goes wrong with it is the engine's to see. */
   readonly takeBack: (session: LiveSession, host: PtyHost, reason: string) => void
   /** The session is closed or lost, and journaled so: nothing more will come from it. */
@@ -330,6 +332,7 @@ export class LiveSession {
       taken.push({ _tag: "GapDetected", what: "output", from: journaled, to: held.heldFrom, why })
     }
     await this.#append(taken.map((event) => this.#event(event)))
+    this.#port.interrupted(this.id)
     await this.#typeAgain(host, held)
     if (held.size.cols !== this.state.size.cols || held.size.rows !== this.state.size.rows) {
       await host.resize(this.id, this.state.size)

@@ -115,7 +115,7 @@ export interface SessionsShape {
   closeInput(
     session: SessionId,
     options?: CommandOptions
-  ): Effect.Effect<void, ControlError | InputRefused | LimitExceeded>
+  ): Effect.Effect<void, ControlError | InputRefused | InvalidRequest | LimitExceeded>
   /**
    * Whole numbers; larger than 1000 is clamped, anything below 1 or not a whole number refused. Changes that come within
    * EngineLimits.resizeDebounceMillis of each other are one: the last. Answers when this or a later one was applied: the size then.
@@ -136,7 +136,7 @@ export interface SessionsShape {
   close(
     session: SessionId,
     options?: CommandOptions & { readonly graceMillis?: number | undefined }
-  ): Effect.Effect<CloseReport, SessionNotFound | AccessDenied | SessionUnavailable>
+  ): Effect.Effect<CloseReport, SessionNotFound | AccessDenied | InvalidRequest | SessionUnavailable>
   readonly status: Effect.Effect<EngineStatus>
 }
 

@@ -1,8 +1,10 @@
 /** `reprise attach` without a terminal: bytes, input, exit codes, and what happens to them when the engine dies. */
+import { createHash } from "node:crypto"
 import { writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { built } from "../client/clientUnderTest.ts"
 import { finish, makeReprise, type Reprise, watch } from "./reprise.ts"
 
 const json = (bytes: Buffer) => JSON.parse(bytes.toString())
@@ -108,6 +110,28 @@ describe("attach in a pipe", { concurrent: true, timeout: 120_000 }, () => {
       const typed = yield* reprise.run(["attach", "it"], "typed\n")
       assert.strictEqual(typed.stdout.toString(), "ready\r\ngot typed\r\n")
       assert.strictEqual(typed.code, 0)
+    })
+  )
+
+  it.live("types a long input into a session that takes less of it at once: all, once, in order", () =>
+    Effect.gen(function* () {
+      const reprise = yield* makeReprise
+      const input = Buffer.from(Array.from({ length: 20_000 }, (_, index) => `${index}\n`).join(""))
+      const script = `stty raw -echo; echo ready; head -c ${input.byteLength} | sha1sum`
+      yield* Effect.promise(async () => {
+        const client = await built.connect({ store: reprise.store })
+        const limits = { inputChunkBytes: 3000 }
+        await client.terminal({ command: ["sh", "-c", script], name: "it", orphans: "keep", limits })
+        await client.close()
+      })
+      const attached = yield* reprise.start(["attach", "it"])
+      const finished = Effect.runPromise(finish(attached))
+      yield* watch(attached.stdout!)("ready")
+      attached.stdin!.end(input)
+      const { code, stderr, stdout } = yield* Effect.promise(() => finished)
+      assert.strictEqual(stderr, "")
+      assert.include(stdout.toString(), createHash("sha1").update(input).digest("hex"))
+      assert.strictEqual(code, 0)
     })
   )
 

@@ -1,4 +1,5 @@
 /** What a terminal gives to who comes, goes and comes back: cursors, replay, several clients, engines that die. */
+import { setTimeout as sleep } from "node:timers/promises"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { afterAll, beforeAll } from "vitest"
@@ -106,6 +107,26 @@ describe("G24 several clients", () => {
 })
 
 describe("G25 disconnecting in the middle", () => {
+  it("G25 a terminal that nobody reads is attached again after its engine was killed, and loses nothing", async () => {
+    await using terminal = await shell("stty -echo; echo before; read line; echo after; exit 3")
+    const live = async () => (await client.live()).find(({ id }) => id === terminal.sessionId)
+    const clients = async () => (await live())?.clients.map(({ client }) => client)
+    while (((await live())?.outputBytes ?? 0) < "before\r\n".length) await sleep(5)
+    const killed = await under.killEngine(client)
+    while ((await client.status()).enginePid === killed) await sleep(5)
+    let attached = await clients()
+    for (let look = 0; look < 500 && attached?.length !== 1; look++) {
+      await sleep(20)
+      attached = await clients()
+    }
+    assert.deepStrictEqual(attached, [terminal.clientId])
+    await terminal.writeStdin("\n")
+    const { chunks, text } = await readAll(terminal)
+    assert.strictEqual(text, "before\nafter\n")
+    assertOrdered(chunks, 0)
+    assert.strictEqual(terminal.exitCode, 3)
+  })
+
   it("G25 5,000 more chunks while away: exactly those come, once, in order, as replay, then live ones", async () => {
     await using terminal = await shell(
       "stty -echo; seq 100; read line; i=100; while [ $i -lt 5100 ]; do i=$((i+1)); echo $i; done; " +

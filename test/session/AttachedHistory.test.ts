@@ -6,7 +6,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
 import type { SessionEvent, SessionId } from "../../journal/Event.ts"
+import { StorageUnavailable } from "../../journal/JournalError.ts"
 import { Attach, type AttachItem, type AttachOptions, History, Journal, Reprise } from "../../src/index.ts"
+import { makeAttach } from "../../src/session/AttachEngine.ts"
+import { Clients } from "../../src/session/Clients.ts"
 import { newSessionId } from "../contracts/JournalContract.ts"
 
 const CREATED: SessionEvent = {
@@ -305,6 +308,31 @@ describe("attaching to a history", () => {
       )
       assert.deepInclude(all[1], { size: { cols: 100, rows: 30 } })
       assert.deepInclude(all.at(-1), { reason: "failed", exitCode: null })
+    })
+  )
+
+  memory(
+    "a window that cannot be fitted, because the storage is away, is only drawn for",
+    Effect.gen(function* () {
+      const history = yield* History
+      const id = yield* written(output(0, "x"), closed(0))
+      const { attach } = makeAttach({
+        history,
+        engine: {
+          clients: new Clients({
+            monotonicMillis: () => 1,
+            clientsMax: 1,
+            isLive: () => false,
+            journal: async () => false
+          }),
+          live: () => undefined,
+          resize: () => Promise.reject(new StorageUnavailable({ operation: "read", reason: "away", diskFull: false })),
+          defect: () => {}
+        }
+      })
+      const all = yield* Stream.runCollect(attach(id, { size: { cols: 40, rows: 10 } }))
+      assert.deepInclude(all[0], { _tag: "Attached", size: { cols: 100, rows: 30 } })
+      assert.strictEqual(all.at(-1)?._tag, "Ended")
     })
   )
 })

@@ -99,6 +99,7 @@ describe("clients of a session", () => {
     await attach(id, "here", { readOnly: true })
     const away = await attach(id, "away")
     away.leave(true)
+    clients.interrupted(id)
     await clients.resumed(id)
     const back = await attach(id, "away")
     assert.deepStrictEqual(told, ["+here", "+away", "+here", "+away"])
@@ -109,6 +110,17 @@ describe("clients of a session", () => {
     late.leave(true)
     assert.deepStrictEqual(clients.list(id), [{ client: "here", readOnly: true }])
     assert.lengthOf(told, 4)
+    clients.close()
+  })
+
+  it("that come while their session is taken back are told once", async () => {
+    const { attach, clients, told } = clientsUnderTest()
+    const id = newSessionId()
+    await attach(id, "here")
+    clients.interrupted(id)
+    await attach(id, "new")
+    await clients.resumed(id)
+    assert.deepStrictEqual(told, ["+here", "+new", "+here"])
     clients.close()
   })
 

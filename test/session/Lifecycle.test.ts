@@ -2,10 +2,19 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, type Scope, Stream } from "effect"
 import type { SessionId } from "../../journal/Event.ts"
-import { Attach, type History, Lifecycle, type LifecycleEvent, type LifecycleItem, Sessions } from "../../src/index.ts"
+import {
+  Attach,
+  Exec,
+  type History,
+  Lifecycle,
+  type LifecycleEvent,
+  type LifecycleItem,
+  Sessions
+} from "../../src/index.ts"
+import { listKeepers } from "../../src/keeper/KeeperProcess.ts"
 import { idOf, type TestStore, testStore, until, untilEnd } from "./sessionsUnderTest.ts"
 
-type Services = Sessions | History | Attach | Lifecycle
+type Services = Sessions | History | Attach | Exec | Lifecycle
 
 const live = (title: string, test: (store: TestStore) => Effect.Effect<void, unknown, Scope.Scope>) =>
   it.live(title, () => Effect.flatMap(testStore, (store) => Effect.scoped(test(store))))
@@ -182,6 +191,32 @@ describe("live sessions", () => {
         })
       )
     })
+  )
+})
+
+describe("a shell that was lost and brought back", () => {
+  live("is listed once, as the live session that it is", (store) =>
+    inEngine(
+      store,
+      Effect.gen(function* () {
+        const exec = yield* Exec
+        const lifecycle = yield* Lifecycle
+        const id = idOf(yield* exec.start({ language: "bash", cwd: "/" }))
+        const [keeper] = yield* Effect.promise(() => listKeepers(store.paths.keepers))
+        process.kill(keeper!.pid, "SIGKILL")
+        yield* untilEnd(id)
+        assert.deepStrictEqual(
+          (yield* lifecycle.live).map(({ status }) => status),
+          ["lost"]
+        )
+        yield* exec.restore(id)
+        assert.deepStrictEqual(
+          (yield* lifecycle.live).map((entry) => [entry.id, entry.status]),
+          [[id, "running"]]
+        )
+        yield* exec.end(id)
+      })
+    )
   )
 })
 
