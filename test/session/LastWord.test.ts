@@ -29,7 +29,8 @@ const running = async () => {
     resizeDebounceMillis: 0,
     creationRows: () => [],
     saveState: () => {},
-    ended: (one: LiveSession) => ends.push(one)
+    ended: (one: LiveSession) => ends.push(one),
+    plainOutput: { note: () => undefined, after: () => undefined }
   } as unknown as LiveSessionPort)
   const host = {
     id: "",
