@@ -119,17 +119,19 @@ describe("1,000 sessions", { timeout: 120_000 }, () => {
     await echo(created.at(-1)!.id as SessionId, "first")
   })
 
-  it.runIf(isFull && process.platform === "linux")("each costs less than 200 KB in engine and keepers", async () => {
-    const { enginePid, keepers } = await status()
-    const processes = [enginePid, ...keepers.map(({ pid }) => pid)]
-    const end = performance.now() + MEMORY_WAIT_MILLIS
-    for (;;) {
-      const bytes = processes.reduce((sum, pid) => sum + pssBytes(pid), 0) / SESSIONS
-      if (bytes < SESSION_BYTES_MAX) return
-      assert.isBelow(performance.now(), end, `${Math.round(bytes / 1024)} KiB each`)
-      await new Promise((resolve) => setTimeout(resolve, 500))
-    }
-  })
+  // Of a few sessions it would say nothing: what engine and keepers cost alone is spread over them.
+  if (isFull && process.platform === "linux")
+    it("each costs less than 200 KB in engine and keepers", async () => {
+      const { enginePid, keepers } = await status()
+      const processes = [enginePid, ...keepers.map(({ pid }) => pid)]
+      const end = performance.now() + MEMORY_WAIT_MILLIS
+      for (;;) {
+        const bytes = processes.reduce((sum, pid) => sum + pssBytes(pid), 0) / SESSIONS
+        if (bytes < SESSION_BYTES_MAX) return
+        assert.isBelow(performance.now(), end, `${Math.round(bytes / 1024)} KiB each`)
+        await new Promise((resolve) => setTimeout(resolve, 500))
+      }
+    })
 
   it("all are taken back after the engine was killed, and the first client is answered", async () => {
     const before = await status()
