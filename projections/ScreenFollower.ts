@@ -4,7 +4,7 @@
  * of the lowest priority, and what it leaves are snapshots: ScreenHistory.ts and ScreenAttach.ts begin at the latest. It
  * is never needed: without it they draw what is missing themselves. A session that prints little is never drawn here.
  */
-import { Effect, Latch, type Scope, Stream } from "effect"
+import { Cause, Effect, Latch, type Scope, Stream } from "effect"
 import type { SessionId } from "../journal/Event.ts"
 import { Journal } from "../journal/Journal.ts"
 import { snapshotSequence, snapshotState, snapshotsBefore } from "./ProjectionRunner.ts"
@@ -96,7 +96,9 @@ export const makeScreenFollower: (workerUrl?: URL) => Effect.Effect<ScreenFollow
         due.delete(session)
         drawing = 1
         // A storage that is away is told of elsewhere; more output brings the session here again.
-        yield* Effect.ignore(turn(session, outputBytes))
+        yield* Effect.catchCause(turn(session, outputBytes), (cause) =>
+          Cause.hasInterruptsOnly(cause) ? Effect.interrupt : Effect.logDebug("not drawn in the background", cause)
+        )
         drawing = 0
       }
       wake.closeUnsafe()
