@@ -168,7 +168,7 @@ describe("what a request may say", () => {
         assert.deepInclude({ ...error }, { _tag: "InvalidRequest", field: "data", code: "InvalidArgument" })
         assert.include(error.message, "16384")
         const shell = idOf(yield* exec.start({ limits: { inputChunkBytes: 16 * 1024 } }))
-        const command = exec.exec(shell, { code: "wc -c", stdin: { _tag: "Stream" }, execId: "wc", yieldMillis: 1 })
+        const command = exec.exec(shell, { code: "wc -c", stdin: { _tag: "Stream" }, execId: "wc", yieldMillis: 500 })
         assert.strictEqual((yield* command).status, "running")
         yield* exec.send(shell, "wc", { bytes: Buffer.alloc(16_384) })
         const more = yield* Effect.flip(exec.send(shell, "wc", { bytes: Buffer.alloc(16_385) }))
