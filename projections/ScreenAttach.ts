@@ -5,18 +5,10 @@
  */
 import { Effect } from "effect"
 import type { SessionId, TerminalSize } from "../journal/Event.ts"
-import type { JournalDamaged } from "../journal/JournalError.ts"
-import {
-  HEAD,
-  type HistoryPoint,
-  sequenceAt,
-  snapshotSequence,
-  snapshotState,
-  snapshotsBefore
-} from "./ProjectionRunner.ts"
+import { HEAD, type HistoryPoint, snapshotSequence, snapshotState, snapshotsBefore } from "./ProjectionRunner.ts"
 import { SCREEN_VERSION, type ScreenRedrawOptions } from "./Screen.ts"
-import { drawTo, SCREEN_SNAPSHOT_NAME } from "./ScreenDrawing.ts"
-import { LOOKS_MAX, quarantineFrom, quarantineOf } from "./ScreenHistory.ts"
+import { SCREEN_SNAPSHOT_NAME } from "./ScreenDrawing.ts"
+import { lookAt } from "./ScreenHistory.ts"
 import { ScreenService } from "./ScreenService.ts"
 
 /** Longest time that is drawn before what there is is answered: somebody waits, and can replay the rest themselves. */
@@ -55,46 +47,19 @@ export const screenRedraw = Effect.fnUntraced(function* (
   point: HistoryPoint = HEAD,
   { lookMillis = REDRAW_LOOK_MILLIS, ...options }: ScreenRedrawAtOptions = {}
 ) {
-  const screens = yield* ScreenService
-  const place = yield* sequenceAt(stream, point)
-  let known = yield* quarantineOf(stream)
-  for (let look = 0; look < LOOKS_MAX; look++) {
-    const quarantine = known
-    const goal = quarantine === undefined ? place.sequence : Math.min(place.sequence, quarantine.from - 1)
-    const live = screens.position(stream)
-    const key = live === undefined || live <= goal ? stream : `${stream}@`
-    const drawing = yield* screens.exclusively(key)(
-      drawTo(stream, key, goal, lookMillis, (screens) => screens.redraw(key, options))
-    )
-    switch (drawing._tag) {
-      case "Drawn": {
-        const { answer, behind, sequence } = drawing
-        const damage: JournalDamaged | null = drawing.damage ?? place.damage
-        const reason =
-          quarantine !== undefined && goal < place.sequence
-            ? quarantine.reason
-            : behind
-              ? "the screen was not drawn further in time"
-              : (damage?.message ?? null)
-        if (answer.data !== undefined) {
-          return { data: answer.data, sequence, size: answer.size, reason, defect: null } satisfies ScreenRedrawAt
-        }
-        const earlier = yield* redrawSnapshot(stream, sequence - 1, options)
-        const why = reason ?? `the screen cannot be drawn again there: ${answer.defect}`
-        return { ...earlier, reason: why, defect: answer.defect ?? null } satisfies ScreenRedrawAt
-      }
-      case "Defeated":
-        known = { from: drawing.from, reason: drawing.reason }
-        yield* quarantineFrom(stream, known)
-        continue
-      case "Unavailable":
-        return { ...NOTHING, reason: drawing.reason, defect: null } satisfies ScreenRedrawAt
-      case "Lost":
-        continue
-    }
+  const seen = yield* lookAt(stream, point, lookMillis, (screens, key) => screens.redraw(key, options))
+  if (seen._tag === "Unseen") {
+    const reason = seen.reason ?? "the screen was given up for others several times"
+    return { ...NOTHING, reason, defect: null } satisfies ScreenRedrawAt
   }
-  const reason = "the screen was given up for others several times"
-  return { ...NOTHING, reason, defect: null } satisfies ScreenRedrawAt
+  const { answer, behind, damage, quarantined, sequence } = seen
+  const reason = quarantined ?? (behind ? "the screen was not drawn further in time" : (damage?.message ?? null))
+  if (answer.data !== undefined) {
+    return { data: answer.data, sequence, size: answer.size, reason, defect: null } satisfies ScreenRedrawAt
+  }
+  const earlier = yield* redrawSnapshot(stream, sequence - 1, options)
+  const why = reason ?? `the screen cannot be drawn again there: ${answer.defect}`
+  return { ...earlier, reason: why, defect: answer.defect ?? null } satisfies ScreenRedrawAt
 })
 
 /** The newest stored screen up to a place that can be drawn again. */

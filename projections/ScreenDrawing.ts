@@ -123,7 +123,8 @@ export const drawTo = <A>(
         const end = yield* plainEnd(stream, drawn, goal)
         if (end !== undefined && (yield* screens.jump(key, end, goal))) {
           drawn = goal
-          unsaved = Math.max(unsaved, restBytes === Number.POSITIVE_INFINITY ? 0 : restBytes)
+          // It stands for more than that.
+          unsaved = snapshotBytes
         }
       }
     }

@@ -10,14 +10,14 @@ import type { JournalDamaged } from "../journal/JournalError.ts"
 import { HEAD, type HistoryPoint, sequenceAt } from "./ProjectionRunner.ts"
 import { SCREEN_VERSION, type ScreenContent } from "./Screen.ts"
 import { drawTo } from "./ScreenDrawing.ts"
-import { ScreenService } from "./ScreenService.ts"
+import { type ScreenError, ScreenService, type ScreenServiceShape } from "./ScreenService.ts"
 
 /** Space of the quarantine rows; the key is the session's id in ASCII. */
 export const QUARANTINE_SPACE = "quarantine"
 /** Longest time one look draws before it answers `behind` with what it has; the next look goes on from there. */
 export const SCREEN_LOOK_MILLIS = 10_000
 /** Times a look starts again because its screen was given up for another session's. */
-export const LOOKS_MAX = 4
+const LOOKS_MAX = 4
 
 /** The fields of a screen's view, its title, and the damage that ended the drawing. */
 export interface ScreenAt {
@@ -54,9 +54,49 @@ export const screenAt = Effect.fnUntraced(function* (
   point: HistoryPoint = HEAD,
   options: ScreenAtOptions = {}
 ) {
+  const millis = options.lookMillis ?? SCREEN_LOOK_MILLIS
+  const seen = yield* lookAt(stream, point, millis, (screens, key) => screens.view(key))
+  if (seen._tag === "Unseen") {
+    const reason = seen.reason ?? "the screen was given up for others several times; ask again"
+    return result("unavailable", reason, 0, undefined, seen.damage)
+  }
+  const { answer, behind, damage, quarantined, sequence } = seen
+  return result(
+    quarantined !== null ? "quarantined" : behind ? "behind" : "ok",
+    quarantined ?? damage?.message ?? null,
+    sequence,
+    answer,
+    damage
+  )
+})
+
+export type Look<A> =
+  | {
+      readonly _tag: "Seen"
+      /** Last event drawn. */
+      readonly sequence: number
+      readonly answer: A
+      /** The time was over before the point. */
+      readonly behind: boolean
+      /** Why what lies between this and the point is not drawn; null where that is not for a quarantine. */
+      readonly quarantined: string | null
+      readonly damage: JournalDamaged | null
+    }
+  /** `reason` is null where the screen was given up for others again and again. */
+  | { readonly _tag: "Unseen"; readonly reason: string | null; readonly damage: JournalDamaged | null }
+
+/**
+ * Draws a session's screen up to a point and asks it, again when it was given up meanwhile. Output that defeats the
+ * emulator is quarantined, and what is before it is drawn.
+ */
+export const lookAt = Effect.fnUntraced(function* <A>(
+  stream: SessionId,
+  point: HistoryPoint,
+  millis: number,
+  ask: (screens: ScreenServiceShape, key: string) => Effect.Effect<A, ScreenError>
+) {
   const screens = yield* ScreenService
   const place = yield* sequenceAt(stream, point)
-  const millis = options.lookMillis ?? SCREEN_LOOK_MILLIS
   let known = yield* quarantineOf(stream)
   for (let look = 0; look < LOOKS_MAX; look++) {
     const quarantine = known
@@ -64,30 +104,25 @@ export const screenAt = Effect.fnUntraced(function* (
     // The head's screen is kept for the next look at the head; looking back uses one of its own.
     const live = screens.position(stream)
     const key = live === undefined || live <= goal ? stream : `${stream}@`
-    const outcome = yield* screens.exclusively(key)(drawTo(stream, key, goal, millis, (screens) => screens.view(key)))
+    const outcome = yield* screens.exclusively(key)(drawTo(stream, key, goal, millis, (screens) => ask(screens, key)))
     switch (outcome._tag) {
       case "Drawn": {
-        const quarantined = quarantine !== undefined && goal < place.sequence
+        const { answer, behind, sequence } = outcome
+        const quarantined = quarantine !== undefined && goal < place.sequence ? quarantine.reason : null
         const damage = outcome.damage ?? place.damage
-        return result(
-          quarantined ? "quarantined" : outcome.behind ? "behind" : "ok",
-          quarantined ? quarantine.reason : (damage?.message ?? null),
-          outcome.sequence,
-          outcome.answer,
-          damage
-        )
+        return { _tag: "Seen", sequence, answer, behind, quarantined, damage } as Look<A>
       }
       case "Defeated":
         known = { from: outcome.from, reason: outcome.reason }
         yield* quarantineFrom(stream, known)
         continue
       case "Unavailable":
-        return result("unavailable", outcome.reason, 0, undefined, outcome.damage)
+        return { _tag: "Unseen", reason: outcome.reason, damage: outcome.damage } as Look<A>
       case "Lost":
         continue
     }
   }
-  return result("unavailable", "the screen was given up for others several times; ask again", 0, undefined, null)
+  return { _tag: "Unseen", reason: null, damage: null } as Look<A>
 })
 
 /** Why and from where a session's screen is quarantined; undefined when it is not, or was by another version. */
@@ -98,7 +133,7 @@ export const quarantineOf = Effect.fnUntraced(function* (stream: SessionId) {
 })
 
 /** Keeps the earliest place. */
-export const quarantineFrom = Effect.fnUntraced(function* (stream: SessionId, quarantine: Quarantine) {
+const quarantineFrom = Effect.fnUntraced(function* (stream: SessionId, quarantine: Quarantine) {
   const journal = yield* Journal
   const kept = yield* quarantineOf(stream)
   if (kept !== undefined && kept.from <= quarantine.from) return

@@ -21,7 +21,13 @@ import {
 import { feedPlainText, makePlainText, openLine } from "../../projections/PlainText.ts"
 import { snapshotRowOf } from "../../projections/ProjectionRunner.ts"
 import { driverFile } from "../EntryPoints.ts"
-import { checkInput, checkSignal, checkSize, defaultEnvironment } from "../session/CreateRequest.ts"
+import {
+  checkInput,
+  checkSignal,
+  checkSize,
+  defaultEnvironment,
+  requestedEnvironment
+} from "../session/CreateRequest.ts"
 import type { EngineCore } from "../session/EngineCore.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
 import { InputRefused, InvalidRequest, SessionEnded } from "../session/SessionError.ts"
@@ -197,8 +203,7 @@ export class ExecEngine {
     const env = {
       TERM,
       ...ENVIRONMENT,
-      ...(request.env === undefined || request.inheritEnv === true ? defaultEnvironment() : {}),
-      ...request.env,
+      ...requestedEnvironment(request),
       ...request.secretEnv,
       ...driver.env(folder)
     }

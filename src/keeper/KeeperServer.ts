@@ -3,10 +3,12 @@
  * sends garbage or is replaced costs nothing but itself: the sessions go on and hold their output for the next one. It
  * never ends a session by itself and never listens for anyone but the owner of its folder.
  */
+
 import { chmodSync, lstatSync, unlinkSync } from "node:fs"
 import { connect, createServer, type Server, type Socket } from "node:net"
 import { dirname } from "node:path"
 import type { SignalTarget } from "../../journal/Event.ts"
+import { deadline } from "./Deadline.ts"
 import {
   BODY_AT,
   FRAME_BYTES_MAX,
@@ -39,7 +41,6 @@ export const SOCKET_PATH_BYTES_MAX = 103
  * keeper that was held up for all of the time has not looked for the greeting yet.
  */
 const HANDSHAKE_MILLIS_MAX = 1000
-const HANDSHAKE_TURNS = 4
 /** Its successor, some that ask who is there; one more ends the oldest, so that silent ones cannot keep an engine out. */
 const STRANGERS_MAX = 16
 /** Connections that wait to be accepted: the most that Linux allows. */
@@ -113,13 +114,9 @@ export class KeeperServer {
       if (socket === this.#engine) this.#onRequest(socket, type, body)
       else if (!socket.writableEnded) this.#onHandshake(socket, decoder, type, body)
     })
-    let turns = 0
-    const timer = setInterval(() => {
-      turns++
-      if (turns < HANDSHAKE_TURNS) return
-      clearInterval(timer)
+    const cancelDeadline = deadline(HANDSHAKE_MILLIS_MAX, () => {
       if (socket !== this.#engine) socket.destroy()
-    }, HANDSHAKE_MILLIS_MAX / HANDSHAKE_TURNS)
+    })
     this.#strangers.add(socket)
     if (this.#strangers.size > STRANGERS_MAX) {
       const [oldest] = this.#strangers
@@ -138,7 +135,7 @@ export class KeeperServer {
     // A peer may vanish at any moment; `close` follows each error.
     socket.on("error", () => {})
     socket.on("close", () => {
-      clearInterval(timer)
+      cancelDeadline()
       this.#strangers.delete(socket)
       if (socket === this.#engine) this.#release()
     })

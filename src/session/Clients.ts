@@ -88,10 +88,7 @@ export class Clients {
   async attach(session: SessionId, terms: ClientTerms, replaced: () => void): Promise<Attachment> {
     const { client } = terms
     const at = this.#sessions.get(session) ?? { held: new Map<string, Held>(), emptySinceMillis: null }
-    const leaseholder = leaseOf(at)
-    if (terms.exclusive && leaseholder !== undefined && leaseholder !== client) {
-      throw new AccessDenied({ session, reason: `client "${leaseholder}" has it to itself until it detaches` })
-    }
+    if (terms.exclusive) checkLease(session, at, client)
     const before = at.held.get(client)
     if (before === undefined) this.#makeRoom(session, at)
     this.#sessions.set(session, at)
@@ -112,10 +109,7 @@ export class Clients {
     const at = this.#sessions.get(session)
     if (at === undefined) return
     this.checkNotReadOnly(session, client)
-    const leaseholder = leaseOf(at)
-    if (leaseholder !== undefined && leaseholder !== client) {
-      throw new AccessDenied({ session, reason: `client "${leaseholder}" has it to itself until it detaches` })
-    }
+    checkLease(session, at, client)
   }
 
   /** The lease is about writing: whoever may write may also end the session. */
@@ -128,8 +122,7 @@ export class Clients {
   /** Another client has the lease. */
   isLeasedToOther(session: SessionId, client: string): boolean {
     const at = this.#sessions.get(session)
-    const leaseholder = at === undefined ? undefined : leaseOf(at)
-    return leaseholder !== undefined && leaseholder !== client
+    return at !== undefined && otherLeaseholder(at, client) !== undefined
   }
 
   /** The session's interruption is journaled, which ends every coming in its journal. */
@@ -213,7 +206,16 @@ export class Clients {
   }
 }
 
-const leaseOf = (at: AtSession): string | undefined => {
-  for (const { terms } of at.held.values()) if (terms.exclusive) return terms.client
+/** Who has the lease, unless it is this client itself. */
+const otherLeaseholder = (at: AtSession, client: string | undefined): string | undefined => {
+  for (const { terms } of at.held.values()) {
+    if (terms.exclusive) return terms.client === client ? undefined : terms.client
+  }
   return undefined
+}
+
+const checkLease = (session: SessionId, at: AtSession, client: string | undefined): void => {
+  const leaseholder = otherLeaseholder(at, client)
+  if (leaseholder === undefined) return
+  throw new AccessDenied({ session, reason: `client "${leaseholder}" has it to itself until it detaches` })
 }

@@ -38,8 +38,7 @@ export const checkCreate = (session: SessionId, request: CreateSession): SpawnRe
     session,
     argv: request.argv,
     cwd,
-    env:
-      request.inheritEnv === true ? { ...defaultEnvironment(), ...request.env } : (request.env ?? defaultEnvironment()),
+    env: requestedEnvironment(request),
     size: checkSize(request.size ?? SIZE_DEFAULT),
     term
   }
@@ -130,6 +129,13 @@ export const checkSignal = (signal: string, known: Readonly<Record<string, numbe
     throw invalid("signal", `"${signal.slice(0, 40)}" is not a signal; such as INT, TERM, HUP, KILL, WINCH, USR1`)
   return name as NodeJS.Signals
 }
+
+/** What a program is started with: the default where its caller says nothing, and beneath what he says if he asks for that. */
+export const requestedEnvironment = ({
+  env,
+  inheritEnv
+}: Pick<CreateSession, "env" | "inheritEnv">): Record<string, string> =>
+  env === undefined || inheritEnv === true ? { ...defaultEnvironment(), ...env } : { ...env }
 
 export const defaultEnvironment = (): Record<string, string> => {
   const environment: Record<string, string> = {}

@@ -2,14 +2,14 @@
  * Sends one message of 64 bytes after the other to a program that sends each back, and takes two times: until it is
  * acknowledged and until it is back. The same for every way of holding a terminal; used by doorClient.ts and tmuxClient.ts.
  */
-const READY = "ready"
+import { READY, Returned } from "./Returned.ts"
+
 /** Each message is a line of its own and different from the one before. */
 const MESSAGE_BYTES = 64
 /** Between a message and the next: nothing is queued, nothing is cold. */
 const PACE_MILLIS = 2
 /** Not counted: code is compiled meanwhile. */
 const WARM_UP_MESSAGES = 100
-const BACK_MILLIS_MAX = 10_000
 
 export interface RoundTrips {
   readonly acknowledged: ReadonlyArray<number>
@@ -22,33 +22,15 @@ export const sendAndWait = async (
   listen: (onBytes: (bytes: Uint8Array) => void) => void,
   send: (bytes: Uint8Array) => Promise<unknown>
 ): Promise<RoundTrips> => {
-  let received = ""
-  let wake: () => void = () => {}
-  listen((bytes) => {
-    received += Buffer.from(bytes).toString("latin1")
-    wake()
-  })
-  const comes = async (text: string) => {
-    const deadline = setTimeout(() => {
-      process.stderr.write(`nothing came back for ${JSON.stringify(text)} within ${BACK_MILLIS_MAX} ms\n`)
-      process.exit(1)
-    }, BACK_MILLIS_MAX)
-    while (!received.includes(text)) {
-      await new Promise<void>((resolve) => {
-        wake = resolve
-      })
-    }
-    clearTimeout(deadline)
-    received = ""
-  }
-  await comes(READY)
+  const returned = new Returned(listen)
+  await returned.comes(READY)
   const acknowledged: Array<number> = []
   const back: Array<number> = []
   for (let index = 0; index < WARM_UP_MESSAGES + count; index++) {
     const text = String(index).padEnd(MESSAGE_BYTES - 2, "abcdefghij")
     const start = performance.now()
     const sent = send(Buffer.from(`${text}\r\n`)).then(() => performance.now() - start)
-    await comes(text)
+    await returned.comes(text)
     const backMillis = performance.now() - start
     const acknowledgedMillis = await sent
     if (index >= WARM_UP_MESSAGES) {
