@@ -192,7 +192,8 @@ describe("python, whatever a command did", { concurrent: true }, () => {
     "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); signal.signal(signal.SIGHUP, signal.SIG_IGN)",
     "import os; os.getpid = os.open = os.write = print = None; del __builtins__",
     "raise BaseException('x')",
-    "import threading; threading.Thread(target=lambda: 1/0).start()",
+    // Joined, because what a thread prints after its command's end is rightly the next command's.
+    "import threading; t = threading.Thread(target=lambda: 1/0); t.start(); t.join()",
     "import os, tempfile; d = tempfile.mkdtemp(); os.chdir(d); os.rmdir(d)",
     "\x00",
     "class A:\n  def __repr__(self): raise KeyboardInterrupt\nA()"
