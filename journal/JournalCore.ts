@@ -19,6 +19,7 @@ import {
 import { EventRefused, JournalDamaged, SequenceConflict, StorageUnavailable } from "./JournalError.ts"
 import { QuotaReached } from "./JournalQuota.ts"
 import * as Keys from "./Keys.ts"
+import { killPoint } from "./KillPoint.ts"
 import * as Record from "./Record.ts"
 import type { KeyValue, Put, RangeOptions, Storage } from "./Storage.ts"
 
@@ -289,7 +290,9 @@ export class JournalCore {
       const group = this.#takeGroup()
       const puts = group.length === 1 ? group[0]!.puts : group.flatMap((waiting) => waiting.puts)
       try {
+        killPoint("journal.batch.before")
         await this.#storage.batch(puts)
+        killPoint("journal.batch.after")
       } catch (cause) {
         this.#flushing = undefined
         this.#suspend(cause, [...group, ...this.#waiting.splice(0)])

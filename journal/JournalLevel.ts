@@ -7,6 +7,7 @@ import { StorageUnavailable, StoreRefused } from "./JournalError.ts"
 import { JournalQuota, type QuotaOptions } from "./JournalQuota.ts"
 import { LevelStorage } from "./LevelStorage.ts"
 import { makeJournal } from "./makeJournal.ts"
+import type { Storage } from "./Storage.ts"
 import { guardStore, writeEnds, writeFormat } from "./StoreGuard.ts"
 import { earlierDamages, guardTables, noteOpening, openingBytesMax } from "./TableGuard.ts"
 
@@ -19,6 +20,8 @@ export interface JournalLevelOptions {
   readonly create?: boolean | undefined
   /** Default: none. */
   readonly quota?: QuotaOptions | undefined
+  /** Stands between the journal and LevelDB: where faults are put in. Default: nothing does. */
+  readonly wrapStorage?: ((storage: Storage) => Storage) | undefined
 }
 
 export const layer = (options: JournalLevelOptions): Layer.Layer<Journal, StoreRefused | StorageUnavailable> =>
@@ -61,7 +64,8 @@ const open = async (options: JournalLevelOptions, durability: Durability, nowMic
         if (!(cause instanceof StoreRefused)) throw cause
         throw new StorageUnavailable({ operation: "read", reason: cause.detail, diskFull: false })
       })
-    const limited = options.quota === undefined ? storage : new JournalQuota(storage, options.quota)
+    const wrapped = options.wrapStorage === undefined ? storage : options.wrapStorage(storage)
+    const limited = options.quota === undefined ? wrapped : new JournalQuota(wrapped, options.quota)
     const core = new JournalCore({ storage: limited, durability, nowMicros, sealed: guarded.ends, checkTables })
     core.openingDamages.push(...found, ...earlier)
     if (guarded.endsDamage !== undefined) {
