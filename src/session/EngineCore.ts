@@ -72,6 +72,8 @@ export interface EngineCoreOptions {
   readonly keeperEntry: string | undefined
   readonly sessionsPerKeeper?: number | undefined
   readonly programUmask?: number | undefined
+  /** Takes the place of the keepers and of the host in this process. */
+  readonly hosts?: ((events: HostEvents, generation: number) => Hosts) | undefined
   readonly limits: EngineLimits
   readonly run: <A, E>(effect: Effect.Effect<A, E>) => Promise<A>
   readonly get: (session: SessionId) => Promise<SessionView>
@@ -165,6 +167,7 @@ export class EngineCore {
       feed,
       saveState: (state) => this.#save(options.saveState(state)),
       drawLater: options.drawLater,
+      directoryOf: (pid) => this.#hosts.directoryOf(pid),
       plainOutput: options.plainOutput,
       interrupted: (session) => this.clients.interrupted(session),
       takeBack: (session, host, reason) => this.#inBackground(this.#takeBack(session.id, host, reason)),
@@ -184,17 +187,18 @@ export class EngineCore {
       ])
     )
     const events = engine.#hostEvents()
-    engine.#hosts =
-      keeperEntry === undefined
-        ? inProcessHosts(events)
-        : keeperHosts({
-            folder: options.paths.keepers,
-            entry: keeperEntry,
-            generation,
-            sessionsPerKeeper: options.sessionsPerKeeper,
-            programUmask: options.programUmask,
-            events
-          })
+    if (options.hosts !== undefined) engine.#hosts = options.hosts(events, generation)
+    else if (keeperEntry === undefined) engine.#hosts = inProcessHosts(events)
+    else {
+      engine.#hosts = keeperHosts({
+        folder: options.paths.keepers,
+        entry: keeperEntry,
+        generation,
+        sessionsPerKeeper: options.sessionsPerKeeper,
+        programUmask: options.programUmask,
+        events
+      })
+    }
     await engine.#recover()
     engine.#stopSuspensions = journal.onSuspended(() => engine.#suspensionChanged())
     return engine

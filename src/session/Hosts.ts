@@ -2,6 +2,7 @@
  * The hosts of one engine: which keeper (or the in-process host) holds which session, a new keeper when all are full,
  * and what to do when one goes away. `SessionEngine` asks it; it knows neither journal nor events.
  */
+import { readlink } from "node:fs/promises"
 import { ulid } from "ulid"
 import type { SessionId } from "../../journal/Event.ts"
 import { makeInProcessHost } from "../keeper/InProcessHost.ts"
@@ -38,6 +39,8 @@ export interface Hosts {
   release(session: SessionId): void
   find(id: string): PtyHost | undefined
   list(): ReadonlyArray<{ readonly host: PtyHost; readonly sessions: ReadonlyArray<SessionId> }>
+  /** Where a process of this machine is at the moment, asked of the kernel; undefined when it is gone or not ours. */
+  directoryOf(pid: number): Promise<string | undefined>
   /** Keepers go on with their sessions; sessions in this process end with it. */
   dispose(): Promise<void>
 }
@@ -79,7 +82,11 @@ export interface KeeperHostsOptions {
   /** The umask of the programs: the engine's own is 077. */
   readonly programUmask?: number | undefined
   readonly events: HostEvents
+  /** Opens the connection to a keeper: where faults are put between it and the engine. Default `connectKeeper`. */
+  readonly connect?: typeof connectKeeper | undefined
 }
+
+const directoryOf = (pid: number): Promise<string | undefined> => readlink(`/proc/${pid}/cwd`).catch(() => undefined)
 
 export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
   const { entry, events, folder, generation } = options
@@ -102,7 +109,7 @@ export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
       }
     }
     const listener: PtyHostListener = { ...events.deliver(id), disconnected: (reason) => void disconnected(reason) }
-    return connectKeeper({ socket, generation, listener })
+    return (options.connect ?? connectKeeper)({ socket, generation, listener })
   }
 
   const start = async (): Promise<Held> => {
@@ -162,6 +169,7 @@ export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
     release: (session) => table.release(session),
     find: (id) => table.held.get(id)?.host,
     list: () => table.list(),
+    directoryOf,
     dispose: async () => {
       isDisposed = true
       await Promise.all([...table.held.values()].map(({ host }) => host.dispose()))
@@ -184,6 +192,7 @@ export const inProcessHosts = (events: HostEvents): Hosts => {
     release: (session) => table.release(session),
     find: (id) => table.held.get(id)?.host,
     list: () => table.list(),
+    directoryOf,
     dispose: () => host.dispose()
   }
 }
