@@ -38,7 +38,7 @@ import {
 } from "./CreateRequest.ts"
 import type { EngineLimits } from "./EngineLimits.ts"
 import { type Feed, openFeed } from "./Feed.ts"
-import { type HostEvents, type Hosts, inProcessHosts, keeperHosts } from "./Hosts.ts"
+import { type HostEvents, type Hosts, inProcessHosts, type KeeperPort, keeperHosts } from "./Hosts.ts"
 import { LiveSession, type LiveSessionPort, type UnappliedInput } from "./LiveSession.ts"
 import { entryOf, RecentSessions } from "./RecentSessions.ts"
 import { InvalidRequest, LimitExceeded, SessionEnded, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
@@ -72,8 +72,7 @@ export interface EngineCoreOptions {
   readonly keeperEntry: string | undefined
   readonly sessionsPerKeeper?: number | undefined
   readonly programUmask?: number | undefined
-  /** Takes the place of the keepers and of the host in this process. */
-  readonly hosts?: ((events: HostEvents, generation: number) => Hosts) | undefined
+  readonly keepers?: KeeperPort | undefined
   readonly limits: EngineLimits
   readonly run: <A, E>(effect: Effect.Effect<A, E>) => Promise<A>
   readonly get: (session: SessionId) => Promise<SessionView>
@@ -187,18 +186,18 @@ export class EngineCore {
       ])
     )
     const events = engine.#hostEvents()
-    if (options.hosts !== undefined) engine.#hosts = options.hosts(events, generation)
-    else if (keeperEntry === undefined) engine.#hosts = inProcessHosts(events)
-    else {
-      engine.#hosts = keeperHosts({
-        folder: options.paths.keepers,
-        entry: keeperEntry,
-        generation,
-        sessionsPerKeeper: options.sessionsPerKeeper,
-        programUmask: options.programUmask,
-        events
-      })
-    }
+    engine.#hosts =
+      keeperEntry === undefined
+        ? inProcessHosts(events)
+        : keeperHosts({
+            folder: options.paths.keepers,
+            entry: keeperEntry,
+            generation,
+            sessionsPerKeeper: options.sessionsPerKeeper,
+            programUmask: options.programUmask,
+            keepers: options.keepers,
+            events
+          })
     await engine.#recover()
     engine.#stopSuspensions = journal.onSuspended(() => engine.#suspensionChanged())
     return engine

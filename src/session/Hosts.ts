@@ -82,14 +82,23 @@ export interface KeeperHostsOptions {
   /** The umask of the programs: the engine's own is 077. */
   readonly programUmask?: number | undefined
   readonly events: HostEvents
-  /** Opens the connection to a keeper: where faults are put between it and the engine. Default `connectKeeper`. */
-  readonly connect?: typeof connectKeeper | undefined
+  readonly keepers?: KeeperPort | undefined
+}
+
+/** Everything through which an engine meets its keepers and their processes: where faults are put between them. */
+export interface KeeperPort {
+  readonly start: typeof startKeeper
+  readonly list: typeof listKeepers
+  readonly connect: typeof connectKeeper
+  readonly directoryOf: Hosts["directoryOf"]
 }
 
 const directoryOf = (pid: number): Promise<string | undefined> => readlink(`/proc/${pid}/cwd`).catch(() => undefined)
 
+export const KEEPER_PORT: KeeperPort = { start: startKeeper, list: listKeepers, connect: connectKeeper, directoryOf }
+
 export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
-  const { entry, events, folder, generation } = options
+  const { entry, events, folder, generation, keepers = KEEPER_PORT } = options
   const sessionsMax = options.sessionsPerKeeper ?? SESSIONS_PER_KEEPER
   const table = new HostTable()
   let starting: Promise<Held> | undefined
@@ -109,11 +118,11 @@ export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
       }
     }
     const listener: PtyHostListener = { ...events.deliver(id), disconnected: (reason) => void disconnected(reason) }
-    return (options.connect ?? connectKeeper)({ socket, generation, listener })
+    return keepers.connect({ socket, generation, listener })
   }
 
   const start = async (): Promise<Held> => {
-    const { id, socket } = await startKeeper({
+    const { id, socket } = await keepers.start({
       entry,
       folder,
       id: ulid(),
@@ -140,7 +149,7 @@ export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
   return {
     recover: async () => {
       const hosts: Array<PtyHost> = []
-      for (const { id, socket } of await listKeepers(folder)) {
+      for (const { id, socket } of await keepers.list(folder)) {
         try {
           const host = await connect(id, socket)
           table.add(host)
@@ -169,7 +178,7 @@ export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
     release: (session) => table.release(session),
     find: (id) => table.held.get(id)?.host,
     list: () => table.list(),
-    directoryOf,
+    directoryOf: keepers.directoryOf,
     dispose: async () => {
       isDisposed = true
       await Promise.all([...table.held.values()].map(({ host }) => host.dispose()))
