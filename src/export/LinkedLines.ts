@@ -9,7 +9,8 @@ import {
   LINE_CHARACTERS_MAX,
   makePlainText,
   openLine,
-  type PlainText
+  type PlainText,
+  readingOf
 } from "../../projections/PlainText.ts"
 
 export interface LinePart {
@@ -34,12 +35,7 @@ export class LinkedLines {
   /** `emit` gets each line that ends in the bytes. */
   feed(bytes: Uint8Array, emit: (parts: ReadonlyArray<LinePart>) => void): void {
     for (let from = 0; from < bytes.length; ) {
-      // Only these bytes end an OSC: up to one of them nothing changes what is linked.
-      let to = from
-      while (to < bytes.length) {
-        const byte = bytes[to++]!
-        if (byte === 0x07 || byte === 0x5c || byte === 0x9c) break
-      }
+      const to = from + pieceLength(bytes, from, readingOf(this.#text))
       this.#feedPiece(bytes.subarray(from, to), emit)
       from = to
     }
@@ -115,3 +111,23 @@ export class LinkedLines {
     return parts
   }
 }
+
+/**
+ * Bytes from `from` on in which the cursor does nothing but go forward over what is written, and in which no link begins or
+ * ends but at their last one: what they wrote lies between the columns before and after.
+ */
+const pieceLength = (bytes: Uint8Array, from: number, reading: ReturnType<typeof readingOf>): number => {
+  if (reading === "sequence") return 1
+  const ends = reading === "text" ? endsText : endsString
+  let to = from
+  while (to < bytes.length) if (ends(bytes[to++]!)) break
+  return to - from
+}
+
+/** Backspace, carriage return, escape, and what may be the end of a C1 control in UTF-8. */
+const endsText = (byte: number): boolean =>
+  byte === 0x08 || byte === 0x0d || byte === 0x1b || (byte >= 0x80 && byte <= 0x9f)
+
+/** BEL, ST in both forms, CAN, SUB, another sequence. */
+const endsString = (byte: number): boolean =>
+  byte === 0x07 || byte === 0x18 || byte === 0x1a || byte === 0x1b || byte === 0x5c || (byte >= 0x80 && byte <= 0x9f)
