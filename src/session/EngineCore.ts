@@ -571,6 +571,7 @@ export class EngineCore {
 
   #forget(session: LiveSession): void {
     this.#live.delete(session.id)
+    this.#options.journal.hot.forget(session.id)
     this.#hosts.release(session.id)
     this.#admission.release(session.id)
     this.timeouts.forget(session.id)
