@@ -256,6 +256,7 @@ describe("exit codes", () => {
     assert.strictEqual(exitCodeOf(new HistoryDamaged({ session: "x", reason: "" })), 65)
     assert.strictEqual(exitCodeOf(new SpawnFailed({ failure: "program-missing", reason: "" })), 127)
     assert.strictEqual(exitCodeOf(new SpawnFailed({ failure: "program-not-executable", reason: "" })), 126)
+    assert.strictEqual(exitCodeOf(new SpawnFailed({ failure: "limit", reason: "" })), 75)
     assert.strictEqual(exitCodeOf(new Error("?")), 70)
   })
 })
