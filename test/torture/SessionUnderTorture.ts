@@ -26,6 +26,7 @@ export class SessionUnderTorture {
   #failure: unknown
   #waiting: Array<() => void> = []
   #reading: Promise<void> | undefined
+  #typing: Promise<void> = Promise.resolve()
   readonly #left = new AbortController()
 
   constructor(store: StoreUnderTorture) {
@@ -129,8 +130,14 @@ export class SessionUnderTorture {
     return this.ended!
   }
 
-  /** Types a line; repeated with the same command id until it is acknowledged. */
-  async type(line: string): Promise<void> {
+  /** Types a line behind those before; repeated with the same command id until it is acknowledged. */
+  type(line: string): Promise<void> {
+    const typed = this.#typing.then(() => this.#type(line))
+    this.#typing = typed.catch(() => undefined)
+    return typed
+  }
+
+  async #type(line: string): Promise<void> {
     const commandId = ulid()
     const data = Buffer.from(`${line}\n`)
     const place = this.typed.push({ line, maybe: true }) - 1

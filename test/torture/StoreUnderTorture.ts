@@ -259,14 +259,13 @@ export const withStore = async <A>(
   }
 }
 
-/** Engines, keepers or the connection to them were away: asked again, the same may be answered. */
-export const isAway = (error: unknown): boolean =>
-  typeof error === "object" &&
-  error !== null &&
-  "_tag" in error &&
-  ["SessionUnavailable", "EngineAbsent", "EngineUnavailable", "EngineUnreachable", "ConnectionLost"].includes(
-    String(error._tag)
-  )
+/** Engine, keeper, storage or the connection to them were away, or the store is full: asked again, the same may be answered. */
+const isAway = (error: unknown): boolean => {
+  if (typeof error !== "object" || error === null || !("_tag" in error)) return false
+  if (error._tag === "LimitExceeded") return "limit" in error && error.limit === "store bytes"
+  return AWAY_TAGS.has(String(error._tag))
+}
+const AWAY_TAGS = new Set(["SessionUnavailable", "EngineAbsent", "EngineUnavailable", "EngineUnreachable"])
 
 const isRunning = (pid: number): boolean => {
   try {

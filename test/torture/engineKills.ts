@@ -5,6 +5,7 @@
  * the program's, and nothing is left running.
  */
 import { setTimeout as sleep } from "node:timers/promises"
+import { sequence } from "../crash/commandLine.ts"
 import { seededRandom } from "../fixtures/seededRandom.ts"
 import { type Campaign, type CampaignRun, count, type Tally } from "./Campaign.ts"
 import { checkNumbered, EXIT_CODE, numberedProgram } from "./NumberedProgram.ts"
@@ -111,9 +112,9 @@ const comeAndGo = async (store: StoreUnderTorture, random: Random, isOver: () =>
     await session.create({ argv: ["sh", "-c", `seq 1 ${last}; exit ${code}`] })
     session.follow()
     const { exitCode, reason } = await session.untilEnd()
-    if (!session.output.equals(Buffer.from(numbers(last)))) {
+    if (!session.output.equals(Buffer.from(sequence(last)))) {
       tally.lost++
-      throw session.failure(`seq 1 ${last}`, `${numbers(last).length} bytes`, `${session.output.length} bytes`)
+      throw session.failure(`seq 1 ${last}`, `${sequence(last).length} bytes`, `${session.output.length} bytes`)
     }
     if (exitCode !== code || reason !== "exited") {
       tally.wrong++
@@ -124,9 +125,6 @@ const comeAndGo = async (store: StoreUnderTorture, random: Random, isOver: () =>
     await sleep(random.below(300))
   }
 }
-
-/** What `seq 1 last` prints on a terminal. */
-export const numbers = (last: number): string => Array.from({ length: last }, (_, i) => `${i + 1}\r\n`).join("")
 
 /** Kills the engine of a store again and again, and starts the next one, as the next command does. */
 export class Killer {

@@ -13,6 +13,7 @@ import { join } from "node:path"
 import { parseArgs } from "node:util"
 import { type Campaign, emptyTally, type Tally } from "./Campaign.ts"
 import { engineKills } from "./engineKills.ts"
+import { killPoints } from "./killPoints.ts"
 
 const SECONDS_DEFAULT = 60
 const LINE_MILLIS = 10_000
@@ -30,7 +31,7 @@ const { values: options } = parseArgs({
   }
 })
 
-const campaigns: ReadonlyArray<Campaign> = [engineKills]
+const campaigns: ReadonlyArray<Campaign> = [engineKills, killPoints]
 
 const say = (text: string) => process.stdout.write(`${text}\n`)
 
