@@ -13,6 +13,8 @@ import { join } from "node:path"
 import { parseArgs } from "node:util"
 import { type Campaign, emptyTally, type Tally } from "./Campaign.ts"
 import { engineKills } from "./engineKills.ts"
+import { fastExits } from "./fastExits.ts"
+import { keeperKills } from "./keeperKills.ts"
 import { killPoints } from "./killPoints.ts"
 
 const SECONDS_DEFAULT = 60
@@ -27,11 +29,17 @@ const { values: options } = parseArgs({
     seconds: { type: "string", default: String(SECONDS_DEFAULT) },
     seed: { type: "string", default: String(Date.now() % 1_000_000) },
     only: { type: "string" },
+    "fast-exits": { type: "string" },
     keep: { type: "string" }
   }
 })
 
-const campaigns: ReadonlyArray<Campaign> = [engineKills, killPoints]
+const campaigns: ReadonlyArray<Campaign> = [
+  engineKills,
+  killPoints,
+  keeperKills,
+  fastExits(options["fast-exits"] === undefined ? undefined : Number(options["fast-exits"]))
+]
 
 const say = (text: string) => process.stdout.write(`${text}\n`)
 
