@@ -12,6 +12,7 @@ import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
 import { type Campaign, emptyTally, type Tally } from "./Campaign.ts"
+import { damage } from "./damage.ts"
 import { engineKills } from "./engineKills.ts"
 import { fastExits } from "./fastExits.ts"
 import { keeperKills } from "./keeperKills.ts"
@@ -38,6 +39,7 @@ const campaigns: ReadonlyArray<Campaign> = [
   engineKills,
   killPoints,
   keeperKills,
+  damage,
   fastExits(options["fast-exits"] === undefined ? undefined : Number(options["fast-exits"]))
 ]
 
