@@ -39,7 +39,7 @@ import {
 } from "./CreateRequest.ts"
 import type { EngineLimits } from "./EngineLimits.ts"
 import { type Feed, openFeed } from "./Feed.ts"
-import { type HostEvents, type Hosts, inProcessHosts, keeperHosts } from "./Hosts.ts"
+import { type HostEvents, type Hosts, inProcessHosts, type KeeperPort, keeperHosts } from "./Hosts.ts"
 import { LiveSession, type LiveSessionPort, type UnappliedInput } from "./LiveSession.ts"
 import { entryOf, RecentSessions } from "./RecentSessions.ts"
 import { InvalidRequest, LimitExceeded, SessionEnded, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
@@ -73,6 +73,7 @@ export interface EngineCoreOptions {
   readonly keeperEntry: string | undefined
   readonly sessionsPerKeeper?: number | undefined
   readonly programUmask?: number | undefined
+  readonly keepers?: KeeperPort | undefined
   readonly limits: EngineLimits
   readonly run: <A, E>(effect: Effect.Effect<A, E>) => Promise<A>
   readonly get: (session: SessionId) => Promise<SessionView>
@@ -166,6 +167,7 @@ export class EngineCore {
       feed,
       saveState: (state) => this.#save(this.#saveState(state)),
       drawLater: options.drawLater,
+      directoryOf: (pid) => this.#hosts.directoryOf(pid),
       plainOutput: options.plainOutput,
       interrupted: (session) => this.clients.interrupted(session),
       takeBack: (session, host, reason) => this.#inBackground(this.#takeBack(session.id, host, reason)),
@@ -196,6 +198,7 @@ export class EngineCore {
             generation,
             sessionsPerKeeper: options.sessionsPerKeeper,
             programUmask: options.programUmask,
+            keepers: options.keepers,
             events
           })
     await engine.#recover()
