@@ -20,6 +20,7 @@ import {
 } from "../../journal/Event.ts"
 import type { JournalShape, Row } from "../../journal/Journal.ts"
 import type { JournalDamaged, StorageUnavailable } from "../../journal/JournalError.ts"
+import { killPoint } from "../../journal/KillPoint.ts"
 import type { PlainOutput } from "../../projections/PlainOutput.ts"
 import type { SessionState } from "../../projections/SessionState.ts"
 import { endOrphans, isKeeperDead } from "../keeper/Orphans.ts"
@@ -164,7 +165,7 @@ export class EngineCore {
         ...options.creationRows(session, created)
       ],
       feed,
-      saveState: (state) => this.#save(options.saveState(state)),
+      saveState: (state) => this.#save(this.#saveState(state)),
       drawLater: options.drawLater,
       directoryOf: (pid) => this.#hosts.directoryOf(pid),
       plainOutput: options.plainOutput,
@@ -180,11 +181,13 @@ export class EngineCore {
     const engine = new EngineCore(options, await options.run(openFeed(options.journal)))
     options.opening?.(engine)
     const { journal, keeperEntry, run } = options
+    killPoint("engine.started.before")
     const { last: generation } = await run(
       journal.append(STORE_STREAM, [
         engine.#storeEvent({ _tag: "EngineStarted", pid: process.pid, version: options.version, node: process.version })
       ])
     )
+    killPoint("engine.started.after")
     const events = engine.#hostEvents()
     engine.#hosts =
       keeperEntry === undefined
@@ -211,6 +214,7 @@ export class EngineCore {
     for (const host of await this.#hosts.recover()) {
       for (const { session } of await host.list()) hostOf.set(session, host)
     }
+    killPoint("recovery.keepers.after")
     const rows = await run(Stream.runCollect(journal.rows(LIVE_SPACE)))
     const ids = new Set<SessionId>(hostOf.keys())
     for (const row of rows) ids.add(Buffer.from(row.key).toString("latin1") as SessionId)
@@ -561,12 +565,20 @@ export class EngineCore {
     this.recent.add(entryOf(state, activeAt), state.limits)
     const { journal, run, saveEnd } = this.#options
     const key = Buffer.from(session.id, "latin1")
+    killPoint("summary.write.before")
     this.#save(
       saveEnd(session.id).then(async () => {
+        killPoint("summary.write.after")
         // Brought back to life meanwhile, it has a row again, which must stay.
         if (!this.#live.has(session.id)) await run(journal.deleteRows(LIVE_SPACE, key, key))
       })
     )
+  }
+
+  async #saveState(state: SessionState): Promise<void> {
+    killPoint("snapshot.write.before")
+    await this.#options.saveState(state)
+    killPoint("snapshot.write.after")
   }
 
   #forget(session: LiveSession): void {

@@ -22,6 +22,7 @@ import {
 } from "../../journal/Event.ts"
 import type { Appended, AppendOptions, HotJournal } from "../../journal/Journal.ts"
 import { StorageUnavailable } from "../../journal/JournalError.ts"
+import { killPoint } from "../../journal/KillPoint.ts"
 import type { PlainOutput } from "../../projections/PlainOutput.ts"
 import { isPlain } from "../../projections/PlainStretch.ts"
 import { UNDRAWN_BYTES } from "../../projections/ScreenFollower.ts"
@@ -199,6 +200,7 @@ export class LiveSession {
     this.activeAt = this.#port.nowMicros()
     const entry: JournalEntry = { sequence: 1, actor, timeMicros: this.activeAt, event: created }
     await this.#append([entry], { expected: 0, rows: this.#port.creationRows(this.id, entry) })
+    killPoint("session.created.after")
   }
 
   /** Asks the host for the process of a created session. Rejects with the host's SpawnError after journaling the failure. */
@@ -212,7 +214,9 @@ export class LiveSession {
     this.#early = early
     let started: ProcessIdentity
     try {
+      killPoint("keeper.spawn.before")
       started = await spawn()
+      killPoint("keeper.spawn.after")
     } catch (error) {
       this.#early = undefined
       // A session that was there before can be tried again.
@@ -235,6 +239,7 @@ export class LiveSession {
     const recorded = this.#append([this.#event(event)], { rows: options.rows })
     for (const deliver of early) deliver()
     await recorded
+    killPoint("session.started.after")
   }
 
   /**
@@ -299,6 +304,7 @@ export class LiveSession {
   }
 
   async #adopt(host: PtyHost, reason: string): Promise<void> {
+    killPoint("recovery.session.before")
     this.pause()
     await this.whenIdle()
     await this.#load()
@@ -332,9 +338,12 @@ export class LiveSession {
       const why = "acknowledged to the keeper, and not in the journal any more"
       taken.push({ _tag: "GapDetected", what: "output", from: journaled, to: held.heldFrom, why })
     }
+    killPoint("recovery.resumed.before")
     await this.#append(taken.map((event) => this.#event(event)))
+    killPoint("recovery.resumed.after")
     this.#port.interrupted(this.id)
     await this.#typeAgain(host, held)
+    killPoint("recovery.typed.after")
     if (held.size.cols !== this.state.size.cols || held.size.rows !== this.state.size.rows) {
       await host.resize(this.id, this.state.size)
     }
@@ -346,6 +355,7 @@ export class LiveSession {
     await host.attach(this.id, this.#nextOffset, () => {
       this.#phase = "running"
     })
+    killPoint("recovery.attached.after")
     if (this.extension === undefined) await this.#sampleCwd()
     else await this.extension.adopted()
     if (journaled >= UNDRAWN_BYTES) this.#port.drawLater(this.id, journaled)
@@ -401,7 +411,9 @@ export class LiveSession {
     if (this.isEnded) return
     const last = this.extension?.lastWords({ _tag: "Lost" }) ?? []
     this.#lastWord = true
+    killPoint("session.lost.before")
     await this.#append([...last, this.#event({ _tag: "SessionLost", reason })])
+    killPoint("session.lost.after")
     this.#end()
   }
 
@@ -497,7 +509,9 @@ export class LiveSession {
     this.#ackTimer = undefined
     if (this.#isFull) return
     this.#ackedOffset = this.#durableOffset
+    killPoint("keeper.ack.before")
     this.host?.ack(this.id, this.#durableOffset)
+    killPoint("keeper.ack.after")
   }
 
   /** Host and journal disagree about what was delivered: the journal is the truth, and delivery starts again from there. */
@@ -558,7 +572,9 @@ export class LiveSession {
       survivors: survivors.map(({ command, pid }) => ({ pid, command }))
     })
     this.#terminalOpen = false
+    killPoint("session.closed.before")
     await this.#append([...last, ...events.map((event) => this.#event(event))])
+    killPoint("session.closed.after")
     this.#acknowledge()
     this.host?.forget(this.id)
     this.#end()
@@ -681,8 +697,10 @@ export class LiveSession {
       pieces.map((piece) => this.#event({ _tag: "InputWritten", data: piece }, options))
     )
     this.#activity()
+    killPoint("keeper.write.before")
     const writes = pieces.map((piece, index) => host.write(this.id, first + index, piece))
     const results = await this.#typed(Promise.all(writes), [])
+    killPoint("keeper.write.after")
     await this.#checkApplied(results, first)
     return {
       sequence: last,
@@ -695,10 +713,12 @@ export class LiveSession {
   async #writeHidden(host: PtyHost, data: Uint8Array, options: CommandOptions): Promise<WriteAck> {
     const { last } = await this.#append([this.#event({ _tag: "InputHidden" }, options)])
     if (options.commandId !== undefined) this.#untyped.delete(options.commandId)
+    killPoint("keeper.write.before")
     const result = await this.#answer(host.write(this.id, last, data)).catch((error) => {
       if (options.commandId !== undefined) this.#untyped.add(options.commandId)
       throw error
     })
+    killPoint("keeper.write.after")
     await this.#checkApplied([result], last)
     return { sequence: last, hidden: true, truncatedTo: result.truncatedTo ?? null }
   }
