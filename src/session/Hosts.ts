@@ -3,6 +3,7 @@
  * and what to do when one goes away. A keeper of an older version keeps what it has and gets nothing new; when that has
  * ended it is let go. `SessionEngine` asks it; it knows neither journal nor events.
  */
+import { readlink } from "node:fs/promises"
 import { ulid } from "ulid"
 import type { SessionId } from "../../journal/Event.ts"
 import { StoreRefused } from "../../journal/JournalError.ts"
@@ -36,8 +37,8 @@ export interface HostEvents {
  * Rejects with StoreRefused when one of the keepers speaks no protocol that this version does (Protocol.ts): to go on would
  * be to call sessions lost that live.
  */
-export const checkKeepers = async (folder: string): Promise<void> => {
-  for (const { pid, protocol } of await listKeepers(folder)) {
+export const checkKeepers = async (folder: string, { list }: Pick<KeeperPort, "list"> = KEEPER_PORT): Promise<void> => {
+  for (const { pid, protocol } of await list(folder)) {
     if (commonProtocol({ protocol }) !== undefined) continue
     const spoken = `protocol ${PROTOCOL_OLDEST} to ${PROTOCOL_VERSION}`
     const way = protocol > PROTOCOL_VERSION ? "newer" : "older"
@@ -59,6 +60,8 @@ export interface Hosts {
   release(session: SessionId): void
   find(id: string): PtyHost | undefined
   list(): ReadonlyArray<{ readonly host: PtyHost; readonly sessions: ReadonlyArray<SessionId> }>
+  /** Where a process of this machine is at the moment, asked of the kernel; undefined when it is gone or not ours. */
+  directoryOf(pid: number): Promise<string | undefined>
   /** Keepers go on with their sessions; sessions in this process end with it. */
   dispose(): Promise<void>
 }
@@ -100,10 +103,23 @@ export interface KeeperHostsOptions {
   /** The umask of the programs: the engine's own is 077. */
   readonly programUmask?: number | undefined
   readonly events: HostEvents
+  readonly keepers?: KeeperPort | undefined
 }
 
+/** Everything through which an engine meets its keepers and their processes: where faults are put between them. */
+export interface KeeperPort {
+  readonly start: typeof startKeeper
+  readonly list: typeof listKeepers
+  readonly connect: typeof connectKeeper
+  readonly directoryOf: Hosts["directoryOf"]
+}
+
+const directoryOf = (pid: number): Promise<string | undefined> => readlink(`/proc/${pid}/cwd`).catch(() => undefined)
+
+export const KEEPER_PORT: KeeperPort = { start: startKeeper, list: listKeepers, connect: connectKeeper, directoryOf }
+
 export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
-  const { entry, events, folder, generation } = options
+  const { entry, events, folder, generation, keepers = KEEPER_PORT } = options
   const sessionsMax = options.sessionsPerKeeper ?? SESSIONS_PER_KEEPER
   const table = new HostTable()
   let starting: Promise<Held> | undefined
@@ -123,11 +139,11 @@ export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
       }
     }
     const listener: PtyHostListener = { ...events.deliver(id), disconnected: (reason) => void disconnected(reason) }
-    return connectKeeper({ socket, generation, listener })
+    return keepers.connect({ socket, generation, listener })
   }
 
   const start = async (): Promise<Held> => {
-    const { id, socket } = await startKeeper({
+    const { id, socket } = await keepers.start({
       entry,
       folder,
       id: ulid(),
@@ -154,7 +170,7 @@ export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
   return {
     recover: async () => {
       const hosts: Array<PtyHost> = []
-      for (const { id, protocol, sessions, socket } of await listKeepers(folder)) {
+      for (const { id, protocol, sessions, socket } of await keepers.list(folder)) {
         // Nothing is given to it any more, and without an engine it ends by itself.
         if (sessions === 0 && !capabilitiesOf(protocol).takesSessions) continue
         try {
@@ -193,6 +209,7 @@ export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
     },
     find: (id) => table.held.get(id)?.host,
     list: () => table.list(),
+    directoryOf: keepers.directoryOf,
     dispose: async () => {
       isDisposed = true
       await Promise.all([...table.held.values()].map(({ host }) => host.dispose()))
@@ -215,6 +232,7 @@ export const inProcessHosts = (events: HostEvents): Hosts => {
     release: (session) => table.release(session),
     find: (id) => table.held.get(id)?.host,
     list: () => table.list(),
+    directoryOf,
     dispose: () => host.dispose()
   }
 }
