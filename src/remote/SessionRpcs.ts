@@ -68,8 +68,8 @@ const EngineStatusSchema = Schema.Struct({
   socket: Schema.String,
   durability: Schema.Literals(["process", "power"]),
   startedAt: Schema.Finite,
-  /** Not told by engines of the first releases. */
-  limits: Schema.optional(EngineLimits),
+  /** Not told by engines of the first releases. Without the key and not undefined: that would be another encoding. */
+  limits: Schema.optionalKey(EngineLimits),
   keepers: Schema.Array(Schema.Struct({ id: Schema.String, pid: Schema.Int, sessions: Schema.Array(Schema.String) })),
   sessions: Schema.Struct({ total: Schema.Int, live: Schema.Int }),
   suspended: Schema.NullOr(Schema.Struct({ reason: Schema.String, diskFull: Schema.Boolean, since: Schema.Finite })),

@@ -80,7 +80,7 @@ export interface EngineStatus {
   readonly durability: "process" | "power"
   readonly startedAt: number
   /** What this engine allows: its own defaults, changed by the store's `config.json`. Absent for one of an early release. */
-  readonly limits?: EngineLimits | undefined
+  readonly limits?: EngineLimits
   readonly keepers: ReadonlyArray<KeeperView>
   readonly sessions: { readonly total: number; readonly live: number }
   /** null while the journal can be written; else why it cannot (sessions are paused, not ended). */

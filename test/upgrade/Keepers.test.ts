@@ -24,7 +24,7 @@ import { PipeError } from "../../src/keeper/PipeHost.ts"
 import { commonProtocol, PROTOCOL_OF_SILENT_PROBES, PROTOCOL_OLDEST } from "../../src/keeper/Protocol.ts"
 import { SpawnError } from "../../src/keeper/PtyHost.ts"
 import { newSession, spawnRequest } from "../contracts/PtyHostContract.ts"
-import { type Programs, RELEASES, unpackPrograms } from "../fixtures/releases/Releases.ts"
+import { type Programs, RELEASES_TRIED, unpackPrograms } from "../fixtures/releases/Releases.ts"
 import { silent, startTestKeeper } from "../keeper/keeperUnderTest.ts"
 import { eventsOf, isAlive, textOf, type, until, untilEnd } from "../session/sessionsUnderTest.ts"
 import { gone, upgradeStore } from "./upgradeUnderTest.ts"
@@ -45,7 +45,7 @@ afterAll(() => programs.dispose())
 const sessionIn = (text: string) => text.trim() as SessionId
 
 describe("a keeper of an earlier release", () => {
-  for (const release of RELEASES) {
+  for (const release of RELEASES_TRIED) {
     const protocol = Number(release.at(-1))
 
     it.live(
