@@ -144,13 +144,30 @@ export interface PtyHostListener extends PipeListener {
   disconnected(reason: string): void
 }
 
+/** What a host can do. A keeper that an older version started lacks what that version did not know. */
+export interface HostCapabilities {
+  /** It is of this version: new programs are given to it. An older one only keeps those that it has. */
+  readonly takesSessions: boolean
+  /**
+   * `openPipes`, `attachPipe`, `writePipe`, `endPipe`, `resetMode` and other programs in the place of ended ones. Without
+   * it they are refused with PipeError `unsupported`, no pipe is held, and nobody is known to wait for input.
+   */
+  readonly pipes: boolean
+  /** `setNote` and `getNote`. Without it nothing is noted, and there is never a note. */
+  readonly notes: boolean
+}
+
 export interface PtyHost extends PipeHost {
   /** Names this host among its engine's: a ULID for a keeper, "" in process. */
   readonly id: string
+  readonly capabilities: HostCapabilities
   readonly pid: number
   /** Sessions it takes; more are refused with the failure `limit`. */
   readonly sessionsMax: number
-  /** Rejects with SpawnError or HostUnavailable. Delivery starts at once, from `firstOffset`. */
+  /**
+   * Rejects with SpawnError or HostUnavailable. Delivery starts at once, from `firstOffset`. Refused by a host that is
+   * not of this version (`takesSessions`).
+   */
   spawn(request: SpawnRequest): Promise<ProcessIdentity>
   /** All sessions held, live or ended and not yet forgotten. */
   list(): Promise<ReadonlyArray<HeldSession>>

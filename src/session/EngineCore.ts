@@ -39,7 +39,7 @@ import {
 } from "./CreateRequest.ts"
 import type { EngineLimits } from "./EngineLimits.ts"
 import { type Feed, openFeed } from "./Feed.ts"
-import { type HostEvents, type Hosts, inProcessHosts, type KeeperPort, keeperHosts } from "./Hosts.ts"
+import { checkKeepers, type HostEvents, type Hosts, inProcessHosts, type KeeperPort, keeperHosts } from "./Hosts.ts"
 import { LiveSession, type LiveSessionPort, type UnappliedInput } from "./LiveSession.ts"
 import { entryOf, RecentSessions } from "./RecentSessions.ts"
 import { InvalidRequest, LimitExceeded, SessionEnded, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
@@ -178,6 +178,8 @@ export class EngineCore {
 
   /** Folds what is there, finds the keepers and takes their sessions back. When it resolves, sessions can be used. */
   static async open(options: EngineCoreOptions): Promise<EngineCore> {
+    // Before anything is written: a store that is refused is as it was.
+    if (options.keeperEntry !== undefined) await checkKeepers(options.paths.keepers, options.keepers)
     const engine = new EngineCore(options, await options.run(openFeed(options.journal)))
     options.opening?.(engine)
     const { journal, keeperEntry, run } = options
@@ -409,6 +411,7 @@ export class EngineCore {
    */
   async relaunch(session: LiveSession, { cwd, env, note, pipes }: Relaunch): Promise<void> {
     const { id, state } = session
+    if (session.host?.capabilities.takesSessions === false) await this.#leave(session, session.host)
     const host = session.host ?? (await this.#hosts.acquire(id))
     this.#live.set(id, session)
     this.recent.delete(id)
@@ -426,6 +429,18 @@ export class EngineCore {
       if (error instanceof HostUnavailable) throw new SessionUnavailable({ session: id, reason: error.message })
       throw spawnFailed(error)
     }
+  }
+
+  /** The session's program has ended, and its keeper is of an older version: what comes next is another keeper's. */
+  async #leave(session: LiveSession, host: PtyHost): Promise<void> {
+    host.forget(session.id)
+    // Answered after the pipes are gone, in whose places there will be others.
+    const held = await host.list()
+    if (held.some((other) => other.session === session.id)) {
+      throw new SessionUnavailable({ session: session.id, reason: "its program has not ended yet; try again" })
+    }
+    session.host = undefined
+    this.#hosts.release(session.id)
   }
 
   /** The live session; one that was lost is read from the journal, not yet running. Rejects when it has ended. */

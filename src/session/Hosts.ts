@@ -1,13 +1,17 @@
 /**
  * The hosts of one engine: which keeper (or the in-process host) holds which session, a new keeper when all are full,
- * and what to do when one goes away. `SessionEngine` asks it; it knows neither journal nor events.
+ * and what to do when one goes away. A keeper of an older version keeps what it has and gets nothing new; when that has
+ * ended it is let go. `SessionEngine` asks it; it knows neither journal nor events.
  */
 import { readlink } from "node:fs/promises"
 import { ulid } from "ulid"
 import type { SessionId } from "../../journal/Event.ts"
+import { StoreRefused } from "../../journal/JournalError.ts"
+import { PROTOCOL_VERSION } from "../keeper/Frames.ts"
 import { makeInProcessHost } from "../keeper/InProcessHost.ts"
 import { connectKeeper } from "../keeper/KeeperClient.ts"
 import { listKeepers, startKeeper } from "../keeper/KeeperProcess.ts"
+import { capabilitiesOf, commonProtocol, PROTOCOL_OLDEST } from "../keeper/Protocol.ts"
 import type { PtyHost, PtyHostListener } from "../keeper/PtyHost.ts"
 
 /**
@@ -27,6 +31,23 @@ export interface HostEvents {
   readonly returned: (host: PtyHost) => void
   /** The host is dead: its sessions are lost. */
   readonly gone: (host: string, reason: string) => void
+}
+
+/**
+ * Rejects with StoreRefused when one of the keepers speaks no protocol that this version does (Protocol.ts): to go on would
+ * be to call sessions lost that live.
+ */
+export const checkKeepers = async (folder: string, { list }: Pick<KeeperPort, "list"> = KEEPER_PORT): Promise<void> => {
+  for (const { pid, protocol } of await list(folder)) {
+    if (commonProtocol({ protocol }) !== undefined) continue
+    const spoken = `protocol ${PROTOCOL_OLDEST} to ${PROTOCOL_VERSION}`
+    const way = protocol > PROTOCOL_VERSION ? "newer" : "older"
+    throw new StoreRefused({
+      path: folder,
+      reason: "keeper",
+      detail: `its keeper ${pid} speaks protocol ${protocol}, this version ${spoken}; use the ${way} reprise that started it, or end its sessions with that one first`
+    })
+  }
 }
 
 export interface Hosts {
@@ -136,7 +157,7 @@ export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
   const isBelow = ({ host, sessions }: Held, max: number) =>
     sessions.size < Math.min(max, sessionsMax, host.sessionsMax)
   const withRoom = (): Held | undefined => {
-    const all = [...table.held.values()]
+    const all = [...table.held.values()].filter(({ host }) => host.capabilities.takesSessions)
     const ofFew = all.find((held) => isBelow(held, SESSIONS_SPREAD))
     if (ofFew !== undefined || all.length < KEEPERS_SPREAD) return ofFew
     return all
@@ -149,7 +170,9 @@ export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
   return {
     recover: async () => {
       const hosts: Array<PtyHost> = []
-      for (const { id, socket } of await keepers.list(folder)) {
+      for (const { id, protocol, sessions, socket } of await keepers.list(folder)) {
+        // Nothing is given to it any more, and without an engine it ends by itself.
+        if (sessions === 0 && !capabilitiesOf(protocol).takesSessions) continue
         try {
           const host = await connect(id, socket)
           table.add(host)
@@ -175,7 +198,15 @@ export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
       }
     },
     keep: (session, host) => table.keep(session, host),
-    release: (session) => table.release(session),
+    release: (session) => {
+      table.release(session)
+      for (const { host, sessions } of table.held.values()) {
+        if (host.capabilities.takesSessions || sessions.size > 0) continue
+        table.held.delete(host.id)
+        // It ends when it holds nothing, and goes on with what no journal knows of.
+        void host.dispose()
+      }
+    },
     find: (id) => table.held.get(id)?.host,
     list: () => table.list(),
     directoryOf: keepers.directoryOf,
