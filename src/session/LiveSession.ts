@@ -137,8 +137,11 @@ export class LiveSession {
   #idle: Array<() => void> = []
   /** One input at a time: their order in the journal is their order in the terminal. */
   #inputs: Promise<unknown> = Promise.resolve()
-  /** Command ids of hidden inputs that a dead engine journaled and nobody typed: their sender may send them again. */
-  readonly #untyped = new Set<string>()
+  /**
+   * By command id, the sequence of a hidden input that is journaled, and that nobody typed as far as is known: its sender may
+   * send it again. What the host has applied of them is known when the session is taken back.
+   */
+  readonly #untyped = new Map<string, number>()
   #closing: Promise<CloseReport> | undefined
   #resizes: ResizeDebounce<CommandOptions> | undefined
   /** What was taken beyond the limit of journaled bytes is not acknowledged, so that its host holds the program back. */
@@ -155,6 +158,10 @@ export class LiveSession {
   #cwdTimer: NodeJS.Timeout | undefined
   #snapshotSequence = 0
   #adopting: Promise<void> = Promise.resolve()
+  /** Its host went away before it said whether there is a process. */
+  #isStartUnknown = false
+  /** How often it was taken back: who waited meanwhile knows that its turn is over. */
+  #adoptions = 0
 
   constructor(id: SessionId, port: LiveSessionPort) {
     this.id = id
@@ -215,6 +222,11 @@ export class LiveSession {
       started = await spawn()
     } catch (error) {
       this.#early = undefined
+      if (error instanceof HostUnavailable && options.isRelaunch !== true) {
+        // Whether there is a process now is known when the host is back.
+        this.#isStartUnknown = true
+        throw error
+      }
       // A session that was there before can be tried again.
       if (options.isRelaunch === true) await this.lose("its program could not be started again")
       else await this.#close("failed", [])
@@ -279,7 +291,8 @@ export class LiveSession {
 
   /** Created, with no process yet, and none under way: its creator may come back and ask for it again. */
   get isUnstarted(): boolean {
-    return this.state.sequence > 0 && this.state.pid === null && this.#phase === "waiting" && this.#early === undefined
+    if (this.#isStartUnknown || this.#early !== undefined) return false
+    return this.state.sequence > 0 && this.state.pid === null && this.#phase === "waiting"
   }
 
   /** Its creator did not come back. */
@@ -299,10 +312,12 @@ export class LiveSession {
   }
 
   async #adopt(host: PtyHost, reason: string): Promise<void> {
+    this.#adoptions++
     this.pause()
     await this.whenIdle()
     await this.#load()
     const held = (await host.list()).find((held) => held.session === this.id)
+    this.#isStartUnknown = false
     if (this.state.closed) {
       // Journaled as closed before the host was told: nobody else will tell it.
       if (held !== undefined && !held.terminalClosed) await host.close(this.id)
@@ -352,16 +367,19 @@ export class LiveSession {
   }
 
   async #typeAgain(host: PtyHost, held: HeldSession): Promise<void> {
+    for (const [commandId, sequence] of this.#untyped) {
+      if (sequence <= held.inputSequence) this.#untyped.delete(commandId)
+    }
     if (this.state.lastInputSequence <= held.inputSequence) return
     for (const { commandId, data, kind, sequence } of await this.#port.inputsAfter(this.id, held.inputSequence)) {
       if (kind === "hidden") {
-        if (commandId !== undefined) this.#untyped.add(commandId)
+        if (commandId !== undefined) this.#untyped.set(commandId, sequence)
         continue
       }
       const result = await (kind === "written"
         ? host.write(this.id, sequence, data)
         : host.closeInput(this.id, sequence))
-      await this.#recordUnapplied([result], sequence)
+      await this.#recordUnapplied([result], sequence, commandId)
     }
   }
 
@@ -387,6 +405,7 @@ export class LiveSession {
   /** A starting engine found no host that holds this session: loads it and says so in the journal. */
   async abandon(reason: string): Promise<void> {
     await this.#load()
+    this.#isStartUnknown = false
     if (this.state.closed || this.state.status === "lost") return this.#end()
     // Created, but its engine died before a process was made: nothing was lost, and it can still be started.
     if (this.state.pid !== null) await this.lose(reason)
@@ -396,6 +415,7 @@ export class LiveSession {
   async lose(reason: string): Promise<void> {
     if (this.#phase === "ended") return
     this.pause()
+    await this.#inputs
     await this.whenIdle()
     // What was under way was its last word.
     if (this.isEnded) return
@@ -544,10 +564,15 @@ export class LiveSession {
   }
 
   async #close(reason: "exited" | "ended" | "failed", survivors: ReadonlyArray<SurvivingProcess>): Promise<void> {
+    this.#lastWord = true
+    const adoptions = this.#adoptions
+    // An input that is journaled and finds no terminal any more is said to be missing, and that has to stand before the end.
+    await this.#inputs
+    // Taken back meanwhile: its end is told again.
+    if (adoptions !== this.#adoptions) return
     this.#journalChunks()
     const exit = this.#leaderExit
     const last = this.extension?.lastWords({ _tag: "Ended", exit }) ?? []
-    this.#lastWord = true
     const events: Array<SessionEvent> = []
     if (this.#terminalOpen) events.push({ _tag: "TerminalClosed", outputBytes: this.#nextOffset })
     events.push({
@@ -683,7 +708,7 @@ export class LiveSession {
     this.#activity()
     const writes = pieces.map((piece, index) => host.write(this.id, first + index, piece))
     const results = await this.#typed(Promise.all(writes), [])
-    await this.#checkApplied(results, first)
+    await this.#checkApplied(results, first, options.commandId)
     return {
       sequence: last,
       hidden: false,
@@ -696,10 +721,10 @@ export class LiveSession {
     const { last } = await this.#append([this.#event({ _tag: "InputHidden" }, options)])
     if (options.commandId !== undefined) this.#untyped.delete(options.commandId)
     const result = await this.#answer(host.write(this.id, last, data)).catch((error) => {
-      if (options.commandId !== undefined) this.#untyped.add(options.commandId)
+      if (options.commandId !== undefined) this.#untyped.set(options.commandId, last)
       throw error
     })
-    await this.#checkApplied([result], last)
+    await this.#checkApplied([result], last, options.commandId)
     return { sequence: last, hidden: true, truncatedTo: result.truncatedTo ?? null }
   }
 
@@ -712,7 +737,7 @@ export class LiveSession {
       const { last } = await this.#append([this.#event({ _tag: "InputClosed" }, options)])
       this.#activity()
       const result = await this.#typed(host.closeInput(this.id, last), { outcome: "applied" })
-      await this.#checkApplied([result], last)
+      await this.#checkApplied([result], last, options.commandId)
     })
   }
 
@@ -771,7 +796,8 @@ export class LiveSession {
     if (survivors.length === 0) this.#takeAgain()
     await withTimeout(isClosed, TERMINAL_CLOSED_WAIT_MILLIS)
     this.#terminalClosed = undefined
-    if (this.#phase === "running") await this.#close("ended", survivors)
+    // Again where it was taken back on the way.
+    while (this.#phase === "running") await this.#close("ended", survivors)
     return { survivors }
   }
 
@@ -872,8 +898,12 @@ export class LiveSession {
     }
   }
 
-  async #checkApplied(results: ReadonlyArray<WriteResult>, first: number): Promise<void> {
-    const outcome = await this.#recordUnapplied(results, first)
+  async #checkApplied(
+    results: ReadonlyArray<WriteResult>,
+    first: number,
+    commandId: string | undefined
+  ): Promise<void> {
+    const outcome = await this.#recordUnapplied(results, first, commandId)
     if (outcome === "full") throw this.#refused()
     if (outcome === "closed") throw this.#overError()
   }
@@ -881,14 +911,17 @@ export class LiveSession {
   /** Journaled input that the terminal refused is said to be missing, so that nobody types it later or believes it was typed. */
   async #recordUnapplied(
     results: ReadonlyArray<WriteResult>,
-    first: number
+    first: number,
+    commandId: string | undefined
   ): Promise<WriteResult["outcome"] | undefined> {
     const refused = results.findIndex(({ outcome }) => outcome === "full" || outcome === "closed")
     if (refused < 0) return undefined
     const { outcome } = results[refused]!
     const why = outcome === "full" ? "the program does not read and its queue is full" : "the terminal was closed"
     const to = first + results.length - 1
-    await this.#append([this.#event({ _tag: "GapDetected", what: "input", from: first + refused, to, why })])
+    // With its id where nothing of the command was typed: its sender, who is told so, may send it again.
+    const event = { _tag: "GapDetected", what: "input", from: first + refused, to, why } as const
+    await this.#append([this.#event(event, { commandId: refused === 0 ? commandId : undefined })])
     return outcome
   }
 
