@@ -95,6 +95,7 @@ const openConnection = (
 ): Promise<{ readonly connection: Connection; readonly welcome: KeeperWelcome }> =>
   new Promise((resolve, reject) => {
     let failure = "the connection ended"
+    let isFinal = false
     const decoder = new FrameDecoder(FRAME_BYTES_MAX, (type, body) => connection.onFrame(type, body))
     const socket = connect({
       path,
@@ -122,6 +123,7 @@ const openConnection = (
         const answer = jsonIn(body) as Record<string, unknown>
         if (type !== FrameType.Welcome || answer.protocol !== PROTOCOL_VERSION) {
           failure = type === FrameType.Refused ? String(answer.message) : "the keeper speaks another protocol"
+          isFinal = true
           socket.destroy()
           return
         }
@@ -136,10 +138,12 @@ const openConnection = (
         }
         resolve({ connection, welcome })
       },
-      onEnd: (reason) => reject(new HostUnavailable(reason))
+      onEnd: (reason) => reject(new HostUnavailable(reason, { isFinal }))
     }
-    socket.on("error", (error) => {
+    socket.on("error", (error: NodeJS.ErrnoException) => {
       failure = `no keeper at ${path}: ${error.message}`
+      // Nobody listens, or the socket is gone: it has ended. Everything else (no descriptors left, a full backlog) may pass.
+      isFinal = error.code === "ECONNREFUSED" || error.code === "ENOENT"
     })
     socket.on("close", () => {
       clearTimeout(timer)

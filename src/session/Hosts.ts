@@ -7,8 +7,8 @@ import { ulid } from "ulid"
 import type { SessionId } from "../../journal/Event.ts"
 import { makeInProcessHost } from "../keeper/InProcessHost.ts"
 import { connectKeeper } from "../keeper/KeeperClient.ts"
-import { listKeepers, startKeeper } from "../keeper/KeeperProcess.ts"
-import type { PtyHost, PtyHostListener } from "../keeper/PtyHost.ts"
+import { listKeepers, startKeeper, untilFinal } from "../keeper/KeeperProcess.ts"
+import { HostUnavailable, type PtyHost, type PtyHostListener } from "../keeper/PtyHost.ts"
 
 /**
  * Sessions in one keeper: it costs 15 MB alone, and its death costs what it holds. 1 isolates each session. With these
@@ -19,6 +19,9 @@ export const SESSIONS_PER_KEEPER = 256
 const SESSIONS_SPREAD = 64
 /** ... and until there are this many keepers; then these fill up. */
 const KEEPERS_SPREAD = 4
+
+/** Waits between attempts to reach a keeper whose connection broke: quick at first, then once in 2 s for as long as it is there. */
+const RECONNECT_DELAYS_MILLIS = [5, 50, 250, 1000, 2000]
 
 /** What is told to the engine, with the host it concerns. */
 export interface HostEvents {
@@ -105,16 +108,25 @@ export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
   let isDisposed = false
 
   const connect = async (id: string, socket: string): Promise<PtyHost> => {
+    /** A keeper that is there and cannot be reached holds its sessions all the same: only one that has ended is given up. */
     const disconnected = async (reason: string) => {
-      const held = table.held.get(id)
-      if (isDisposed || held === undefined) return
-      try {
-        const host = await connect(id, socket)
-        table.add(host, held.sessions)
-        events.returned(host)
-      } catch {
-        table.held.delete(id)
-        if (!isDisposed) events.gone(id, reason)
+      for (let attempt = 0; ; attempt++) {
+        const held = table.held.get(id)
+        if (isDisposed || held === undefined) return
+        try {
+          const host = await connect(id, socket)
+          if (isDisposed) return await host.dispose()
+          table.add(host, held.sessions)
+          return events.returned(host)
+        } catch (error) {
+          if (isDisposed) return
+          if (!(error instanceof HostUnavailable) || error.isFinal) {
+            table.held.delete(id)
+            return events.gone(id, reason)
+          }
+          const millis = RECONNECT_DELAYS_MILLIS[Math.min(attempt, RECONNECT_DELAYS_MILLIS.length - 1)]!
+          await new Promise((resolve) => setTimeout(resolve, millis).unref())
+        }
       }
     }
     const listener: PtyHostListener = { ...events.deliver(id), disconnected: (reason) => void disconnected(reason) }
@@ -151,7 +163,7 @@ export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
       const hosts: Array<PtyHost> = []
       for (const { id, socket } of await keepers.list(folder)) {
         try {
-          const host = await connect(id, socket)
+          const host = await untilFinal(() => connect(id, socket))
           table.add(host)
           hosts.push(host)
         } catch {
