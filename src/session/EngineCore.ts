@@ -230,6 +230,15 @@ export class EngineCore {
     })
   }
 
+  async #lose(session: LiveSession, reason: string): Promise<void> {
+    try {
+      await session.lose(reason)
+    } catch (error) {
+      this.#takeBackLater(session.id, undefined, reason, 0)
+      throw error
+    }
+  }
+
   /** A connection that breaks now is made again by the hosts, and asked once more: what its keeper holds is not lost. */
   async #heldBy(host: PtyHost): Promise<ReadonlyArray<HeldSession>> {
     for (const millis of TAKE_BACK_DELAYS_MILLIS) {
@@ -324,7 +333,7 @@ export class EngineCore {
         for (const session of this.#sessionsOf(id)) {
           session.host = undefined
           this.#endOrphans(session, false)
-          this.#inBackground(session.lose(`its keeper is gone: ${reason}`))
+          this.#inBackground(this.#lose(session, `its keeper is gone: ${reason}`))
         }
       }
     }

@@ -158,6 +158,7 @@ export class LiveSession {
   #cwdTimer: NodeJS.Timeout | undefined
   #snapshotSequence = 0
   #adopting: Promise<void> = Promise.resolve()
+  #launching: Promise<void> = Promise.resolve()
   /** Its host went away before it said whether there is a process. */
   #isStartUnknown = false
   /** How often it was taken back: who waited meanwhile knows that its turn is over. */
@@ -209,10 +210,20 @@ export class LiveSession {
   }
 
   /** Asks the host for the process of a created session. Rejects with the host's SpawnError after journaling the failure. */
-  async launch(
+  launch(
     host: PtyHost,
     spawn: () => Promise<ProcessIdentity>,
     options: Pick<AppendOptions, "rows"> & { readonly isRelaunch?: boolean } = {}
+  ): Promise<void> {
+    const launching = this.#launch(host, spawn, options)
+    this.#launching = launching.catch(() => undefined)
+    return launching
+  }
+
+  async #launch(
+    host: PtyHost,
+    spawn: () => Promise<ProcessIdentity>,
+    options: Pick<AppendOptions, "rows"> & { readonly isRelaunch?: boolean }
   ): Promise<void> {
     this.host = host
     const early: Array<() => void> = []
@@ -228,7 +239,7 @@ export class LiveSession {
         throw error
       }
       // A session that was there before can be tried again.
-      if (options.isRelaunch === true) await this.lose("its program could not be started again")
+      if (options.isRelaunch === true) await this.#lose("its program could not be started again")
       else await this.#close("failed", [])
       throw error
     }
@@ -313,6 +324,11 @@ export class LiveSession {
 
   async #adopt(host: PtyHost, reason: string): Promise<void> {
     this.#adoptions++
+    this.pause()
+    // Its process may just be starting, and an input on its way to a host that is still there: what becomes of them is known
+    // first, or each would be done by both.
+    await this.#launching
+    await this.#inputs
     this.pause()
     await this.whenIdle()
     await this.#load()
@@ -413,12 +429,21 @@ export class LiveSession {
 
   /** The host is gone: how the session went on, and how it ended, cannot be known. */
   async lose(reason: string): Promise<void> {
+    await this.#launching
+    await this.#lose(reason)
+  }
+
+  async #lose(reason: string): Promise<void> {
     if (this.#phase === "ended") return
+    const isInDoubt = this.#phase === "waiting"
     this.pause()
     await this.#inputs
     await this.whenIdle()
     // What was under way was its last word.
     if (this.isEnded) return
+    // An append that failed may be there all the same, and may have been its last word.
+    if (isInDoubt) await this.#load()
+    if (this.state.closed || this.state.status === "lost") return this.#end()
     const last = this.extension?.lastWords({ _tag: "Lost" }) ?? []
     this.#lastWord = true
     await this.#append([...last, this.#event({ _tag: "SessionLost", reason })])
