@@ -142,8 +142,8 @@ export class SimulatedKeeper {
   }
 
   async connect({ generation, listener }: Omit<KeeperConnectOptions, "socket">): Promise<PtyHost> {
-    if (!this.isAlive) throw new HostUnavailable(`no keeper at ${this.socket}: connect ECONNREFUSED`)
-    if (generation < this.#generation) throw new HostUnavailable("superseded by a newer engine")
+    if (!this.isAlive) throw new HostUnavailable(`no keeper at ${this.socket}: connect ECONNREFUSED`, { isFinal: true })
+    if (generation < this.#generation) throw new HostUnavailable("superseded by a newer engine", { isFinal: true })
     this.#generation = generation
     for (const program of this.programs.values()) program.isDelivering = false
     this.#listener = listener
