@@ -15,8 +15,9 @@ import { STORE_STREAM } from "./Event.ts"
 import type { Damage } from "./Journal.ts"
 import { StoreRefused } from "./JournalError.ts"
 import * as Keys from "./Keys.ts"
+import { liveTables, type Table } from "./Manifest.ts"
 import { ensurePrivateFolder, replaceFile } from "./StoreGuard.ts"
-import { checkTable, type KeyRange, liveTables, type Table, type TableFinding } from "./TableFile.ts"
+import { checkTable, type KeyRange, type TableFinding } from "./TableFile.ts"
 
 /**
  * What an opening checks: the newest tables, which hold the sessions that go on and which LevelDB merges first. About
