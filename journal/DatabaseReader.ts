@@ -20,6 +20,8 @@ import { type KeyRange, readTable, type TableDamage } from "./TableFile.ts"
  * read into memory.
  */
 export const FILE_BYTES_MAX = 64 * 1024 * 1024
+/** Logs are read at once. LevelDB has two at a time, an engine that died often leaves a few more. */
+const LOGS_BYTES_MAX = 4 * FILE_BYTES_MAX
 /** At 2 MiB a table, a store of 200 GB. A folder with more is not looked through. */
 export const FILES_MAX = 100_000
 /** Each try takes milliseconds, and only an opening or a merge in these milliseconds asks for another. */
@@ -136,6 +138,9 @@ export class DatabaseReader {
       const file = `${String(first).padStart(6, "0")}.log`
       this.damages.push({ ...UNKNOWN, file, detail: "is missing, and with it what was written last" })
     }
+    if (this.#logs.reduce((sum, { stat }) => sum + stat.size, 0) > LOGS_BYTES_MAX) {
+      throw refuse(database, "foreign", `has more than ${LOGS_BYTES_MAX} bytes of logs; this is no store`)
+    }
     this.#memory = this.#logs.flatMap((file) => this.#operations(file)).sort(byKeyAndOrder)
     return true
   }
@@ -172,7 +177,7 @@ export class DatabaseReader {
     const file = { name, fd, stat: fstatSync(fd) }
     this.#files.push(file)
     if (!file.stat.isFile()) throw refuse(path, "foreign", "is not a file; this is no folder of a store")
-    if (file.stat.size > FILE_BYTES_MAX && !name.startsWith("MANIFEST")) {
+    if (file.stat.size > FILE_BYTES_MAX) {
       throw refuse(path, "foreign", `has ${file.stat.size} bytes; no file of a store has more than ${FILE_BYTES_MAX}`)
     }
     return file

@@ -32,6 +32,8 @@ export interface EntryReport {
   readonly damagedRows: number
   readonly streams: ReadonlyArray<StreamCheck>
   readonly damages: ReadonlyArray<Damage>
+  /** The beginning of a stream was removed: an older reprise takes that for damage. */
+  readonly hasRemovals: boolean
   /** Over length (u32) and bytes of key and value of every event, in the order of the keys; hex. */
   readonly sha256: string
 }
@@ -56,6 +58,7 @@ export class EntryCheck {
   #eventBytes = 0
   #rows = 0
   #damagedRows = 0
+  #hasRemovals = false
 
   /** The entry's damage, if it is one that must not be served. */
   add(key: Uint8Array, value: Uint8Array): Damage | undefined {
@@ -83,8 +86,11 @@ export class EntryCheck {
     if (reason !== undefined) return this.#damage({ stream: stream.stream, from: sequence, to: sequence, reason })
     const kind = value[5]!
     if (kind === KIND_REMOVED && sequence === 1) {
-      this.#removedTo = removedTo(sequence, value)
+      this.#removedTo = removedTo(value)
       stream.head = Math.max(stream.head, this.#removedTo)
+      this.#hasRemovals = true
+      // What it was is not among the events any more.
+      stream.isLive = true
     }
     if (LIVE_KINDS.has(kind)) stream.isLive = true
     else if (END_KINDS.has(kind)) stream.isLive = false
@@ -100,6 +106,7 @@ export class EntryCheck {
       damagedRows: this.#damagedRows,
       streams: this.#streams,
       damages: this.#damages,
+      hasRemovals: this.#hasRemovals,
       sha256: this.#hash.copy().digest("hex")
     }
   }
@@ -149,13 +156,17 @@ export const isEntry = (key: Uint8Array, value: Uint8Array): boolean =>
     ? Record.decodeRow(key, value) !== undefined
     : Keys.isEventKey(key) && Record.damageOf(key, value) === undefined
 
-/** Reads the payload itself, so that an event of a later version is understood too. */
-const removedTo = (sequence: number, value: Uint8Array): number => {
-  const { event } = Record.decodeRecord(sequence, value)
+/**
+ * The last sequence that the first event of a stream stands for, when the beginning of the stream was removed; else 0. It reads
+ * the payload itself, so that an event of a later version is understood too.
+ */
+export const removedTo = (value: Uint8Array): number => {
+  if (value[5] !== KIND_REMOVED) return 0
+  const { event } = Record.decodeRecord(1, value)
   try {
     const fields: { readonly to?: unknown } =
       event._tag === "Unknown" ? JSON.parse(Buffer.from(event.payload).toString()) : event
-    return typeof fields.to === "number" ? fields.to : 0
+    return typeof fields.to === "number" && Number.isSafeInteger(fields.to) ? fields.to : 0
   } catch {
     return 0
   }

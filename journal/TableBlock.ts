@@ -10,6 +10,8 @@ import { addByte, bitRemainder, crc32c, furtherRemainder, mask, unmask } from ".
 
 export const TRAILER_BYTES = 5
 const SNAPPY = 1
+/** A block ends with the entry that makes it longer than 4 KiB, and no entry has more than 4 MiB. */
+const CONTENT_BYTES_MAX = 16 * 1024 * 1024
 
 export interface BlockEntry {
   readonly key: Uint8Array
@@ -102,7 +104,8 @@ const unsnap = (bytes: Uint8Array): Uint8Array => {
   const reader = new ByteReader(bytes)
   const length = reader.varint()
   // A byte of input stands for at most 64 / 2 bytes of output, so a damaged length cannot ask for all memory.
-  if (length > bytes.byteLength * 32) throw new RangeError("a length that snappy cannot reach")
+  if (length > bytes.byteLength * 32 || length > CONTENT_BYTES_MAX)
+    throw new RangeError("a length that snappy cannot reach")
   const output = Buffer.alloc(length)
   let at = 0
   while (!reader.isAtEnd) {

@@ -169,7 +169,7 @@ const readDamages = (path: string): ReadonlyArray<Damage> => {
 }
 
 /** The events between two keys; the streams that begin and end in between stand in the reason. */
-const damagesOf = ({ from, isFromLost, to }: KeyRange, reason: string): ReadonlyArray<Damage> => {
+export const damagesOf = ({ from, isFromLost, to }: KeyRange, reason: string): ReadonlyArray<Damage> => {
   const first = place(from)
   const last = place(to)
   // Rows are made again from the events.

@@ -155,7 +155,7 @@ describe("the reader of LevelDB's files", () => {
         writeFileSync(path, bytes)
         const { damages, entries } = await read(folder)
         assert.deepStrictEqual([...entries], sorted(expected), `${at}`)
-        assert.deepInclude(damages[0], { file: log, needsRepair: true, loss: "none" }, `${at}`)
+        assert.deepInclude(damages[0], { file: log!, needsRepair: true, loss: "none" }, `${at}`)
       }
     }))
 
