@@ -7,7 +7,7 @@
  */
 import { lstat, readdir } from "node:fs/promises"
 import { join } from "node:path"
-import type { KeyValue, Put, RangeOptions, Storage } from "./Storage.ts"
+import type { BatchOptions, KeyValue, Put, RangeOptions, Storage } from "./Storage.ts"
 
 /** Near the quota it is looked at once for so many bytes: the store may be larger by this and by one batch (4 MiB). */
 const LOOK_BYTES_MIN = 256 * 1024
@@ -46,12 +46,25 @@ export class JournalQuota implements Storage {
     this.#options = options
   }
 
-  async batch(operations: ReadonlyArray<Put>): Promise<void> {
+  async batch(operations: ReadonlyArray<Put>, options?: BatchOptions): Promise<void> {
+    if (options?.makesRoom === true) return this.#makeRoom(operations)
     let bytes = 0
     for (const { key, value } of operations) bytes += key.byteLength + (value?.byteLength ?? 0)
     if (bytes > this.#left) await this.#look(bytes, operations)
     this.#left -= bytes
     await this.#storage.batch(operations)
+  }
+
+  async #makeRoom(operations: ReadonlyArray<Put>): Promise<void> {
+    // Looked at before the next write, which may find room.
+    this.#left = 0
+    try {
+      await this.#storage.batch(operations, { makesRoom: true })
+    } catch (error) {
+      // Something is wrong with the storage itself, whatever the last write was refused for: it must be opened again.
+      this.#isFull = false
+      throw error
+    }
   }
 
   async #look(bytes: number, operations: ReadonlyArray<Put>): Promise<void> {
@@ -71,6 +84,10 @@ export class JournalQuota implements Storage {
 
   range(options: RangeOptions): Promise<ReadonlyArray<KeyValue>> {
     return this.#storage.range(options)
+  }
+
+  async compact(from: Uint8Array, to: Uint8Array): Promise<void> {
+    await this.#storage.compact?.(from, to)
   }
 
   async reopen(): Promise<void> {

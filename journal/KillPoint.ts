@@ -7,7 +7,15 @@
  */
 
 /** Where a process can be made to die, each before or after something that must be all or nothing. */
-export const KILL_POINTS = ["journal.batch.before", "journal.batch.after"] as const
+export const KILL_POINTS = [
+  "journal.batch.before",
+  "journal.batch.after",
+  "retention.tombstone.before",
+  "retention.tombstone.after",
+  "retention.delete.before",
+  "retention.delete.after",
+  "retention.compact.before"
+] as const
 export type KillPointName = (typeof KILL_POINTS)[number]
 
 const armed = process.env.REPRISE_KILL_POINT

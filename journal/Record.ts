@@ -65,9 +65,14 @@ const rareKinds = {
   CommandFinished: 37,
   ShellStateChanged: 38,
   ShellRestarted: 39,
-  DefectDetected: 40
+  DefectDetected: 40,
+  EventsRemoved: 41,
+  HoldPlaced: 42,
+  HoldReleased: 43
 } as const
 type RareTag = keyof typeof rareKinds
+/** For who looks at records without decoding them. */
+export const KIND_EVENTS_REMOVED = rareKinds.EventsRemoved
 
 interface RareCodec {
   readonly tag: RareTag

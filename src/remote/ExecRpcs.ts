@@ -10,6 +10,7 @@ import { CommandRecord, type ExecInput, ExecResult, RestoreReport, ShellStateVie
 import { ExecFinished, ExecNotFound, ExecRejected, PolicyDenied, SessionBusy } from "../exec/ExecError.ts"
 import {
   AccessDenied,
+  HistoryRemoved,
   InputRefused,
   InvalidRequest,
   LimitExceeded,
@@ -56,7 +57,7 @@ export const fromWireInput = (input: Input): ExecInput => {
 }
 
 const Reading = Schema.Union([SessionNotFound, SessionUnavailable, InvalidRequest])
-const ReadingCommand = Schema.Union([SessionNotFound, SessionUnavailable, InvalidRequest, ExecNotFound])
+const ReadingCommand = Schema.Union([SessionNotFound, SessionUnavailable, InvalidRequest, ExecNotFound, HistoryRemoved])
 const Here = [SessionNotFound, SessionEnded, SessionUnavailable, InvalidRequest] as const
 
 /** Commands in pages: one alone can be 2 MiB, and a thousand would not fit a message. */
@@ -104,7 +105,7 @@ export class ExecRpcs extends RpcGroup.make(
       actor: Actor
     },
     success: ExecResult,
-    error: Schema.Union([...Here, SessionBusy, ExecRejected, PolicyDenied, SpawnFailed])
+    error: Schema.Union([...Here, SessionBusy, ExecRejected, PolicyDenied, SpawnFailed, HistoryRemoved])
   }),
   Rpc.make("ExecPoll", {
     payload: {

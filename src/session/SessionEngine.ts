@@ -9,10 +9,11 @@ import { Journal } from "../../journal/Journal.ts"
 import { StorageUnavailable } from "../../journal/JournalError.ts"
 import { Commands } from "../../projections/Commands.ts"
 import { PlainOutput } from "../../projections/PlainOutput.ts"
-import { SUMMARY_PROJECTIONS, snapshotRowOf, stateAt, summaryOf } from "../../projections/ProjectionRunner.ts"
+import { SUMMARY_PROJECTIONS, stateAt, summaryOf } from "../../projections/ProjectionRunner.ts"
 import { makeScreenFollower } from "../../projections/ScreenFollower.ts"
 import { indexRow, summarize } from "../../projections/SessionIndex.ts"
 import { SessionState } from "../../projections/SessionState.ts"
+import { snapshotRowOf } from "../../projections/SnapshotRow.ts"
 import { keeperEntry, packageVersion, screenWorkerEntry } from "../EntryPoints.ts"
 import type { Exec } from "../exec/Exec.ts"
 import { ExecEngine } from "../exec/ExecEngine.ts"
@@ -57,9 +58,9 @@ export const layer = (
       const follower = yield* makeScreenFollower(pathToFileURL(screenWorkerEntry))
 
       const load = async (session: SessionId) => {
-        const { damage, states } = await run(stateAt({ state: SessionState }, session))
+        const { damage, removed, states } = await run(stateAt({ state: SessionState }, session))
         // Behind damage the stream goes on: what is appended now must find its number.
-        if (damage !== null) states.state.sequence = await run(journal.head(session))
+        if (damage !== null || removed !== null) states.state.sequence = await run(journal.head(session))
         return states.state
       }
 

@@ -5,7 +5,7 @@
 import { Effect, Stream } from "effect"
 import type { SessionId } from "../../../journal/Event.ts"
 import { Journal } from "../../../journal/Journal.ts"
-import { SNAPSHOT_SPACE, snapshotKey, snapshotSequence } from "../../../projections/ProjectionRunner.ts"
+import { SNAPSHOT_SPACE, snapshotKey, snapshotSequence } from "../../../projections/SnapshotRow.ts"
 import { SCREEN_SNAPSHOT_NAME } from "../../../projections/ScreenDrawing.ts"
 import { UNDRAWN_BYTES } from "../../../projections/ScreenFollower.ts"
 import * as Reprise from "../../../src/Reprise.ts"
