@@ -12,12 +12,15 @@ import { end } from "./commands/end.ts"
 import { events } from "./commands/events.ts"
 import { exec } from "./commands/exec.ts"
 import { history } from "./commands/history.ts"
+import { hold } from "./commands/hold.ts"
 import { inspect } from "./commands/inspect.ts"
 import { interrupt } from "./commands/interrupt.ts"
 import { key } from "./commands/key.ts"
 import { kill } from "./commands/kill.ts"
 import { list } from "./commands/list.ts"
 import { poll } from "./commands/poll.ts"
+import { prune } from "./commands/prune.ts"
+import { release } from "./commands/release.ts"
 import { replay } from "./commands/replay.ts"
 import { reset } from "./commands/reset.ts"
 import { resize } from "./commands/resize.ts"
@@ -46,6 +49,7 @@ const cli = root.pipe(
       commands: [start, exec, poll, interrupt, kill, history, state, reset, restore, cleanup]
     },
     { group: "Both", commands: [send, key, list, watch, end, replay, inspect, events] },
+    { group: "Retention", commands: [prune, hold, release] },
     { group: "Engine", commands: [status, serve, stop] }
   ])
 )

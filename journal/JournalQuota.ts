@@ -5,8 +5,7 @@
  * The size of a store is what its files take, and only looking tells: LevelDB compresses and compacts. It is looked at when
  * what was written since might fill the rest, so a store that is far from its quota costs an addition for each batch.
  */
-import { lstat, readdir } from "node:fs/promises"
-import { join } from "node:path"
+import { folderBytes } from "./FolderBytes.ts"
 import type { BatchOptions, KeyValue, Put, RangeOptions, Storage } from "./Storage.ts"
 
 /** Near the quota it is looked at once for so many bytes: the store may be larger by this and by one batch (4 MiB). */
@@ -73,7 +72,7 @@ export class JournalQuota implements Storage {
       this.#left = Number.POSITIVE_INFINITY
       return
     }
-    const room = bytesMax - (await bytesOf(this.#options.folder))
+    const room = bytesMax - (await folderBytes(this.#options.folder))
     this.#left = Math.max(room, LOOK_BYTES_MIN, bytes)
     // What only deletes makes room.
     if (room >= bytes || operations.every(({ value }) => value === undefined)) return
@@ -93,7 +92,7 @@ export class JournalQuota implements Storage {
   async reopen(): Promise<void> {
     if (!this.#isFull) return this.#storage.reopen()
     const bytesMax = this.#options.bytesMax()
-    if (bytesMax !== null && (await bytesOf(this.#options.folder)) > bytesMax * (1 - ROOM_PART)) {
+    if (bytesMax !== null && (await folderBytes(this.#options.folder)) > bytesMax * (1 - ROOM_PART)) {
       throw new QuotaReached(bytesMax)
     }
     this.#isFull = false
@@ -104,16 +103,3 @@ export class JournalQuota implements Storage {
     return this.#storage.close()
   }
 }
-
-/** Of all files in the folder and below. A file that goes away meanwhile takes nothing. */
-const bytesOf = async (folder: string): Promise<number> => {
-  let bytes = 0
-  for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
-    const path = join(folder, entry.name)
-    if (entry.isDirectory()) bytes += await bytesOf(path)
-    else if (entry.isFile()) bytes += (await lstat(path).catch(() => NOTHING)).size
-  }
-  return bytes
-}
-
-const NOTHING = { size: 0 }

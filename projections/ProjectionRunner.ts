@@ -8,11 +8,17 @@ import { Effect, Option, Stream } from "effect"
 import type { JournalEntry, SessionId } from "../journal/Event.ts"
 import { Journal, type Row } from "../journal/Journal.ts"
 import { JournalDamaged, JournalRemoved, type StorageUnavailable } from "../journal/JournalError.ts"
-import { BASE_SPACE } from "./BaseState.ts"
 import type { Projection } from "./Projection.ts"
 import { INDEX_SPACE, indexKey, indexRow, readIndexRow, type SessionSummary, summarize } from "./SessionIndex.ts"
 import { SessionState } from "./SessionState.ts"
-import { readSnapshot, SNAPSHOT_SPACE, snapshotKey, snapshotRowOf, snapshotSequence } from "./SnapshotRow.ts"
+import {
+  BASE_SPACE,
+  readSnapshot,
+  SNAPSHOT_SPACE,
+  snapshotKey,
+  snapshotRowOf,
+  snapshotSequence
+} from "./SnapshotRow.ts"
 import { Title } from "./Title.ts"
 import { WorkingDirectory } from "./WorkingDirectory.ts"
 

@@ -10,6 +10,8 @@ import type { Row } from "../journal/Journal.ts"
 
 /** Space of the snapshots. */
 export const SNAPSHOT_SPACE = "snap"
+/** Space of what stands for removed events (BaseState.ts): at the last of them, and the truth. */
+export const BASE_SPACE = "base"
 
 /** Key of the snapshot of a projection after a sequence. */
 export const snapshotKey = (name: string, stream: SessionId, sequence: number): Uint8Array => {

@@ -20,6 +20,7 @@ import {
   SpawnFailed
 } from "../session/SessionError.ts"
 import { SessionView } from "../session/SessionView.ts"
+import { RetentionRpcs } from "./RetentionRpcs.ts"
 import { LooseLimits, LooseSize, SessionRpcs } from "./SessionRpcs.ts"
 
 /** Numbers and names are loose on purpose: the engine tells what is wrong with them (InvalidRequest). */
@@ -172,4 +173,4 @@ export class ExecRpcs extends RpcGroup.make(
 ) {}
 
 /** Everything that the engine serves. */
-export const EngineRpcs = SessionRpcs.merge(ExecRpcs)
+export const EngineRpcs = SessionRpcs.merge(ExecRpcs).merge(RetentionRpcs)

@@ -238,6 +238,12 @@ const workerUrl = Layer.effect(
   Effect.map(ScreenOptions, (options) => ({ ...options, workerUrl: pathToFileURL(screenWorkerEntry) }))
 )
 
+/** With the screens that it draws on. */
+export const layerWithScreens: Layer.Layer<History | ScreenService, never, Journal> = layerNoScreen.pipe(
+  Layer.provideMerge(ScreenService.layer),
+  Layer.provide(workerUrl)
+)
+
 export const layer: Layer.Layer<History, never, Journal> = layerNoScreen.pipe(
   Layer.provide(ScreenService.layer),
   Layer.provide(workerUrl)
