@@ -14,6 +14,7 @@ import { parseArgs } from "node:util"
 import { type Campaign, emptyTally, type Tally } from "./Campaign.ts"
 import { damage } from "./damage.ts"
 import { engineKills } from "./engineKills.ts"
+import { faultCampaign } from "./FaultCampaign.ts"
 import { fastExits } from "./fastExits.ts"
 import { keeperKills } from "./keeperKills.ts"
 import { killPoints } from "./killPoints.ts"
@@ -40,6 +41,7 @@ const campaigns: ReadonlyArray<Campaign> = [
   killPoints,
   keeperKills,
   damage,
+  faultCampaign,
   fastExits(options["fast-exits"] === undefined ? undefined : Number(options["fast-exits"]))
 ]
 
