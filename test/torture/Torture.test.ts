@@ -1,13 +1,12 @@
 /** A short slice of each campaign of `npm run torture`, and the rows of the failure model that they prove. */
 import { assert, describe, it } from "vitest"
-import { KILL_POINTS } from "../../journal/KillPoint.ts"
 import { seededRandom } from "../fixtures/seededRandom.ts"
 import { emptyTally, type Tally } from "./Campaign.ts"
 import { damageCopies } from "./damage.ts"
 import { round } from "./engineKills.ts"
 import { exitFastOnce, rawShort } from "./fastExits.ts"
 import { killKeepers } from "./keeperKills.ts"
-import { dieAtEach } from "./killPoints.ts"
+import { dieAtEach, ENGINE_POINTS } from "./killPoints.ts"
 import { withStore } from "./StoreUnderTorture.ts"
 
 /** Every count here is this many times as large (`npm run campaign`). */
@@ -36,13 +35,13 @@ const assertNothingWrong = (tally: Tally) => {
 const tries = (tally: Tally, what: string) => tally.tries.get(what) ?? 0
 
 describe("torture", { timeout: TIMEOUT_MILLIS }, () => {
-  it(`reliability row 9: an engine dies at each of ${KILL_POINTS.length} named points, ${2 * TIMES} times, and every one is reached`, async () => {
+  it(`reliability row 9: an engine dies at each of ${ENGINE_POINTS.length} named points, ${2 * TIMES} times, and every one is reached`, async () => {
     const tally = emptyTally()
     const random = seededRandom(SEED)
     for (let i = 0; i < TIMES; i++) {
-      await Promise.all([1, 3].map((times) => dieAtEach(KILL_POINTS, { tally, random, times, isOver: () => false })))
+      await Promise.all([1, 3].map((times) => dieAtEach(ENGINE_POINTS, { tally, random, times, isOver: () => false })))
     }
-    assert.strictEqual(tries(tally, "kill points"), 2 * TIMES * KILL_POINTS.length)
+    assert.strictEqual(tries(tally, "kill points"), 2 * TIMES * ENGINE_POINTS.length)
     assertNothingWrong(tally)
   })
 
