@@ -310,7 +310,15 @@ export class EngineCore {
   }
 
   #awaitCreator(session: LiveSession): void {
-    setTimeout(() => this.#inBackground(session.giveUpStart()), CREATOR_WAIT_MILLIS).unref()
+    setTimeout(() => {
+      const creating = this.#creating.get(session.id)
+      if (creating === undefined) return this.#inBackground(session.giveUpStart())
+      // It came back, and waits for a keeper that takes its time to start.
+      const waitAgain = () => {
+        if (session.isUnstarted) this.#awaitCreator(session)
+      }
+      creating.then(waitAgain, waitAgain)
+    }, CREATOR_WAIT_MILLIS).unref()
   }
 
   #suspensionChanged(): void {

@@ -307,7 +307,7 @@ export class LiveSession {
 
   /** Created, with no process yet, and none under way: its creator may come back and ask for it again. */
   get isUnstarted(): boolean {
-    if (this.#isStartUnknown || this.#early !== undefined) return false
+    if (this.#isStartUnknown || this.#lastWord || this.#early !== undefined) return false
     return this.state.sequence > 0 && this.state.pid === null && this.#phase === "waiting"
   }
 
