@@ -127,6 +127,7 @@ const connectionOf = (
   new Promise((resolve, reject) => {
     let failure = "the connection ended"
     let isOtherProtocol = false
+    let isFinal = false
     const decoder = new FrameDecoder(FRAME_BYTES_MAX, (type, body) => connection.onFrame(type, body))
     const socket = connect({
       path,
@@ -156,6 +157,7 @@ const connectionOf = (
         if (type !== FrameType.Welcome || !accepts(protocol)) {
           failure = type === FrameType.Refused ? String(answer.message) : `the keeper speaks protocol ${protocol}`
           isOtherProtocol = type !== FrameType.Refused || answer.reason === "protocol"
+          isFinal = true
           socket.destroy()
           return
         }
@@ -171,10 +173,13 @@ const connectionOf = (
         }
         resolve({ connection, welcome })
       },
-      onEnd: (reason) => reject(isOtherProtocol ? new OtherProtocol(reason) : new HostUnavailable(reason))
+      onEnd: (reason) =>
+        reject(isOtherProtocol ? new OtherProtocol(reason, { isFinal }) : new HostUnavailable(reason, { isFinal }))
     }
-    socket.on("error", (error) => {
+    socket.on("error", (error: NodeJS.ErrnoException) => {
       failure = `no keeper at ${path}: ${error.message}`
+      // Nobody listens, or the socket is gone: it has ended. Everything else (no descriptors left, a full backlog) may pass.
+      isFinal = error.code === "ECONNREFUSED" || error.code === "ENOENT"
     })
     socket.on("close", () => {
       clearTimeout(timer)

@@ -73,6 +73,12 @@ export class SpawnError extends Error {
 /** The host is gone or the connection to it broke. What was not answered may or may not have happened. */
 export class HostUnavailable extends Error {
   override readonly name = "HostUnavailable"
+  /** Asking again is of no use: nobody listens there any more, or it does not serve this engine. */
+  readonly isFinal: boolean
+  constructor(message: string, options: { readonly isFinal?: boolean } = {}) {
+    super(message)
+    this.isFinal = options.isFinal ?? false
+  }
 }
 /** The host does not hold this session (it never did, or it was forgotten). */
 export class SessionUnknown extends Error {

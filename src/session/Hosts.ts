@@ -10,9 +10,9 @@ import { StoreRefused } from "../../journal/JournalError.ts"
 import { PROTOCOL_VERSION } from "../keeper/Frames.ts"
 import { makeInProcessHost } from "../keeper/InProcessHost.ts"
 import { connectKeeper } from "../keeper/KeeperClient.ts"
-import { listKeepers, startKeeper } from "../keeper/KeeperProcess.ts"
+import { listKeepers, startKeeper, untilFinal } from "../keeper/KeeperProcess.ts"
 import { capabilitiesOf, commonProtocol, PROTOCOL_OLDEST } from "../keeper/Protocol.ts"
-import type { PtyHost, PtyHostListener } from "../keeper/PtyHost.ts"
+import { HostUnavailable, type PtyHost, type PtyHostListener } from "../keeper/PtyHost.ts"
 
 /**
  * Sessions in one keeper: it costs 15 MB alone, and its death costs what it holds. 1 isolates each session. With these
@@ -23,6 +23,9 @@ export const SESSIONS_PER_KEEPER = 256
 const SESSIONS_SPREAD = 64
 /** ... and until there are this many keepers; then these fill up. */
 const KEEPERS_SPREAD = 4
+
+/** Waits between attempts to reach a keeper whose connection broke: quick at first, then once in 2 s for as long as it is there. */
+const RECONNECT_DELAYS_MILLIS = [5, 50, 250, 1000, 2000]
 
 /** What is told to the engine, with the host it concerns. */
 export interface HostEvents {
@@ -126,16 +129,25 @@ export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
   let isDisposed = false
 
   const connect = async (id: string, socket: string): Promise<PtyHost> => {
+    /** A keeper that is there and cannot be reached holds its sessions all the same: only one that has ended is given up. */
     const disconnected = async (reason: string) => {
-      const held = table.held.get(id)
-      if (isDisposed || held === undefined) return
-      try {
-        const host = await connect(id, socket)
-        table.add(host, held.sessions)
-        events.returned(host)
-      } catch {
-        table.held.delete(id)
-        if (!isDisposed) events.gone(id, reason)
+      for (let attempt = 0; ; attempt++) {
+        const held = table.held.get(id)
+        if (isDisposed || held === undefined) return
+        try {
+          const host = await connect(id, socket)
+          if (isDisposed) return await host.dispose()
+          table.add(host, held.sessions)
+          return events.returned(host)
+        } catch (error) {
+          if (isDisposed) return
+          if (!(error instanceof HostUnavailable) || error.isFinal) {
+            table.held.delete(id)
+            return events.gone(id, reason)
+          }
+          const millis = RECONNECT_DELAYS_MILLIS[Math.min(attempt, RECONNECT_DELAYS_MILLIS.length - 1)]!
+          await new Promise((resolve) => setTimeout(resolve, millis).unref())
+        }
       }
     }
     const listener: PtyHostListener = { ...events.deliver(id), disconnected: (reason) => void disconnected(reason) }
@@ -174,7 +186,7 @@ export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
         // Nothing is given to it any more, and without an engine it ends by itself.
         if (sessions === 0 && !capabilitiesOf(protocol).takesSessions) continue
         try {
-          const host = await connect(id, socket)
+          const host = await untilFinal(() => connect(id, socket))
           table.add(host)
           hosts.push(host)
         } catch {
