@@ -202,6 +202,30 @@ describe("a store of a later format", () => {
         assert.deepStrictEqual(contentOf(store.paths.journal), before)
       })
   )
+
+  it.live(
+    "reliability row 37: one from which events were removed is refused by releases that know of no removals",
+    () =>
+      Effect.gen(function* () {
+        const store = yield* upgradeStore(programs)
+        const { own } = store
+        yield* Effect.promise(async () => {
+          await own.text(["run", "--name", "cut", "--", "seq", "1", "20"])
+          await own.text(["prune", "cut", "--max-events", "1"])
+          await own.text(["stop"])
+          const before = contentOf(store.paths.journal)
+          for (const release of RELEASES_TRIED) {
+            for (const args of [["list"], ["run", "--", "true"]]) {
+              const { code, stderr } = await store.old(release).run(args)
+              assert.strictEqual(code, 73, stderr)
+              assert.match(stderr, /has format 2, this version reads up to 1; use a newer reprise/)
+            }
+          }
+          assert.deepStrictEqual(contentOf(store.paths.journal), before)
+          assert.deepInclude(await own.json(["inspect", "cut"]), { status: "exited", exitCode: 0 })
+        })
+      })
+  )
 })
 
 describe("events of a kind to come", () => {
