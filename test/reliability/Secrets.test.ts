@@ -99,7 +99,7 @@ describe("reliability row 29: secrets", () => {
   const tryPrompt = (store: string, { argv, isSecret, name, shows }: Prompt) =>
     Effect.gen(function* () {
       const sessions = yield* Sessions
-      const secret = `swordfish-${name.replace(/\W/g, "").toLowerCase()}`
+      const secret = `${name.replace(/\W/g, "")}-swordfish`
       const id = idOf(yield* sessions.create({ argv, cwd: "/" }))
       yield* until(id, shows)
       const ack = yield* type(id, `${secret}\r`)
