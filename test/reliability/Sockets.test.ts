@@ -15,29 +15,28 @@ import { idOf, type, until } from "../session/sessionsUnderTest.ts"
 const STARTS = 5
 
 describe("sockets", { timeout: 120_000 }, () => {
-  it("reliability row 33: a store on a path of 174 bytes and more has its sockets on a short one, through engine and keeper", async () => {
+  it("reliability row 33: a store on a path of 174 bytes has its sockets on a short one, through engine and keeper", async () => {
     const folder = mkdtempSync(join(tmpdir(), "reprise-long-"))
     try {
-      for (const bytes of [174, 250]) {
-        const start = join(folder, "é")
-        const store = start + "x".repeat(bytes - Buffer.byteLength(start))
-        const cli = new CommandLine(store)
-        const paths = storePaths(store)
-        assert.strictEqual(Buffer.byteLength(store), bytes)
-        try {
-          await cli.text(["run", "--detach", "--name", "long", "--", "sh", "-c", "echo printed; exec cat"])
-          const keepers = await listKeepers(paths.keepers)
-          assert.lengthOf(keepers, 1)
-          for (const path of [paths.engineSocket, ...keepers.map(({ socket }) => socket)]) {
-            assert.isAtMost(Buffer.byteLength(path), SOCKET_PATH_BYTES_MAX)
-            assert.isTrue(lstatSync(path).isSocket(), path)
-          }
-          assert.strictEqual(lstatSync(paths.run).mode & 0o777, 0o700)
-          assert.strictEqual((await cli.json(["list"])).length, 1)
-        } finally {
-          await cli.dispose()
-          rmSync(paths.run, { recursive: true, force: true })
+      const bytes = 174
+      const start = join(folder, "é")
+      const store = start + "x".repeat(bytes - Buffer.byteLength(start))
+      const cli = new CommandLine(store)
+      const paths = storePaths(store)
+      assert.strictEqual(Buffer.byteLength(store), bytes)
+      try {
+        await cli.text(["run", "--detach", "--name", "long", "--", "sh", "-c", "echo printed; exec cat"])
+        const keepers = await listKeepers(paths.keepers)
+        assert.lengthOf(keepers, 1)
+        for (const path of [paths.engineSocket, ...keepers.map(({ socket }) => socket)]) {
+          assert.isAtMost(Buffer.byteLength(path), SOCKET_PATH_BYTES_MAX)
+          assert.isTrue(lstatSync(path).isSocket(), path)
         }
+        assert.strictEqual(lstatSync(paths.run).mode & 0o777, 0o700)
+        assert.strictEqual((await cli.json(["list"])).length, 1)
+      } finally {
+        await cli.dispose()
+        rmSync(paths.run, { recursive: true, force: true })
       }
     } finally {
       rmSync(folder, { recursive: true, force: true })
