@@ -71,6 +71,9 @@ const sequenceLength = (bytes: Uint8Array, at: number): number => {
 export const escapeJson = (json: string): string =>
   json.replace(/[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, toUnicodeEscape)
 
+/** A value as the one line of JSON that a command prints with `--json`. */
+export const jsonLine = (value: unknown): string => `${escapeJson(JSON.stringify(value))}\n`
+
 const toUnicodeEscape = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
 
 /** A command line as a person would type it, escaped. */
