@@ -23,6 +23,7 @@ import {
   outputBytes,
   printing,
   screenOf,
+  settlesBelow,
   tagsOf,
   typeInto,
   untilOutput
@@ -136,7 +137,9 @@ describe("output that defeats emulators", () => {
         const screen = yield* assertContained(session, hostile, { pid, cpuMillisMax: 20_000 })
         assert.strictEqual(screen.status, "ok")
         assert.deepStrictEqual(screen.lines.slice(0, 2), ["ok", "ok"])
-        assert.isBelow(memoryOf(pid).peak - before, 64)
+        // V8 collects buffers when 64 MiB of them were left, so for a moment there is that much more.
+        assert.isBelow(memoryOf(pid).peak - before, 64 + 64)
+        yield* settlesBelow(pid, before + 64)
       }).pipe(Effect.provide(engine.client()))
     })
   )
@@ -164,7 +167,7 @@ describe("output that defeats emulators", () => {
           yield* exported(session, "html").pipe(Effect.asVoid)
           yield* typeInto(session, "\u0004")
         }
-        assert.isBelow(memoryOf(pid).now - before, 128)
+        yield* settlesBelow(pid, before + 128)
       }).pipe(Effect.provide(engine.client()))
     })
   )

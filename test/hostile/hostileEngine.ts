@@ -72,6 +72,13 @@ export const memoryOf = (pid: number): { readonly peak: number; readonly now: nu
 }
 export const forgetPeak = (pid: number): void => writeFileSync(`/proc/${pid}/clear_refs`, "5")
 
+/** Until it has no more than this, in MiB: an idle engine gives back what a flood took. A test that waits in vain runs into its time limit. */
+export const settlesBelow = (pid: number, mib: number) =>
+  Effect.sync(() => memoryOf(pid).now).pipe(
+    Effect.repeat({ until: (now) => now < mib, schedule: Schedule.spaced("100 millis") }),
+    Effect.asVoid
+  )
+
 /** Times from a key to its echo, in milliseconds, sorted; `session` runs `cat` on a raw terminal without echo. */
 export const echoes = Effect.fnUntraced(function* (session: SessionId, count: number) {
   const history = yield* History
