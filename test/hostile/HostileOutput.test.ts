@@ -31,6 +31,8 @@ import {
 
 /** REPRISE_TRIES raises it to the 100 that the promise is about. */
 const RANDOM_SEEDS = Math.min(100, Number(process.env.REPRISE_TRIES ?? 3))
+/** REPRISE_STALL_MILLIS raises it to the ten seconds that the promise is about. */
+const FLOOD_MILLIS = Number(process.env.REPRISE_STALL_MILLIS ?? 2000)
 /** Promises of time are of a machine with nothing else to do; elsewhere they hold in relation to the same run. */
 const LOADED = 20
 
@@ -194,6 +196,37 @@ describe("output that defeats emulators", () => {
           }
         }).pipe(Effect.provide(engine.client()))
       })
+  )
+})
+
+describe("a flood", () => {
+  lasting("hostile case 14: beside `yes` an echo stays quick, memory stays, and ^C ends it", 180_000, () =>
+    Effect.gen(function* () {
+      const engine = yield* engineProcess
+      const pid = engine.pid()
+      yield* Effect.gen(function* () {
+        const peer = yield* create(RAW_CAT, "peer")
+        const idle = yield* echoes(peer, 20)
+        const before = memoryOf(pid).now
+        const began = performance.now()
+        const flood = yield* create(["bash", "-c", "trap 'exit 7' INT; yes"])
+        const during: Array<number> = []
+        while (performance.now() - began < FLOOD_MILLIS) during.push(...(yield* echoes(peer, 10)))
+        during.sort((a, b) => a - b)
+        assert.isBelow(median(during), 50 + LOADED * median(idle))
+        // One in a hundred: of few, the slowest but one.
+        const slow = during[Math.max(0, during.length - 2 - Math.floor(during.length / 100))]!
+        assert.isBelow(slow, 50 + LOADED * idle[idle.length - 1]!)
+        const typed = performance.now()
+        yield* typeInto(flood, "\u0003")
+        const entries = yield* untilOutput(flood, Number.POSITIVE_INFINITY)
+        assert.isBelow(performance.now() - typed, 500 + LOADED * idle[idle.length - 1]!)
+        const closed = entries.find(({ event }) => event._tag === "LeaderExited")!.event
+        assert.deepInclude(closed, { exitCode: 7, signal: null })
+        assert.strictEqual(outputBytes(entries).subarray(0, 3).toString(), "y\r\n")
+        yield* settlesBelow(pid, before + 64)
+      }).pipe(Effect.provide(engine.client()))
+    })
   )
 })
 
