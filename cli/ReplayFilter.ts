@@ -245,7 +245,7 @@ const judge = (
  * parameters; presentation, colours, graphics and checksums; the locator. `i` prints.
  */
 const CONTROL_QUESTION =
-  /^(?:[?>=]?[\d;:]*c|\??[\d;:]*n|>[\d;:]*q|\?[\d;:]*[uSm]|[?>]?[\d;:]*\$[puw]|[\d;:]*[&*'#][uyR|]|0*(?:1[1-689]|2[01])(?:;[\d;:]*)?t|[\d;:]*x|\??[\d;:]*i)$/
+  /^(?:[?>=]?[\d;:]*c|\??[\d;:]*n|>[\d;:]*q|\?[\d;:]*[uSm]|[?>]?[\d;:]*\$[puw]|[\d;:]*[&*'#"][uvyR|]|0*(?:1[1-689]|2[01])(?:;[\d;:]*)?t|[\d;:]*x|\??[\d;:]*i)$/
 
 /** XTGETTCAP, DECRQSS, kitty's remote control; an image of kitty's protocol that asks, or whose answer is not turned off. */
 const judgeDevice = (text: string, isWhole: boolean): Verdict => {
