@@ -4,11 +4,15 @@
  * make them, because Node tells nothing of those that do not keep it alive. It opens nothing that stays open.
  */
 import { renameSync, writeFileSync } from "node:fs"
-import { setFlagsFromString } from "node:v8"
+import { setFlagsFromString, writeHeapSnapshot } from "node:v8"
 import { runInNewContext } from "node:vm"
+import { libc } from "../../../src/keeper/Libc.ts"
 
 const file = process.env.REPRISE_SAMPLE!
+/** Where heap snapshots go, one for each sample: for who looks for what grew. */
+const snapshots = process.env.REPRISE_SNAPSHOTS
 delete process.env.REPRISE_SAMPLE
+let count = 0
 
 setFlagsFromString("--expose-gc")
 const collect = runInNewContext("gc") as () => void
@@ -49,6 +53,9 @@ process.on("SIGUSR2", () => {
   collect()
   setImmediate(() => {
     collect()
+    // As an idle engine does: what a burst left in the allocator is not held.
+    libc().trimHeap()
+    if (snapshots !== undefined) writeHeapSnapshot(`${snapshots}/${process.pid}-${++count}.heapsnapshot`)
     const { arrayBuffers, external, heapUsed, rss } = process.memoryUsage()
     const sample = {
       pid: process.pid,
