@@ -68,8 +68,8 @@ export const SABOTAGES: ReadonlyArray<Sabotage> = [
   {
     name: "a folder without CURRENT is opened as a new store",
     file: "journal/StoreGuard.ts",
-    find: "",
-    replacement: "",
+    find: `if (!names.includes("CURRENT")) return "CURRENT is missing"`,
+    replacement: `if (!names.includes("CURRENT")) return "empty"`,
     tests: ["test/journal/StoreGuard.test.ts"],
     pattern: "CURRENT deleted"
   },
@@ -170,19 +170,11 @@ export const SABOTAGES: ReadonlyArray<Sabotage> = [
     pattern: "in process.*a repeated command is applied once"
   },
   {
-    name: "a token's file that is there already is written over",
-    file: "src/remote/DoorToken.ts",
-    find: `flag: "wx", mode: 0o600`,
-    replacement: `flag: "w", mode: 0o600`,
-    tests: ["test/remote/WebSocketDoor.test.ts"],
-    pattern: "."
-  },
-  {
     name: "a secret's value is not looked for in what a command prints",
     file: "src/exec/Secrets.ts",
-    find: "",
-    replacement: "",
+    find: `const redacted = rest.length === 0 ?`,
+    replacement: `const redacted = input !== undefined ? bytes : rest.length === 0 ?`,
     tests: ["test/exec/Secrets.test.ts"],
-    pattern: "never emits a value"
+    pattern: "masks a value wherever it is cut"
   }
 ]

@@ -31,7 +31,11 @@ export interface Sample {
   readonly engineTimers: number
   readonly engineHandles: number
   readonly engineHeapBytes: number
+  /** With what V8 keeps for what comes next. */
+  readonly engineHeapTotalBytes: number
   readonly engineExternalBytes: number
+  /** Used, before a collection. */
+  readonly engineWorkerHeapBytes: number
   readonly engineRssBytes: number
   readonly keepers: number
   /** Of all keepers together. */
@@ -86,7 +90,9 @@ export class SoakEngine {
       engineTimers: own.timers,
       engineHandles: own.handles,
       engineHeapBytes: own.heapBytes,
+      engineHeapTotalBytes: own.heapTotalBytes,
       engineExternalBytes: own.externalBytes,
+      engineWorkerHeapBytes: own.workerHeapBytes,
       engineRssBytes: own.rssBytes,
       keepers: keepers.length,
       keeperFds: await lowest(() => sum(fdsOf)),

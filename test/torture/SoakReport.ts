@@ -41,6 +41,7 @@ const BYTES: ReadonlyArray<Measure> = [
   // V8 goes on optimizing functions for hours: about 2 KB each, and a few thousand of them.
   { what: "engine: heap", of: (sample) => sample.engineHeapBytes / MIB, max: 6 },
   { what: "engine: outside of the heap", of: (sample) => sample.engineExternalBytes / MIB, max: 4 },
+  { what: "engine: heap of the drawing threads", of: (sample) => sample.engineWorkerHeapBytes / MIB, max: 8 },
   { what: "engine: RSS", of: (sample) => sample.engineRssBytes / MIB, max: 48 },
   { what: "keepers: RSS", of: (sample) => sample.keeperRssBytes / MIB, max: 16 }
 ]

@@ -22,7 +22,7 @@ const samples = await soak({
     const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`
     say(
       `hour ${sample.hour}: ${sample.storeSessions} sessions; engine ${sample.engineFds} fds, ${sample.engineThreads} threads, ` +
-        `${sample.engineTimers} timers, ${sample.engineHandles} handles, heap ${mib(sample.engineHeapBytes)}, outside ` +
+        `${sample.engineTimers} timers, ${sample.engineHandles} handles, heap ${mib(sample.engineHeapBytes)} of ${mib(sample.engineHeapTotalBytes)}, threads' ${mib(sample.engineWorkerHeapBytes)}, outside ` +
         `${mib(sample.engineExternalBytes)}, RSS ${mib(sample.engineRssBytes)}; ${sample.keepers} keepers ${sample.keeperFds} fds, ` +
         `${sample.keeperThreads} threads, RSS ${mib(sample.keeperRssBytes)}; ${Math.round((performance.now() - began) / 1000)} s`
     )

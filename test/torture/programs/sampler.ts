@@ -4,8 +4,10 @@
  * make them, because Node tells nothing of those that do not keep it alive. It opens nothing that stays open.
  */
 import { renameSync, writeFileSync } from "node:fs"
+import { createRequire, syncBuiltinESMExports } from "node:module"
 import { setFlagsFromString, writeHeapSnapshot } from "node:v8"
 import { runInNewContext } from "node:vm"
+import type { Worker, WorkerOptions } from "node:worker_threads"
 import { libc } from "../../../src/keeper/Libc.ts"
 
 const file = process.env.REPRISE_SAMPLE!
@@ -48,21 +50,40 @@ Object.assign(globalThis, {
   }
 })
 
+const threads = createRequire(import.meta.url)("node:worker_threads") as { Worker: typeof Worker }
+const workers = new Set<Worker>()
+threads.Worker = class extends threads.Worker {
+  constructor(file: string | URL, options?: WorkerOptions) {
+    super(file, options)
+    workers.add(this)
+    this.once("exit", () => workers.delete(this))
+  }
+}
+syncBuiltinESMExports()
+
+/** Of the threads that draw; they collect when they like. */
+const workerHeapBytes = async (): Promise<number> => {
+  const all = await Promise.allSettled([...workers].map((worker) => worker.getHeapStatistics()))
+  return all.reduce((sum, one) => sum + (one.status === "fulfilled" ? one.value.used_heap_size : 0), 0)
+}
+
 process.on("SIGUSR2", () => {
   // Twice: what finalizers of the first let go is gone after the second.
   collect()
-  setImmediate(() => {
+  setImmediate(async () => {
     collect()
     // As an idle engine does: what a burst left in the allocator is not held.
     libc().trimHeap()
     if (snapshots !== undefined) writeHeapSnapshot(`${snapshots}/${process.pid}-${++count}.heapsnapshot`)
-    const { arrayBuffers, external, heapUsed, rss } = process.memoryUsage()
+    const { arrayBuffers, external, heapTotal, heapUsed, rss } = process.memoryUsage()
     const sample = {
       pid: process.pid,
       timers: timers.size,
       handles: process.getActiveResourcesInfo().filter((name) => name !== "Timeout" && name !== "Immediate").length,
       heapBytes: heapUsed,
+      heapTotalBytes: heapTotal,
       externalBytes: external + arrayBuffers,
+      workerHeapBytes: await workerHeapBytes(),
       rssBytes: rss
     }
     writeFileSync(`${file}.part`, JSON.stringify(sample))
