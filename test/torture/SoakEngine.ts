@@ -34,7 +34,6 @@ export interface Sample {
   /** With what V8 keeps for what comes next. */
   readonly engineHeapTotalBytes: number
   readonly engineExternalBytes: number
-  /** Used, before a collection. */
   readonly engineWorkerHeapBytes: number
   readonly engineRssBytes: number
   readonly keepers: number

@@ -13,11 +13,15 @@ const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31))
 const say = (text: string) => process.stdout.write(`${text}\n`)
 
 say(`seed ${seed}, ${hours} hours of ${FULL_HOUR.sessions} sessions and ${FULL_HOUR.commands} commands`)
+let isOver = false
+// After the hour that has begun: nothing is left then.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => void (isOver = true))
 const began = performance.now()
 const samples = await soak({
   hours,
   seed,
   load: FULL_HOUR,
+  isOver: () => isOver,
   sampled: (sample) => {
     const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`
     say(
@@ -29,5 +33,5 @@ const samples = await soak({
   }
 })
 const growths = growthOf(samples)
-say(`\n${growthTable(growths, hours)}`)
+say(`\n${growthTable(growths, samples.at(-1)!.hour)}`)
 process.exitCode = growths.every(isWithin) ? 0 : 1

@@ -7,7 +7,7 @@ import { renameSync, writeFileSync } from "node:fs"
 import { createRequire, syncBuiltinESMExports } from "node:module"
 import { setFlagsFromString, writeHeapSnapshot } from "node:v8"
 import { runInNewContext } from "node:vm"
-import type { Worker, WorkerOptions } from "node:worker_threads"
+import { BroadcastChannel, type Worker, type WorkerOptions } from "node:worker_threads"
 import { libc } from "../../../src/keeper/Libc.ts"
 
 const file = process.env.REPRISE_SAMPLE!
@@ -50,19 +50,26 @@ Object.assign(globalThis, {
   }
 })
 
+const COLLECT = new URL("collectThread.ts", import.meta.url).href
+/** A thread collects in milliseconds; one that draws at this moment is counted with its garbage. */
+const COLLECT_MILLIS = 100
+const channel = new BroadcastChannel("reprise-collect")
+channel.unref()
 const threads = createRequire(import.meta.url)("node:worker_threads") as { Worker: typeof Worker }
 const workers = new Set<Worker>()
 threads.Worker = class extends threads.Worker {
   constructor(file: string | URL, options?: WorkerOptions) {
-    super(file, options)
+    super(file, { ...options, execArgv: ["--import", COLLECT] })
     workers.add(this)
     this.once("exit", () => workers.delete(this))
   }
 }
 syncBuiltinESMExports()
 
-/** Of the threads that draw; they collect when they like. */
+/** Of the threads that draw. */
 const workerHeapBytes = async (): Promise<number> => {
+  channel.postMessage(null)
+  await new Promise((resolve) => setTimeout(resolve, COLLECT_MILLIS))
   const all = await Promise.allSettled([...workers].map((worker) => worker.getHeapStatistics()))
   return all.reduce((sum, one) => sum + (one.status === "fulfilled" ? one.value.used_heap_size : 0), 0)
 }
