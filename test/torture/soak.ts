@@ -15,7 +15,11 @@ const say = (text: string) => process.stdout.write(`${text}\n`)
 say(`seed ${seed}, ${hours} hours of ${FULL_HOUR.sessions} sessions and ${FULL_HOUR.commands} commands`)
 let isOver = false
 // After the hour that has begun: nothing is left then.
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => void (isOver = true))
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => {
+    isOver = true
+  })
+}
 const began = performance.now()
 const samples = await soak({
   hours,
