@@ -66,10 +66,10 @@ export const SABOTAGES: ReadonlyArray<Sabotage> = [
     pattern: "follow gives history"
   },
   {
-    name: "a folder without CURRENT is opened as a new store",
+    name: "a store whose database is incomplete is opened all the same",
     file: "journal/StoreGuard.ts",
-    find: `if (!names.includes("CURRENT")) return "CURRENT is missing"`,
-    replacement: `if (!names.includes("CURRENT")) return "empty"`,
+    find: `if (parts !== "complete") {`,
+    replacement: `if (parts === "missing") {`,
     tests: ["test/journal/StoreGuard.test.ts"],
     pattern: "CURRENT deleted"
   },
