@@ -159,6 +159,8 @@ export class LiveSession {
   #snapshotSequence = 0
   #adopting: Promise<void> = Promise.resolve()
   #launching: Promise<void> = Promise.resolve()
+  /** An append failed, and may be there all the same: what the state says of its end is not sure. */
+  #isInDoubt = false
   /** Its host went away before it said whether there is a process. */
   #isStartUnknown = false
   /** How often it was taken back: who waited meanwhile knows that its turn is over. */
@@ -287,6 +289,7 @@ export class LiveSession {
 
   async #load(): Promise<void> {
     this.state = await this.#port.load(this.id)
+    this.#isInDoubt = false
     this.#unfolded.clear()
     this.#unackedPipes.clear()
     this.#isFull = false
@@ -435,14 +438,12 @@ export class LiveSession {
 
   async #lose(reason: string): Promise<void> {
     if (this.#phase === "ended") return
-    const isInDoubt = this.#phase === "waiting"
     this.pause()
     await this.#inputs
     await this.whenIdle()
     // What was under way was its last word.
     if (this.isEnded) return
-    // An append that failed may be there all the same, and may have been its last word.
-    if (isInDoubt) await this.#load()
+    if (this.#isInDoubt) await this.#load()
     if (this.state.closed || this.state.status === "lost") return this.#end()
     const last = this.extension?.lastWords({ _tag: "Lost" }) ?? []
     this.#lastWord = true
@@ -595,6 +596,9 @@ export class LiveSession {
     await this.#inputs
     // Taken back meanwhile: its end is told again.
     if (adoptions !== this.#adoptions) return
+    if (this.#isInDoubt) await this.#load()
+    if (this.state.closed) return this.#end()
+    this.#lastWord = true
     this.#journalChunks()
     const exit = this.#leaderExit
     const last = this.extension?.lastWords({ _tag: "Ended", exit }) ?? []
@@ -980,6 +984,7 @@ export class LiveSession {
       return appended
     } catch (error) {
       if (!(error instanceof StorageUnavailable)) throw error
+      this.#isInDoubt = true
       this.pause()
       throw new SessionUnavailable({ session: this.id, reason: error.message })
     } finally {
