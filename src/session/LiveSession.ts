@@ -153,6 +153,7 @@ export class LiveSession {
   #terminalOpen = false
   /** SessionClosed or SessionLost is on its way: nothing may stand behind it. */
   #lastWord = false
+  #ending: Promise<void> | undefined
   #terminalClosed: (() => void) | undefined
   #cwd = ""
   #cwdTimer: NodeJS.Timeout | undefined
@@ -589,7 +590,15 @@ export class LiveSession {
     if (this.#closing === undefined && this.extension === undefined) this.#close("exited", []).catch(() => this.pause())
   }
 
-  async #close(reason: "exited" | "ended" | "failed", survivors: ReadonlyArray<SurvivingProcess>): Promise<void> {
+  /** A second reason to close it joins the first: there is one last word. */
+  #close(reason: "exited" | "ended" | "failed", survivors: ReadonlyArray<SurvivingProcess>): Promise<void> {
+    this.#ending ??= this.#closeOnce(reason, survivors).finally(() => {
+      this.#ending = undefined
+    })
+    return this.#ending
+  }
+
+  async #closeOnce(reason: "exited" | "ended" | "failed", survivors: ReadonlyArray<SurvivingProcess>): Promise<void> {
     this.#lastWord = true
     const adoptions = this.#adoptions
     // An input that is journaled and finds no terminal any more is said to be missing, and that has to stand before the end.
