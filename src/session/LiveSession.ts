@@ -438,6 +438,15 @@ export class LiveSession {
   }
 
   async #lose(reason: string): Promise<void> {
+    // Its end may be under way; where that fails, this is the end.
+    while (this.#ending !== undefined) await this.#ending.catch(() => undefined)
+    this.#ending = this.#loseOnce(reason).finally(() => {
+      this.#ending = undefined
+    })
+    return this.#ending
+  }
+
+  async #loseOnce(reason: string): Promise<void> {
     if (this.#phase === "ended") return
     this.pause()
     await this.#inputs
