@@ -261,7 +261,9 @@ export class EngineCore {
     return (this.#hosts.find(host.id) ?? host).list()
   }
 
-  async #takeBack(id: SessionId, host: PtyHost | undefined, reason: string, attempts = 0): Promise<void> {
+  async #takeBack(id: SessionId, from: PtyHost | undefined, reason: string, attempts = 0): Promise<void> {
+    // Since it was decided to, its host may have gone, or be another connection.
+    const host = from === undefined ? undefined : this.#hosts.find(from.id)
     clearTimeout(this.#takingBack.get(id))
     this.#takingBack.delete(id)
     const session = this.#live.get(id) ?? new LiveSession(id, this.#port)
@@ -303,8 +305,7 @@ export class EngineCore {
       if (session === undefined || session.isEnded || session.isRunning) return
       // Its end takes back every session; this one only looks whether it did.
       if (this.#options.journal.suspended() !== undefined) return this.#takeBackLater(id, host, reason, attempts + 1)
-      const current = host === undefined ? undefined : this.#hosts.find(host.id)
-      this.#inBackground(this.#takeBack(id, current, reason, attempts + 1))
+      this.#inBackground(this.#takeBack(id, host, reason, attempts + 1))
     }
     this.#takingBack.set(id, setTimeout(again, delay))
   }
