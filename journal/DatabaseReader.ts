@@ -46,6 +46,8 @@ export interface FileDamage {
 export interface ReadOptions {
   /** Of an entry that was found without an index: whether it is one that was written. */
   readonly isEntry: (key: Uint8Array, value: Uint8Array) => boolean
+  /** Default FILES_MAX. */
+  readonly filesMax?: number | undefined
 }
 
 interface OpenFile {
@@ -106,7 +108,7 @@ export class DatabaseReader {
 
   /** False: the files changed under it, try again. The last try takes missing files for what they then are. */
   #open(database: string, isLast: boolean): boolean {
-    const names = namesIn(database)
+    const names = namesIn(database, this.#options.filesMax ?? FILES_MAX)
     const manifest = this.#manifest(database)
     const tables = manifest?.tables ?? names.flatMap(unlistedTable)
     for (const table of tables) {
@@ -147,12 +149,17 @@ export class DatabaseReader {
 
   #manifest(database: string): Manifest | undefined {
     const current = this.#add(database, "CURRENT")
-    const name = current === undefined ? "" : contentOf(current).toString("latin1").trim()
+    const content = current === undefined ? "" : contentOf(current).toString("latin1")
+    const name = content.trim()
     const file = /^MANIFEST-\d+$/.test(name) ? this.#add(database, name) : undefined
     if (file === undefined) {
       const what = current === undefined ? "is missing" : name === "" ? "is empty" : "names no manifest that is there"
       this.damages.push({ ...CORRECTED, file: "CURRENT", detail: what, needsRepair: true })
       return undefined
+    }
+    // LevelDB takes it for half written.
+    if (!content.endsWith("\n")) {
+      this.damages.push({ ...CORRECTED, file: "CURRENT", detail: "does not end with a line feed", needsRepair: true })
     }
     const manifest = readManifest(contentOf(file))
     if (manifest?.isSound !== true) {
@@ -278,7 +285,7 @@ const UNKNOWN = { offset: null, loss: "unknown", keys: undefined, needsRepair: f
 const refuse = (path: string, reason: StoreRefused["reason"], detail: string) =>
   new StoreRefused({ path, reason, detail })
 
-const namesIn = (folder: string): Array<string> => {
+const namesIn = (folder: string, filesMax: number): Array<string> => {
   const names: Array<string> = []
   let handle: ReturnType<typeof opendirSync>
   try {
@@ -289,8 +296,8 @@ const namesIn = (folder: string): Array<string> => {
   try {
     for (let entry = handle.readSync(); entry !== null; entry = handle.readSync()) {
       names.push(entry.name)
-      if (names.length > FILES_MAX)
-        throw refuse(folder, "foreign", `holds more than ${FILES_MAX} files; this is no store`)
+      if (names.length > filesMax)
+        throw refuse(folder, "foreign", `holds more than ${filesMax} files; this is no store`)
     }
   } finally {
     handle.closeSync()
