@@ -13,6 +13,7 @@ import { doctor } from "./commands/doctor.ts"
 import { end } from "./commands/end.ts"
 import { events } from "./commands/events.ts"
 import { exec } from "./commands/exec.ts"
+import { exportCommand } from "./commands/export.ts"
 import { history } from "./commands/history.ts"
 import { importCommand } from "./commands/import.ts"
 import { inspect } from "./commands/inspect.ts"
@@ -49,7 +50,7 @@ const cli = root.pipe(
       group: "Shells for commands",
       commands: [start, exec, poll, interrupt, kill, history, state, reset, restore, cleanup]
     },
-    { group: "Both", commands: [send, key, list, watch, end, replay, inspect, events] },
+    { group: "Both", commands: [send, key, list, watch, end, replay, inspect, events, exportCommand] },
     { group: "Engine", commands: [status, serve, stop] },
     { group: "The store", commands: [doctor, backup, importCommand, repair] }
   ])

@@ -22,6 +22,7 @@ import * as Keys from "./Keys.ts"
 import { killPoint } from "./KillPoint.ts"
 import * as Record from "./Record.ts"
 import type { KeyValue, Put, RangeOptions, Storage } from "./Storage.ts"
+import { StreamHeads } from "./StreamHeads.ts"
 
 /** One LevelDB batch. Larger ones only make the first waiter wait for the last. */
 const BATCH_BYTES_MAX = 4 * 1024 * 1024
@@ -55,7 +56,7 @@ class UnreadableRange extends Error {
 
 interface StreamHead {
   readonly stream: SessionId
-  /** Kept for as long as the journal: memory of its own, because a small Buffer keeps a whole pool of 64 KiB. */
+  /** Kept as long as the head: memory of its own, because a small Buffer keeps a whole pool of 64 KiB. */
   readonly bytes: Uint8Array
   /** Last sequence given out. */
   assigned: number
@@ -136,7 +137,10 @@ export class JournalCore {
   readonly #checkTables: () => Promise<ReadonlyArray<Damage>>
   /** What the opening found to be gone, of each stream. */
   readonly #lost = new Map<SessionId, Array<Damage>>()
-  readonly #heads = new Map<SessionId, StreamHead>()
+  readonly #heads = new StreamHeads<StreamHead>({
+    isFollowed: (stream) => this.#followers.has(stream),
+    forgotten: (head) => this.#seal(head)
+  })
   readonly #loading = new Map<SessionId, Promise<StreamHead>>()
   readonly #followers = new Map<SessionId, Set<Follower>>()
   readonly #suspensionListeners = new Set<() => void>()
@@ -185,7 +189,7 @@ export class JournalCore {
 
   async append(stream: SessionId, events: ReadonlyArray<NewEvent>, options: AppendOptions = {}): Promise<Appended> {
     if (events.length === 0) throw new EventRefused({ reason: "an append needs at least one event" })
-    const head = this.#heads.get(stream) ?? (await this.#headOrUnavailable(stream))
+    const head = this.#heads.keep(this.#heads.get(stream) ?? (await this.#headOrUnavailable(stream)))
     if (head.closed !== undefined) throw closedStream(head.closed)
     if (options.expected !== undefined && options.expected !== head.assigned) {
       throw new SequenceConflict({ stream, expected: options.expected, actual: head.assigned })
@@ -259,6 +263,10 @@ export class JournalCore {
     })
     if (isWaiting) head.assigned = sequence
     return isWaiting ? sequence : 0
+  }
+
+  forget(stream: SessionId): void {
+    this.#heads.release(stream)
   }
 
   #takeRecord(): Buffer {
@@ -459,7 +467,7 @@ export class JournalCore {
     const found = last === undefined ? 0 : Keys.sequenceOf(last[0])
     const { closed, end } = this.#lostEnd(stream, found)
     const head = { stream, bytes: Uint8Array.from(bytes), assigned: end, committed: end, found, closed }
-    this.#heads.set(stream, head)
+    this.#heads.add(head)
     return head
   }
 
@@ -755,15 +763,18 @@ export class JournalCore {
 
   /** Ends of the streams used in this run and before, newest last: what the next opening must find. */
   ends(): ReadonlyMap<SessionId, number> {
-    for (const head of this.#heads.values()) {
-      this.#sealed.delete(head.stream)
-      if (head.committed > 0) this.#sealed.set(head.stream, head.committed)
-    }
+    for (const head of this.#heads.values()) this.#seal(head)
+    return this.#sealed
+  }
+
+  #seal(head: StreamHead): void {
+    this.#sealed.delete(head.stream)
+    if (head.committed > 0) this.#sealed.set(head.stream, head.committed)
+    if (this.#sealed.size <= SEALED_STREAMS_MAX) return
     for (const stream of this.#sealed.keys()) {
       if (this.#sealed.size <= SEALED_STREAMS_MAX) break
       this.#sealed.delete(stream)
     }
-    return this.#sealed
   }
 
   /** Everything appended before is written; then the storage is closed. True when nothing was refused on the way. */

@@ -11,6 +11,7 @@ import type { SessionView } from "../../src/session/SessionView.ts"
 import { attachTerminal } from "../AttachTerminal.ts"
 import { Caller } from "../Caller.ts"
 import { DEFAULT_DETACH_KEY, describeDetachKey, parseDetachKey } from "../DetachKey.ts"
+import { toJsonText } from "../Escape.ts"
 import { beside, endWith, passSignals, pipeDisplay, type Shown, showItems } from "../Follow.ts"
 import { type ChosenLimits, limitFlags, limitsOf } from "../LimitFlags.ts"
 import { exitCodeOfEnd } from "../Outcome.ts"
@@ -89,7 +90,7 @@ export const run = Command.make(
         if (flags.detach) {
           const sessions = yield* Sessions
           const view = yield* sessions.create(request)
-          return yield* caller.write(flags.json ? `${JSON.stringify(view)}\n` : `${view.id}\n`)
+          return yield* caller.write(flags.json ? toJsonText(view) : `${view.id}\n`)
         }
         if (isAttached) {
           const sessions = yield* Sessions
@@ -111,7 +112,7 @@ export const run = Command.make(
         if (!flags.json) return yield* endWith(shown)
         const view = yield* History.use((history) => history.get(request.id))
         const millis = (yield* Clock.currentTimeMillis) - startedAt
-        yield* caller.write(`${JSON.stringify(report(view, shown, millis))}\n`)
+        yield* caller.write(toJsonText(report(view, shown, millis)))
         return yield* endWith(shown)
       })
     ).pipe(Effect.provide(engine(paths)))

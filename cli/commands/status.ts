@@ -7,6 +7,7 @@ import { History } from "../../src/session/History.ts"
 import type { EngineStatus } from "../../src/session/Sessions.ts"
 import type { StorePaths } from "../../src/session/StorePaths.ts"
 import { Caller } from "../Caller.ts"
+import { toJsonText } from "../Escape.ts"
 import { formatLocalTime } from "../Moment.ts"
 import { chosenStore } from "../Root.ts"
 import { reading, runningEngine } from "../Store.ts"
@@ -36,7 +37,7 @@ export const status = Command.make(
       Effect.provide(runningEngine(paths)),
       Effect.catchTag("EngineAbsent", () => withoutEngine(paths).pipe(Effect.provide(reading(paths))))
     )
-    yield* caller.write(json ? `${JSON.stringify(found)}\n` : describe(found))
+    yield* caller.write(json ? toJsonText(found) : describe(found))
   })
 ).pipe(
   Command.withDescription("Tell whether an engine runs for the store, and what it holds. Starts none."),

@@ -38,7 +38,7 @@ import {
 } from "./CreateRequest.ts"
 import type { EngineLimits } from "./EngineLimits.ts"
 import { type Feed, openFeed } from "./Feed.ts"
-import { type HostEvents, type Hosts, inProcessHosts, keeperHosts } from "./Hosts.ts"
+import { type HostEvents, type Hosts, inProcessHosts, type KeeperPort, keeperHosts } from "./Hosts.ts"
 import { LiveSession, type LiveSessionPort, type UnappliedInput } from "./LiveSession.ts"
 import { entryOf, RecentSessions } from "./RecentSessions.ts"
 import { InvalidRequest, LimitExceeded, SessionEnded, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
@@ -72,6 +72,7 @@ export interface EngineCoreOptions {
   readonly keeperEntry: string | undefined
   readonly sessionsPerKeeper?: number | undefined
   readonly programUmask?: number | undefined
+  readonly keepers?: KeeperPort | undefined
   readonly limits: EngineLimits
   readonly run: <A, E>(effect: Effect.Effect<A, E>) => Promise<A>
   readonly get: (session: SessionId) => Promise<SessionView>
@@ -165,6 +166,7 @@ export class EngineCore {
       feed,
       saveState: (state) => this.#save(options.saveState(state)),
       drawLater: options.drawLater,
+      directoryOf: (pid) => this.#hosts.directoryOf(pid),
       plainOutput: options.plainOutput,
       interrupted: (session) => this.clients.interrupted(session),
       takeBack: (session, host, reason) => this.#inBackground(this.#takeBack(session.id, host, reason)),
@@ -193,6 +195,7 @@ export class EngineCore {
             generation,
             sessionsPerKeeper: options.sessionsPerKeeper,
             programUmask: options.programUmask,
+            keepers: options.keepers,
             events
           })
     await engine.#recover()
@@ -568,6 +571,7 @@ export class EngineCore {
 
   #forget(session: LiveSession): void {
     this.#live.delete(session.id)
+    this.#options.journal.hot.forget(session.id)
     this.#hosts.release(session.id)
     this.#admission.release(session.id)
     this.timeouts.forget(session.id)

@@ -2,6 +2,7 @@
  * The hosts of one engine: which keeper (or the in-process host) holds which session, a new keeper when all are full,
  * and what to do when one goes away. `SessionEngine` asks it; it knows neither journal nor events.
  */
+import { readlink } from "node:fs/promises"
 import { ulid } from "ulid"
 import type { SessionId } from "../../journal/Event.ts"
 import { makeInProcessHost } from "../keeper/InProcessHost.ts"
@@ -38,6 +39,8 @@ export interface Hosts {
   release(session: SessionId): void
   find(id: string): PtyHost | undefined
   list(): ReadonlyArray<{ readonly host: PtyHost; readonly sessions: ReadonlyArray<SessionId> }>
+  /** Where a process of this machine is at the moment, asked of the kernel; undefined when it is gone or not ours. */
+  directoryOf(pid: number): Promise<string | undefined>
   /** Keepers go on with their sessions; sessions in this process end with it. */
   dispose(): Promise<void>
 }
@@ -79,10 +82,23 @@ export interface KeeperHostsOptions {
   /** The umask of the programs: the engine's own is 077. */
   readonly programUmask?: number | undefined
   readonly events: HostEvents
+  readonly keepers?: KeeperPort | undefined
 }
 
+/** Everything through which an engine meets its keepers and their processes: where faults are put between them. */
+export interface KeeperPort {
+  readonly start: typeof startKeeper
+  readonly list: typeof listKeepers
+  readonly connect: typeof connectKeeper
+  readonly directoryOf: Hosts["directoryOf"]
+}
+
+const directoryOf = (pid: number): Promise<string | undefined> => readlink(`/proc/${pid}/cwd`).catch(() => undefined)
+
+export const KEEPER_PORT: KeeperPort = { start: startKeeper, list: listKeepers, connect: connectKeeper, directoryOf }
+
 export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
-  const { entry, events, folder, generation } = options
+  const { entry, events, folder, generation, keepers = KEEPER_PORT } = options
   const sessionsMax = options.sessionsPerKeeper ?? SESSIONS_PER_KEEPER
   const table = new HostTable()
   let starting: Promise<Held> | undefined
@@ -102,11 +118,11 @@ export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
       }
     }
     const listener: PtyHostListener = { ...events.deliver(id), disconnected: (reason) => void disconnected(reason) }
-    return connectKeeper({ socket, generation, listener })
+    return keepers.connect({ socket, generation, listener })
   }
 
   const start = async (): Promise<Held> => {
-    const { id, socket } = await startKeeper({
+    const { id, socket } = await keepers.start({
       entry,
       folder,
       id: ulid(),
@@ -133,7 +149,7 @@ export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
   return {
     recover: async () => {
       const hosts: Array<PtyHost> = []
-      for (const { id, socket } of await listKeepers(folder)) {
+      for (const { id, socket } of await keepers.list(folder)) {
         try {
           const host = await connect(id, socket)
           table.add(host)
@@ -162,6 +178,7 @@ export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
     release: (session) => table.release(session),
     find: (id) => table.held.get(id)?.host,
     list: () => table.list(),
+    directoryOf: keepers.directoryOf,
     dispose: async () => {
       isDisposed = true
       await Promise.all([...table.held.values()].map(({ host }) => host.dispose()))
@@ -184,6 +201,7 @@ export const inProcessHosts = (events: HostEvents): Hosts => {
     release: (session) => table.release(session),
     find: (id) => table.held.get(id)?.host,
     list: () => table.list(),
+    directoryOf,
     dispose: () => host.dispose()
   }
 }

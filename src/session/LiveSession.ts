@@ -8,7 +8,6 @@
  * It never starts or ends a process by itself, and never decides which host holds it.
  */
 import { realpathSync } from "node:fs"
-import { readlink } from "node:fs/promises"
 import {
   ACTOR_ENGINE,
   ACTOR_PROGRAM,
@@ -78,6 +77,8 @@ export interface LiveSessionPort {
    * Its screen is drawn in the background.
    */
   readonly drawLater: (session: SessionId, outputBytes?: number) => void
+  /** Where a process is; undefined when it is gone. */
+  readonly directoryOf: (pid: number) => Promise<string | undefined>
   /** Is told what of the terminal's output is more than text. */
   readonly plainOutput: PlainOutput
   /** Its interruption is journaled, and nothing behind it yet. */
@@ -972,7 +973,8 @@ export class LiveSession {
   }
 
   async #sampleCwd(): Promise<void> {
-    const cwd = await readlink(`/proc/${this.state.pid}/cwd`).catch(() => undefined)
+    const { pid } = this.state
+    const cwd = pid === null ? undefined : await this.#port.directoryOf(pid)
     if (cwd === undefined || cwd === this.#cwd || !this.#isTaking) return
     if (this.state.status !== "running") return
     this.#cwd = cwd

@@ -23,6 +23,7 @@ import { engineCall } from "./EngineCall.ts"
 import { EngineCore } from "./EngineCore.ts"
 import { ENGINE_LIMITS, type EngineLimits } from "./EngineLimits.ts"
 import { History } from "./History.ts"
+import type { KeeperPort } from "./Hosts.ts"
 import { Lifecycle } from "./Lifecycle.ts"
 import { makeLifecycle } from "./LifecycleEngine.ts"
 import { Sessions } from "./Sessions.ts"
@@ -37,6 +38,8 @@ export interface SessionEngineOptions {
   readonly sessionsPerKeeper?: number | undefined
   /** The umask of the programs; that of this process if absent. */
   readonly programUmask?: number | undefined
+  /** Stands between the engine and its keepers: where faults are put in. Default: nothing does. */
+  readonly keepers?: KeeperPort | undefined
   /** Field by field instead of ENGINE_LIMITS. Taken as they are: `readEngineLimits` checks them. */
   readonly limits?: Partial<EngineLimits> | undefined
 }
@@ -86,6 +89,7 @@ export const layer = (
               keeperEntry: options.inProcess ? undefined : (options.keeperEntry ?? keeperEntry),
               sessionsPerKeeper: options.sessionsPerKeeper,
               programUmask: options.programUmask,
+              keepers: options.keepers,
               limits,
               run,
               get: (session) => run(history.get(session)),

@@ -30,6 +30,7 @@ const running = async () => {
     creationRows: () => [],
     saveState: () => {},
     ended: (one: LiveSession) => ends.push(one),
+    directoryOf: async () => undefined,
     plainOutput: { note: () => undefined, after: () => undefined }
   } as unknown as LiveSessionPort)
   const host = {
