@@ -213,11 +213,13 @@ export class JournalCore {
       bytes += put.value.byteLength
     }
     const last = first + entries.length - 1
+    killPoint("journal.append.before")
     await new Promise<void>((resolve, reject) => {
       // Sequences are given out only when the events are sure to wait in this order: nothing is awaited in between.
       const done = settle(resolve, reject)
       if (this.#enqueue({ puts, bytes, stream: head, events: entries.length, entries, done })) head.assigned = last
     })
+    killPoint("journal.append.after")
     return { first, last }
   }
 
@@ -397,7 +399,9 @@ export class JournalCore {
       })
       if (this.#closed) return
       try {
+        killPoint("journal.reopen.before")
         await this.#storage.reopen()
+        killPoint("journal.reopen.after")
         // Proves that it can be written before anybody is told so.
         await this.#storage.batch([rowPut({ space: "probe", key: new Uint8Array(0), value: PROBE })])
         break

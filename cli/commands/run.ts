@@ -46,6 +46,11 @@ export const chosenDetachKey = Effect.fnUntraced(function* (flag: Option.Option<
   return key
 })
 
+export const clipboardFlag = Flag.Boolean("clipboard").pipe(
+  Flag.withDefault(false),
+  Flag.withDescription("Let the program fill this terminal's clipboard (OSC 52); reading it is never possible")
+)
+
 export const run = Command.make(
   "run",
   {
@@ -72,6 +77,7 @@ export const run = Command.make(
       Flag.withDescription("Print one line of JSON instead of the output: the session, and how it ended")
     ),
     detachKey: detachKeyFlag,
+    clipboard: clipboardFlag,
     command: Argument.String("command").pipe(
       Argument.withDescription("Program and arguments; put -- before them"),
       Argument.variadic({ min: 1 })
@@ -102,6 +108,7 @@ export const run = Command.make(
               detachKey,
               readOnly: false,
               exclusive: false,
+              clipboard: flags.clipboard,
               reference: request.name ?? request.id,
               isShell: false,
               isEndTold: false

@@ -19,7 +19,7 @@ type Status = Omit<EngineStatus, "enginePid" | "node" | "startedAt" | "durabilit
   readonly node: string | null
   readonly startedAt: number | null
   readonly durability: EngineStatus["durability"] | null
-  readonly limits: EngineStatus["limits"] | null
+  readonly limits?: EngineStatus["limits"] | null
   readonly keepers: ReadonlyArray<{
     readonly id: string
     readonly pid: number | null
@@ -70,7 +70,7 @@ const withoutEngine = Effect.fnUntraced(function* (paths: StorePaths) {
 })
 
 const most = ({ limits }: Status): string =>
-  limits === null ? "" : ` of at most ${limits.sessions}, ${limits.sessionsPerGroup} of one group`
+  limits == null ? "" : ` of at most ${limits.sessions}, ${limits.sessionsPerGroup} of one group`
 
 const describe = (status: Status): string =>
   fields([

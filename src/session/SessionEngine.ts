@@ -6,7 +6,7 @@ import { pathToFileURL } from "node:url"
 import { Clock, Context, Effect, Layer } from "effect"
 import type { SessionId } from "../../journal/Event.ts"
 import { Journal } from "../../journal/Journal.ts"
-import { StorageUnavailable } from "../../journal/JournalError.ts"
+import { StorageUnavailable, StoreRefused } from "../../journal/JournalError.ts"
 import { Commands } from "../../projections/Commands.ts"
 import { PlainOutput } from "../../projections/PlainOutput.ts"
 import { SUMMARY_PROJECTIONS, snapshotRowOf, stateAt, summaryOf } from "../../projections/ProjectionRunner.ts"
@@ -46,7 +46,7 @@ export interface SessionEngineOptions {
 
 export const layer = (
   options: SessionEngineOptions
-): Layer.Layer<Sessions | Exec | Attach | Lifecycle, StorageUnavailable, Journal | History> =>
+): Layer.Layer<Sessions | Exec | Attach | Lifecycle, StorageUnavailable | StoreRefused, Journal | History> =>
   Layer.effectContext(
     Effect.gen(function* () {
       const journal = yield* Journal
@@ -129,7 +129,7 @@ export const layer = (
               }
             }),
           catch: (error) =>
-            error instanceof StorageUnavailable
+            error instanceof StorageUnavailable || error instanceof StoreRefused
               ? error
               : new StorageUnavailable({
                   operation: "open",
