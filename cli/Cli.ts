@@ -16,6 +16,7 @@ import { events } from "./commands/events.ts"
 import { exec } from "./commands/exec.ts"
 import { exportCommand } from "./commands/export.ts"
 import { history } from "./commands/history.ts"
+import { hold } from "./commands/hold.ts"
 import { importCommand } from "./commands/import.ts"
 import { inspect } from "./commands/inspect.ts"
 import { interrupt } from "./commands/interrupt.ts"
@@ -23,6 +24,8 @@ import { key } from "./commands/key.ts"
 import { kill } from "./commands/kill.ts"
 import { list } from "./commands/list.ts"
 import { poll } from "./commands/poll.ts"
+import { prune } from "./commands/prune.ts"
+import { release } from "./commands/release.ts"
 import { repair } from "./commands/repair.ts"
 import { replay } from "./commands/replay.ts"
 import { reset } from "./commands/reset.ts"
@@ -52,6 +55,7 @@ const cli = root.pipe(
       commands: [start, exec, poll, interrupt, kill, history, state, reset, restore, cleanup]
     },
     { group: "Both", commands: [send, key, list, watch, end, replay, inspect, events, exportCommand] },
+    { group: "Retention", commands: [prune, hold, release] },
     { group: "Engine", commands: [status, serve, stop] },
     { group: "The store", commands: [doctor, backup, importCommand, repair] }
   ])

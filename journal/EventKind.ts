@@ -29,7 +29,10 @@ export const rareKinds = {
   CommandFinished: 37,
   ShellStateChanged: 38,
   ShellRestarted: 39,
-  DefectDetected: 40
+  DefectDetected: 40,
+  EventsRemoved: 41,
+  HoldPlaced: 42,
+  HoldReleased: 43
 } as const
 
 /** The latest kind that this version knows: any version knows all up to one. */

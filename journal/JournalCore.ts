@@ -21,6 +21,7 @@ import { QuotaReached } from "./JournalQuota.ts"
 import * as Keys from "./Keys.ts"
 import { killPoint } from "./KillPoint.ts"
 import * as Record from "./Record.ts"
+import { RemovalCore, removalOf } from "./RemovalCore.ts"
 import type { KeyValue, Put, RangeOptions, Storage } from "./Storage.ts"
 import { StreamHeads } from "./StreamHeads.ts"
 
@@ -66,6 +67,8 @@ interface StreamHead {
   readonly found: number
   /** Why nothing may be appended: it is not known which numbers were given out. */
   readonly closed: string | undefined
+  /** What stands for the beginning of the stream, if that was removed: at the sequence of the last event removed. */
+  removed: JournalEntry | undefined
 }
 
 interface Waiting {
@@ -76,6 +79,7 @@ interface Waiting {
   readonly events: number
   /** What followers get once it is durable; empty when nobody followed at the time. */
   readonly entries: ReadonlyArray<JournalEntry>
+  readonly makesRoom?: boolean | undefined
   readonly done: (error: StorageUnavailable | undefined) => void
 }
 
@@ -125,11 +129,16 @@ export interface JournalCoreOptions {
   readonly sealed?: ReadonlyMap<SessionId, number> | undefined
   /** Looks at what lies under the storage, where there is such a thing, makes it safe to read and names what was wrong. */
   readonly checkTables?: (() => Promise<ReadonlyArray<Damage>>) | undefined
+  /** false: nothing was ever removed, and a stream's beginning need not be looked at for it. Default true. */
+  readonly hasRemovals?: boolean | undefined
+  /** Called before each removal, so that the store says of itself that it has some. */
+  readonly allowRemovals?: (() => void) | undefined
 }
 
 export class JournalCore {
   readonly durability: Durability
   readonly openingDamages: Array<Damage> = []
+  readonly removal: RemovalCore
   suspension: Suspension | undefined
   readonly #storage: Storage
   readonly #nowMicros: () => number
@@ -149,6 +158,7 @@ export class JournalCore {
   #flushing: Promise<void> | undefined
   #reopening: Promise<void> | undefined
   #closed = false
+  #hasRemovals: boolean
   #stopWaiting: (() => void) | undefined
 
   constructor(options: JournalCoreOptions) {
@@ -157,6 +167,26 @@ export class JournalCore {
     this.#nowMicros = options.nowMicros
     this.#sealed = new Map(options.sealed)
     this.#checkTables = options.checkTables ?? (async () => [])
+    this.#hasRemovals = options.hasRemovals ?? true
+    this.removal = new RemovalCore({
+      range: (stream, range) => this.#range(range).catch((error) => Promise.reject(toDamaged(stream, error))),
+      write: (puts) => this.#makeRoom(puts),
+      head: (stream) => this.head(stream),
+      removed: (stream) => this.removed(stream),
+      setRemoved: async (stream, entry) => {
+        const head = await this.#headOrUnavailable(stream)
+        if ((head.removed?.sequence ?? 0) < entry.sequence) head.removed = entry
+      },
+      allow: () => {
+        if (!this.#hasRemovals) options.allowRemovals?.()
+        this.#hasRemovals = true
+      },
+      compact: async (from, to) => {
+        // Asked for space that is wanted, not for something that must be: the next removal comes by here again.
+        await this.#storage.compact?.(from, to).catch(() => undefined)
+      },
+      rowPut
+    })
   }
 
   /** Compares the streams with the ends that the last clean stop recorded. */
@@ -291,11 +321,35 @@ export class JournalCore {
     }
   }
 
-  #write(puts: ReadonlyArray<Put>): Promise<void> {
+  #write(puts: ReadonlyArray<Put>, makesRoom = false): Promise<void> {
     const bytes = puts.reduce((sum, put) => sum + put.key.byteLength + (put.value?.byteLength ?? 0), 0)
     return new Promise((resolve, reject) => {
-      this.#enqueue({ puts, bytes, stream: undefined, events: 0, entries: NO_ENTRIES, done: settle(resolve, reject) })
+      const done = settle(resolve, reject)
+      this.#enqueue({ puts, bytes, stream: undefined, events: 0, entries: NO_ENTRIES, makesRoom, done })
     })
+  }
+
+  #isAtQuota(): boolean {
+    return this.suspension?.quotaBytes !== undefined
+  }
+
+  /** As `#write`; while the store has as many bytes as it may have, past everything that waits for room. */
+  async #makeRoom(puts: ReadonlyArray<Put>): Promise<void> {
+    if (this.suspension === undefined) {
+      try {
+        return await this.#write(puts, true)
+      } catch (error) {
+        // Written together with something that was refused.
+        if (!this.#isAtQuota()) throw error
+      }
+    }
+    if (!this.#isAtQuota() || this.#closed) throw this.#unavailable("append")
+    try {
+      await this.#storage.batch(puts, { makesRoom: true })
+    } catch (cause) {
+      const reason = describe(cause)
+      throw new StorageUnavailable({ operation: "append", reason, diskFull: isDiskFull(reason) })
+    }
   }
 
   /** False when the storage is down: `done` got the error already. */
@@ -318,7 +372,8 @@ export class JournalCore {
       const puts = group.length === 1 ? group[0]!.puts : group.flatMap((waiting) => waiting.puts)
       try {
         killPoint("journal.batch.before")
-        await this.#storage.batch(puts)
+        const makesRoom = group.every((waiting) => waiting.makesRoom === true)
+        await (makesRoom ? this.#storage.batch(puts, MAKES_ROOM) : this.#storage.batch(puts))
         killPoint("journal.batch.after")
       } catch (cause) {
         this.#flushing = undefined
@@ -469,8 +524,10 @@ export class JournalCore {
       limit: 1
     })
     const found = last === undefined ? 0 : Keys.sequenceOf(last[0])
-    const { closed, end } = this.#lostEnd(stream, found)
-    const head = { stream, bytes: Uint8Array.from(bytes), assigned: end, committed: end, found, closed }
+    const removed = this.#hasRemovals && found > 0 ? await this.#readRemoved(bytes) : undefined
+    // Where everything was removed, the stream goes on behind it.
+    const { closed, end } = this.#lostEnd(stream, Math.max(found, removed?.sequence ?? 0))
+    const head = { stream, bytes: Uint8Array.from(bytes), assigned: end, committed: end, found, closed, removed }
     this.#heads.add(head)
     return head
   }
@@ -489,6 +546,25 @@ export class JournalCore {
         closed = `stream ${stream} has lost its end, from event ${from} on, and takes no more: ${reason}`
     }
     return { end, closed }
+  }
+
+  async #readRemoved(stream: Uint8Array): Promise<JournalEntry | undefined> {
+    const bounds = { from: Keys.eventKey(stream, 1), to: Keys.eventKey(stream, 2), limit: 1 }
+    const [first] = await this.#range(bounds).catch(noRows)
+    return removalOf(first)
+  }
+
+  /** The EventsRemoved that the stream begins with. */
+  async removed(stream: SessionId): Promise<JournalEntry | undefined> {
+    if (!this.#hasRemovals) return undefined
+    const head = this.#heads.get(stream) ?? (await this.#head(stream).catch(unreadableHead))
+    return head === undefined ? this.#readRemoved(Keys.streamBytes(stream)) : head.removed
+  }
+
+  /** The same, where it stands for events behind `after`. */
+  async #removedBehind(stream: SessionId, after: number): Promise<JournalEntry | undefined> {
+    const removed = await this.removed(stream)
+    return removed !== undefined && after < removed.sequence ? removed : undefined
   }
 
   async #headOrUnavailable(stream: SessionId): Promise<StreamHead> {
@@ -519,6 +595,18 @@ export class JournalCore {
    */
   async page(stream: SessionId, after: number, until: number): Promise<PageResult> {
     if (after >= until) return { entries: NO_ENTRIES, damage: undefined }
+    if (this.#hasRemovals) {
+      const removed = await this.#removedBehind(stream, after)
+      if (removed !== undefined) return { entries: [removed], damage: undefined }
+    }
+    const page = await this.#pageOfEvents(stream, after, until)
+    // It may have been removed while it was read.
+    const removed =
+      this.#hasRemovals && page.damage !== undefined ? await this.#removedBehind(stream, after) : undefined
+    return removed === undefined ? page : { entries: [removed], damage: undefined }
+  }
+
+  async #pageOfEvents(stream: SessionId, after: number, until: number): Promise<PageResult> {
     const bytes = Keys.streamBytes(stream)
     const entries: Array<JournalEntry> = []
     let expected = after + 1
@@ -536,6 +624,9 @@ export class JournalCore {
       const damage =
         sequence !== expected ? missing(stream, expected, sequence - 1) : damaged(stream, sequence, key, value)
       if (damage !== undefined) return { entries, damage }
+      // Removed a moment ago: what is behind it in this page is no part of the stream any more.
+      const removed = sequence === 1 ? removalOf([key, value]) : undefined
+      if (removed !== undefined) return { entries: [removed], damage: undefined }
       entries.push(Record.decodeRecord(sequence, value))
       expected++
     }
@@ -560,13 +651,28 @@ export class JournalCore {
 
   /** Newest first, before `before` (exclusive). */
   async pageBackwards(stream: SessionId, before: number): Promise<PageResult> {
+    let removed = this.#hasRemovals ? await this.removed(stream) : undefined
+    if (removed === undefined || before > removed.sequence + 1) {
+      const page = await this.#eventsBackwards(stream, before, removed?.sequence ?? 0)
+      if (!this.#hasRemovals || page.damage === undefined) return page
+      // Removed while it was read.
+      const found = await this.removed(stream)
+      if (found === undefined || found.sequence === removed?.sequence) return page
+      if (before > found.sequence + 1) return this.pageBackwards(stream, before)
+      removed = found
+    }
+    // Nothing stands before what stands for the beginning.
+    return { entries: before === removed.sequence ? NO_ENTRIES : [removed], damage: undefined }
+  }
+
+  async #eventsBackwards(stream: SessionId, before: number, floor: number): Promise<PageResult> {
     const bytes = Keys.streamBytes(stream)
     const entries: Array<JournalEntry> = []
     let expected = before - 1
     let found: ReadonlyArray<KeyValue>
     try {
       found = await this.#range({
-        from: Keys.eventKey(bytes, 1),
+        from: Keys.eventKey(bytes, floor + 1),
         to: Keys.eventKey(bytes, before),
         reverse: true,
         limit: PAGE_EVENTS_MAX
@@ -580,10 +686,11 @@ export class JournalCore {
       const damage =
         sequence !== expected ? missing(stream, sequence + 1, known(expected)) : damaged(stream, sequence, key, value)
       if (damage !== undefined) return { entries, damage }
-      entries.push(Record.decodeRecord(sequence, value))
+      entries.push((sequence === 1 ? removalOf([key, value]) : undefined) ?? Record.decodeRecord(sequence, value))
       expected--
     }
-    return { entries, damage: found.length === 0 && expected > 0 ? missing(stream, 1, known(expected)) : undefined }
+    const isMissing = found.length === 0 && expected > floor
+    return { entries, damage: isMissing ? missing(stream, floor + 1, known(expected)) : undefined }
   }
 
   follower(stream: SessionId, after: number): Follower {
@@ -702,6 +809,8 @@ export class JournalCore {
     let from: Uint8Array = new Uint8Array(0)
     let current: Buffer | undefined
     let expected = 1
+    /** Of the current stream: what is there up to it was removed, and may not be deleted yet. */
+    let removed = 0
     for (;;) {
       let found: ReadonlyArray<KeyValue>
       try {
@@ -735,15 +844,17 @@ export class JournalCore {
         if (current === undefined || !current.equals(stream)) {
           current = stream
           expected = 1
+          removed = removalOf([key, value])?.sequence ?? 0
           streams++
         }
         const id = Keys.streamOf(stream)
         const sequence = Keys.sequenceOf(key)
+        if (sequence > 1 && sequence <= removed) continue
         if (sequence !== expected) damages.push(toDamage(missing(id, expected, sequence - 1)))
         const wrong = damaged(id, sequence, key, value)
         if (wrong !== undefined) damages.push(toDamage(wrong))
         events++
-        expected = sequence + 1
+        expected = Math.max(sequence, removed) + 1
       }
     }
     return { streams, events, damages }
@@ -805,6 +916,7 @@ const isLong = (chunks: ReadonlyArray<Uint8Array>): boolean => {
 }
 
 const NO_ENTRIES: ReadonlyArray<JournalEntry> = []
+const MAKES_ROOM = { makesRoom: true }
 const FIRST_ROW = Buffer.of(Keys.ROW_PREFIX)
 const PROBE = Buffer.from("the storage can be written")
 
@@ -850,6 +962,9 @@ const toUnavailable = (error: unknown): unknown =>
 const unreadableHead = (error: unknown): undefined => {
   if (!(error instanceof UnreadableRange)) throw error
 }
+
+const toDamaged = (stream: SessionId, error: unknown): unknown =>
+  error instanceof UnreadableRange ? unreadable(stream, 1, error.message) : error
 
 /** The end of a range as its reader is told of it. */
 const known = (sequence: number): number | null => (sequence === HEAD_UNKNOWN ? null : sequence)

@@ -37,7 +37,12 @@ export const KILL_POINTS = [
   "keeper.ack.before",
   "keeper.ack.after",
   "keeper.write.before",
-  "keeper.write.after"
+  "keeper.write.after",
+  "retention.tombstone.before",
+  "retention.tombstone.after",
+  "retention.delete.before",
+  "retention.delete.after",
+  "retention.compact.before"
 ] as const
 export type KillPointName = (typeof KILL_POINTS)[number]
 

@@ -41,6 +41,8 @@ const KIND_INPUT = 2
 const KIND_INPUT_HIDDEN = 3
 
 type RareTag = keyof typeof rareKinds
+/** For who looks at records without decoding them. */
+export const KIND_EVENTS_REMOVED = rareKinds.EventsRemoved
 
 /** The event as a version has it that knows the kinds up to `kindMax`: a later one is Unknown there. */
 export const eventFor = (event: Event.SessionEvent, kindMax: number): Event.SessionEvent => {

@@ -11,8 +11,11 @@
  */
 import {
   chmodSync,
+  closeSync,
+  fsyncSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -24,8 +27,10 @@ import { crc32 } from "node:zlib"
 import type { SessionId } from "./Event.ts"
 import { StoreRefused } from "./JournalError.ts"
 
-/** The format this version writes. It reads this one and those before it, and refuses later ones by name. */
-export const STORE_FORMAT = 1
+/** The latest format this version reads, with those before it; later ones are refused by name. */
+export const STORE_FORMAT = 2
+/** What a store begins with: nothing was ever removed from it. An older reprise reads it too. */
+const STORE_FORMAT_FIRST = 1
 
 const refuse = (path: string, reason: StoreRefused["reason"], detail: string) =>
   new StoreRefused({ path, reason, detail })
@@ -99,6 +104,8 @@ export interface GuardedStore {
   readonly database: string
   /** The database does not exist yet and may be created. */
   readonly isNew: boolean
+  /** Beginnings of streams may have been removed: what an older reprise would take for damage. */
+  readonly hasRemovals: boolean
   /** Stream ends recorded by the last clean stop; undefined when there are none to compare with. */
   readonly ends: ReadonlyMap<SessionId, number> | undefined
   /** Why the recorded ends cannot be used, if so. */
@@ -123,7 +130,7 @@ export const guardStore = (location: string, create: boolean): GuardedStore => {
     }
     // An engine that died while it made the store left a database in which nothing can have been recorded yet.
     if (names.every((name) => name === "db") && !holdsRecords(database)) {
-      return { database, isNew: true, ends: undefined, endsDamage: undefined }
+      return { database, isNew: true, hasRemovals: false, ends: undefined, endsDamage: undefined }
     }
     throw refuse(location, "incomplete", "format.json is missing; run: reprise repair")
   }
@@ -141,7 +148,7 @@ export const guardStore = (location: string, create: boolean): GuardedStore => {
       `its database is incomplete (${parts}); run: reprise repair; nothing was touched`
     )
   }
-  return { database, isNew: false, ...readEnds(location) }
+  return { database, isNew: false, hasRemovals: format > STORE_FORMAT_FIRST, ...readEnds(location) }
 }
 
 /** What a repair makes beside a journal, and what it keeps of the one before: JOURNAL.repair-TIME, JOURNAL.before-repair-TIME. */
@@ -194,8 +201,19 @@ export const readFormat = (location: string): number | undefined => {
 }
 
 /** Written when the database is complete, with a rename, so that it is never half there. */
-export const writeFormat = (location: string): void =>
-  replaceFile(join(location, "format.json"), `{"format":${STORE_FORMAT}}\n`)
+export const writeFormat = (location: string, format = STORE_FORMAT_FIRST): void =>
+  replaceFile(join(location, "format.json"), `{"format":${format}}\n`)
+
+/** Before the first removal: from here on an older reprise refuses the store instead of calling it damaged. Durable when it returns. */
+export const allowRemovals = (location: string): void => {
+  writeFormat(location, STORE_FORMAT)
+  const folder = openSync(location, "r")
+  try {
+    fsyncSync(folder)
+  } finally {
+    closeSync(folder)
+  }
+}
 
 export const readEnds = (location: string): Pick<GuardedStore, "ends" | "endsDamage"> => {
   const path = join(location, "ends.json")

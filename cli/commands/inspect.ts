@@ -113,6 +113,14 @@ const describeView = (view: SessionView): ReadonlyArray<readonly [string, string
   ["output", `${view.outputBytes} bytes`],
   ["input", `${view.inputBytes} bytes`],
   ...optional("interruptions", view.interruptions === 0 ? null : String(view.interruptions)),
+  ...optional(
+    "held",
+    view.hold ? `${view.hold.reason} (since ${formatTime(view.hold.at)}, by ${view.hold.actor})` : null
+  ),
+  ...optional(
+    "removed",
+    view.removed ? `events 1 to ${view.removed.to} at ${formatTime(view.removed.at)}: ${view.removed.policy}` : null
+  ),
   ...view.survivors.map(({ pid, command }) => ["lives on", `${pid} ${command}`] as const)
 ]
 

@@ -35,7 +35,7 @@ export const list = Command.make(
 const row = (view: SessionView): ReadonlyArray<string> => [
   view.id,
   view.name ?? "",
-  describeStatus(view),
+  view.hold ? `${describeStatus(view)}, held` : describeStatus(view),
   formatLocalTime(view.createdAt),
   // What the program calls itself says more than how it was started, when it says anything.
   view.title === "" ? commandOf(view) : `${commandOf(view)}  (${view.title})`

@@ -90,8 +90,6 @@ export interface ExecSessionPort {
     session: string,
     command: { readonly exec: number; readonly after: number; readonly applied: number }
   ) => Promise<{ readonly bytes: number; readonly isEnded: boolean; readonly unapplied: ReadonlyArray<InputPiece> }>
-  /** Variables that the session was created with and whose values nothing may hold. */
-  readonly readSecretNames: (session: string) => Promise<ReadonlySet<string>>
   /** Starts another shell process in this session. */
   readonly relaunch: (
     session: LiveSession,
@@ -256,7 +254,7 @@ export class ExecSession implements SessionExtension {
       this.#unfinishedRestart = note?.restarting ?? null
       const env = note?.env ?? this.#environmentOfShell()
       // Before anything is journaled: what the shell prints is searched for its secrets.
-      const secretNames = new Set(note?.secretNames ?? (await this.#port.readSecretNames(this.live.id)))
+      const secretNames = new Set(note?.secretNames ?? this.live.state.secretEnvNames)
       if (env !== undefined) this.#environment = { env, secretNames }
     }
     // What an earlier connection took with it.

@@ -1,6 +1,6 @@
 /**
- * A client of the engine: gives `Sessions`, `History`, `Exec`, `Attach`, `Lifecycle`, `SessionOutput` and
- * `EngineControl` over the store's socket, or over a WebSocket door, so that its users know nothing of sockets. The CLI
+ * A client of the engine: gives `Sessions`, `History`, `Exec`, `Attach`, `Lifecycle`, `Retention`,
+ * `SessionOutput` and `EngineControl` over the store's socket, or over a WebSocket door, so that its users know nothing of sockets. The CLI
  * uses it; so may any program.
  *
  * An engine that dies is not an error here while it can be started again: calls are repeated (commands carry an id, so
@@ -20,6 +20,7 @@ import { Attach, type AttachItem, type AttachShape } from "../session/Attach.ts"
 import { type FollowEvents, History, type HistoryShape } from "../session/History.ts"
 import { Lifecycle, type LifecycleItem, type LifecycleShape } from "../session/Lifecycle.ts"
 import type { OutputItem } from "../session/OutputItem.ts"
+import { Retention, type RetentionShape } from "../session/Retention.ts"
 import { InvalidRequest, SessionUnavailable } from "../session/SessionError.ts"
 import { type CommandOptions, type EngineStatus, Sessions, type SessionsShape } from "../session/Sessions.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
@@ -80,7 +81,10 @@ interface Connection {
 /** Fails when there is no engine to talk to (and none may be started), or when it is not to be talked to. */
 export const layer = (
   options: EngineClientOptions
-): Layer.Layer<Sessions | History | Exec | Attach | Lifecycle | SessionOutput | EngineControl, EngineError> =>
+): Layer.Layer<
+  Sessions | History | Exec | Attach | Lifecycle | Retention | SessionOutput | EngineControl,
+  EngineError
+> =>
   Layer.effectContext(
     Effect.gen(function* () {
       const remote = yield* makeRemote(options)
@@ -89,6 +93,7 @@ export const layer = (
         Context.add(Exec, makeExec({ ...remote, newSessionId })),
         Context.add(Attach, makeAttach(remote)),
         Context.add(Lifecycle, makeLifecycle(remote)),
+        Context.add(Retention, makeRetention(remote)),
         Context.add(SessionOutput, makeOutput(remote)),
         Context.add(EngineControl, makeControl(remote))
       )
@@ -459,6 +464,13 @@ const makeLifecycle = (remote: Remote): LifecycleShape => ({
           })
         )
     })
+})
+
+/** Asked again, each of them finds what is done already. */
+const makeRetention = ({ actor, call }: Remote): RetentionShape => ({
+  prune: (request) => call((client) => client.Prune({ actor, ...request })),
+  hold: (session, reason, options) => call((client) => client.Hold({ session, reason, actor, ...options })),
+  release: (session, options) => call((client) => client.Release({ session, actor, ...options }))
 })
 
 const makeControl = (remote: Remote): EngineControlShape => ({

@@ -14,6 +14,7 @@ import { Exec } from "../exec/Exec.ts"
 import { Attach } from "../session/Attach.ts"
 import { History } from "../session/History.ts"
 import { Lifecycle } from "../session/Lifecycle.ts"
+import type { Retention } from "../session/Retention.ts"
 import { Sessions } from "../session/Sessions.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
 import { execHandlers } from "./ExecHandlers.ts"
@@ -21,6 +22,7 @@ import { EngineRpcs } from "./ExecRpcs.ts"
 import { type Guard, makeGuard } from "./GuardedServer.ts"
 import * as KnownEvents from "./KnownEvents.ts"
 import * as MessageGuard from "./MessageGuard.ts"
+import { retentionHandlers } from "./RetentionHandlers.ts"
 import { outputOf } from "./SessionOutput.ts"
 import { PROTOCOL_REVISION, PROTOCOL_VERSION, SessionRpcs } from "./SessionRpcs.ts"
 import { checkSocketPath, makeSocketFolder, type SocketFolderRefused } from "./SocketFolder.ts"
@@ -29,7 +31,7 @@ import { checkSocketPath, makeSocketFolder, type SocketFolderRefused } from "./S
 const CLOSE_CONCURRENCY = 256
 
 /** What a server of the engine needs: the engine. */
-export type EngineServices = Sessions | History | Exec | Attach | Lifecycle
+export type EngineServices = Sessions | History | Exec | Attach | Lifecycle | Retention
 
 /** Connections that wait to be accepted: the most that Linux allows. Beyond it clients try again. */
 const BACKLOG = 4096
@@ -158,7 +160,7 @@ export const layer = (
             disableFatalDefects: true
           })
         ),
-        Layer.provide([sessionHandlers, execHandlers]),
+        Layer.provide([sessionHandlers, execHandlers, retentionHandlers]),
         Layer.provide(RpcServer.layerProtocolSocketServer),
         Layer.provide(socketServer(paths, guard))
       )

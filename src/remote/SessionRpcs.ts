@@ -16,6 +16,7 @@ import { OutputItem } from "../session/OutputItem.ts"
 import {
   AccessDenied,
   HistoryDamaged,
+  HistoryRemoved,
   InputRefused,
   InvalidRequest,
   LimitExceeded,
@@ -128,7 +129,7 @@ export class SessionRpcs extends RpcGroup.make(
   Rpc.make("StateAt", {
     payload: { session: SessionId, point: HistoryPoint },
     success: SessionSnapshot,
-    error: Schema.Union([SessionNotFound, InvalidRequest, SessionUnavailable, HistoryDamaged])
+    error: Schema.Union([SessionNotFound, InvalidRequest, SessionUnavailable, HistoryDamaged, HistoryRemoved])
   }),
   Rpc.make("Redraw", {
     payload: {

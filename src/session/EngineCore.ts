@@ -592,6 +592,31 @@ export class EngineCore {
     return foregroundGroup > 0 && foregroundGroup !== session.state.pid
   }
 
+  /**
+   * The last event of a live session that neither its program nor its keeper needs any more: inputs that are not typed
+   * yet are typed from the journal should the engine die. undefined: it does not live.
+   */
+  async notNeeded(id: SessionId): Promise<number | undefined> {
+    const session = this.#live.get(id)
+    if (session === undefined || session.isEnded) return undefined
+    const { host } = session
+    if (!session.isRunning || host === undefined) {
+      throw new SessionUnavailable({ session: id, reason: "it is being started or taken back" })
+    }
+    const held = (await host.list()).find((one) => one.session === id)
+    const { lastInputSequence } = session.state
+    if (held === undefined || held.inputSequence >= lastInputSequence) return Number.MAX_SAFE_INTEGER
+    return held.inputSequence
+  }
+
+  /** Journals a hold of a live session, or its release; false when it does not live. */
+  async appendHold(id: SessionId, event: SessionEvent, actor: string): Promise<boolean> {
+    const session = this.#live.get(id)
+    if (session === undefined || session.isEnded) return false
+    await session.appendHold(event, actor)
+    return true
+  }
+
   keepers(): ReadonlyArray<KeeperView> {
     return this.#hosts.list().map(({ host, sessions }) => ({ id: host.id, pid: host.pid, sessions }))
   }

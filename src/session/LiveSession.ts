@@ -722,6 +722,15 @@ export class LiveSession {
     )
   }
 
+  /** Journals a hold or its release. Rejects while the session is started, taken back or about to end. */
+  async appendHold(event: SessionEvent, actor: string): Promise<void> {
+    if (!this.#isTaking) {
+      throw new SessionUnavailable({ session: this.id, reason: "it is being started, taken back or ended; try again" })
+    }
+    this.flush()
+    await this.#append([{ event, actor, timeMicros: this.#port.nowMicros() }])
+  }
+
   // --- commands ------------------------------------------------------------------------------------------------------
 
   write(data: Uint8Array, options: CommandOptions): Promise<WriteAck> {
