@@ -27,6 +27,11 @@ export const FILES_MAX = 100_000
 /** Each try takes milliseconds, and only an opening or a merge in these milliseconds asks for another. */
 const SNAPSHOT_TRIES_MAX = 20
 const SNAPSHOT_RETRY_MILLIS = 5
+/**
+ * Tables that may hold the same key, one of each in memory at a time. LevelDB stops writing at 12 of the first level and has
+ * six more levels; without a manifest, tables that were merged and not yet deleted come on top.
+ */
+const OVERLAPS_MAX = 200
 /** Entries handed out at a time: enough that the turn between two pages costs nothing. */
 const PAGE_ENTRIES = 512
 
@@ -111,6 +116,7 @@ export class DatabaseReader {
     const names = namesIn(database, this.#options.filesMax ?? FILES_MAX)
     const manifest = this.#manifest(database)
     const tables = manifest?.tables ?? names.flatMap(unlistedTable)
+    if (tables.length > FILES_MAX) throw refuse(database, "foreign", `lists ${tables.length} tables; this is no store`)
     for (const table of tables) {
       const file = this.#add(database, table.name) ?? this.#add(database, table.name.replace(/ldb$/, "sst"))
       if (file !== undefined) this.#tables.push({ ...file, table })
@@ -305,13 +311,17 @@ const namesIn = (folder: string, filesMax: number): Array<string> => {
   return names
 }
 
-const contentOf = ({ fd, stat }: OpenFile): Buffer => {
+const contentOf = ({ fd, name, stat }: OpenFile): Buffer => {
   const content = Buffer.allocUnsafe(stat.size)
   let at = 0
-  while (at < content.byteLength) {
-    const read = readSync(fd, content, at, content.byteLength - at, at)
-    if (read === 0) break
-    at += read
+  try {
+    while (at < content.byteLength) {
+      const read = readSync(fd, content, at, content.byteLength - at, at)
+      if (read === 0) break
+      at += read
+    }
+  } catch (error) {
+    throw refuse(name, "corrupt", `cannot be read: ${(error as Error).message}; check the disk`)
   }
   return content.subarray(0, at)
 }
@@ -338,8 +348,10 @@ const disjoint = (tables: ReadonlyArray<OpenTable>): ReadonlyArray<ReadonlyArray
   const runs: Array<Array<OpenTable>> = []
   for (const one of tables.toSorted((a, b) => Buffer.compare(a.table.smallest, b.table.smallest))) {
     const run = runs.find((run) => Buffer.compare(run[run.length - 1]!.table.largest, one.table.smallest) < 0)
-    if (run === undefined) runs.push([one])
-    else run.push(one)
+    if (run !== undefined) run.push(one)
+    else if (runs.push([one]) > OVERLAPS_MAX) {
+      throw refuse(one.name, "foreign", `overlaps with ${OVERLAPS_MAX} other tables; no store has such tables`)
+    }
   }
   return runs
 }

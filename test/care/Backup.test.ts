@@ -11,7 +11,7 @@ import { importBackup } from "../../src/care/Import.ts"
 import { lockHolder } from "../../src/care/LockHolder.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
 import { outputEvent } from "../contracts/JournalContract.ts"
-import { withCommandLine } from "../crash/commandLine.ts"
+import { CommandLine, withCommandLine } from "../crash/commandLine.ts"
 import { canMount, withSmallDisk } from "../fixtures/smallDisk.ts"
 import { contentOf, created, filesOf, makeStore, served, withFolder, withJournal } from "./stores.ts"
 
@@ -53,6 +53,29 @@ describe("a backup", () => {
         // Any command reads it.
         const listed = await cli.json(["list"])
         assert.strictEqual(listed.length, 1)
+      })
+    ))
+
+  it("that gets an engine of its own takes nothing away from the sessions it is a copy of", () =>
+    withCommandLine((cli) =>
+      withFolder(async (folder) => {
+        const id = (await cli.text(["run", "--detach", "--", "cat"])).trim()
+        const shell = JSON.parse(await cli.text(["start"])).session_id as string
+        await cli.text(["exec", shell, "--", "left=1"])
+        const target = join(folder, "backup")
+        await cli.text(["backup", target])
+        const copy = new CommandLine(target)
+        try {
+          await copy.text(["run", "--", "true"])
+          const statuses = new Map(
+            (await copy.json(["list"])).map((view: { id: string; status: string }) => [view.id, view.status])
+          )
+          assert.deepStrictEqual([statuses.get(id), statuses.get(shell)], ["lost", "lost"])
+        } finally {
+          await copy.run(["stop", "--sessions"])
+        }
+        assert.strictEqual((await cli.text(["exec", shell, "--", "echo $left"])).trim(), "1")
+        assert.strictEqual((await cli.json(["inspect", id])).status, "running")
       })
     ))
 
