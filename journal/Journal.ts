@@ -97,6 +97,8 @@ export interface HotJournal {
   ): number
   /** As `append`; rejects with the same errors. */
   append(stream: SessionId, events: ReadonlyArray<NewEvent>, options?: AppendOptions): Promise<Appended>
+  /** Nothing more is appended for now: what is known of the stream's end need not be kept. The next append reads it again. */
+  forget(stream: SessionId): void
 }
 
 /** Rows of a space, both ends included. */

@@ -23,6 +23,7 @@ import { killPoint } from "./KillPoint.ts"
 import * as Record from "./Record.ts"
 import { RemovalCore, removalOf } from "./RemovalCore.ts"
 import type { KeyValue, Put, RangeOptions, Storage } from "./Storage.ts"
+import { StreamHeads } from "./StreamHeads.ts"
 
 /** One LevelDB batch. Larger ones only make the first waiter wait for the last. */
 const BATCH_BYTES_MAX = 4 * 1024 * 1024
@@ -56,7 +57,7 @@ class UnreadableRange extends Error {
 
 interface StreamHead {
   readonly stream: SessionId
-  /** Kept for as long as the journal: memory of its own, because a small Buffer keeps a whole pool of 64 KiB. */
+  /** Kept as long as the head: memory of its own, because a small Buffer keeps a whole pool of 64 KiB. */
   readonly bytes: Uint8Array
   /** Last sequence given out. */
   assigned: number
@@ -139,7 +140,10 @@ export class JournalCore {
   readonly #nowMicros: () => number
   readonly #sealed: Map<SessionId, number>
   readonly #checkTables: () => Promise<ReadonlyArray<Damage>>
-  readonly #heads = new Map<SessionId, StreamHead>()
+  readonly #heads = new StreamHeads<StreamHead>({
+    isFollowed: (stream) => this.#followers.has(stream),
+    forgotten: (head) => this.#seal(head)
+  })
   readonly #loading = new Map<SessionId, Promise<StreamHead>>()
   readonly #followers = new Map<SessionId, Set<Follower>>()
   readonly #suspensionListeners = new Set<() => void>()
@@ -203,7 +207,7 @@ export class JournalCore {
 
   async append(stream: SessionId, events: ReadonlyArray<NewEvent>, options: AppendOptions = {}): Promise<Appended> {
     if (events.length === 0) throw new EventRefused({ reason: "an append needs at least one event" })
-    const head = this.#heads.get(stream) ?? (await this.#headOrUnavailable(stream))
+    const head = this.#heads.keep(this.#heads.get(stream) ?? (await this.#headOrUnavailable(stream)))
     if (options.expected !== undefined && options.expected !== head.assigned) {
       throw new SequenceConflict({ stream, expected: options.expected, actual: head.assigned })
     }
@@ -226,11 +230,13 @@ export class JournalCore {
       bytes += put.value.byteLength
     }
     const last = first + entries.length - 1
+    killPoint("journal.append.before")
     await new Promise<void>((resolve, reject) => {
       // Sequences are given out only when the events are sure to wait in this order: nothing is awaited in between.
       const done = settle(resolve, reject)
       if (this.#enqueue({ puts, bytes, stream: head, events: entries.length, entries, done })) head.assigned = last
     })
+    killPoint("journal.append.after")
     return { first, last }
   }
 
@@ -272,6 +278,10 @@ export class JournalCore {
     })
     if (isWaiting) head.assigned = sequence
     return isWaiting ? sequence : 0
+  }
+
+  forget(stream: SessionId): void {
+    this.#heads.release(stream)
   }
 
   #takeRecord(): Buffer {
@@ -427,7 +437,9 @@ export class JournalCore {
       })
       if (this.#closed) return
       try {
+        killPoint("journal.reopen.before")
         await this.#storage.reopen()
+        killPoint("journal.reopen.after")
         // Proves that it can be written before anybody is told so.
         await this.#storage.batch([rowPut({ space: "probe", key: new Uint8Array(0), value: PROBE })])
         break
@@ -499,7 +511,7 @@ export class JournalCore {
     // Where everything was removed, the stream goes on behind it.
     const sequence = Math.max(found, removed?.sequence ?? 0)
     const head = { stream, bytes: Uint8Array.from(bytes), assigned: sequence, committed: sequence, removed }
-    this.#heads.set(stream, head)
+    this.#heads.add(head)
     return head
   }
 
@@ -833,15 +845,18 @@ export class JournalCore {
 
   /** Ends of the streams used in this run and before, newest last: what the next opening must find. */
   ends(): ReadonlyMap<SessionId, number> {
-    for (const head of this.#heads.values()) {
-      this.#sealed.delete(head.stream)
-      if (head.committed > 0) this.#sealed.set(head.stream, head.committed)
-    }
+    for (const head of this.#heads.values()) this.#seal(head)
+    return this.#sealed
+  }
+
+  #seal(head: StreamHead): void {
+    this.#sealed.delete(head.stream)
+    if (head.committed > 0) this.#sealed.set(head.stream, head.committed)
+    if (this.#sealed.size <= SEALED_STREAMS_MAX) return
     for (const stream of this.#sealed.keys()) {
       if (this.#sealed.size <= SEALED_STREAMS_MAX) break
       this.#sealed.delete(stream)
     }
-    return this.#sealed
   }
 
   /** Everything appended before is written; then the storage is closed. True when nothing was refused on the way. */

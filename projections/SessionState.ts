@@ -155,6 +155,10 @@ export const SessionState: Projection<SessionState> = {
 const foldRare = (state: SessionState, entry: JournalEntry): SessionState => {
   const event = entry.event
   switch (event._tag) {
+    case "GapDetected":
+      // The command that carries it came to nothing: sent again, it is a new one.
+      if (event.what === "input" && entry.commandId !== undefined) state.recentCommands.delete(entry.commandId)
+      return state
     case "InputWritten":
       state.inputBytes += event.data.length
       state.journaledBytes += event.data.length

@@ -65,4 +65,9 @@ export const layerMemory: Layer.Layer<
 > = SessionEngine.layer({
   paths: storePaths("/nowhere"),
   inProcess: true
-}).pipe(Layer.provideMerge(HistoryLive.layer), Layer.provideMerge(JournalMemory.layer))
+}).pipe(
+  // Only a store's keepers are refused, and there are none.
+  Layer.catchTag("StoreRefused", (refused) => Layer.effectContext(Effect.die(refused))),
+  Layer.provideMerge(HistoryLive.layer),
+  Layer.provideMerge(JournalMemory.layer)
+)

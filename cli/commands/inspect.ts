@@ -7,7 +7,7 @@ import { Lifecycle, type SessionUsage } from "../../src/session/Lifecycle.ts"
 import type { HistoryPoint, ScreenView, SessionSnapshot, SessionView } from "../../src/session/SessionView.ts"
 import type { StorePaths } from "../../src/session/StorePaths.ts"
 import { Caller } from "../Caller.ts"
-import { commandOf } from "../Escape.ts"
+import { commandOf, toJsonText } from "../Escape.ts"
 import { formatDuration, formatTime } from "../Moment.ts"
 import { describeStatus } from "../Outcome.ts"
 import { pointFlag, toPoint } from "../Point.ts"
@@ -42,7 +42,7 @@ export const inspect = Command.make(
     }).pipe(Effect.provide(reading(paths)))
     const usage = flags.usage ? yield* usageOf(paths, snapshot.view.id) : undefined
     const json = () => ({ ...toJson(snapshot), ...(usage !== undefined && { usage }) })
-    yield* caller.write(flags.json ? `${JSON.stringify(json())}\n` : describe(snapshot, usage ?? null))
+    yield* caller.write(flags.json ? toJsonText(json()) : describe(snapshot, usage ?? null))
   })
 ).pipe(
   Command.withDescription(

@@ -29,7 +29,7 @@ import {
 } from "../keeper/PipeHost.ts"
 import { HostUnavailable, type LeaderExit, OUTPUT_CHUNK_BYTES_MAX, type PtyHost } from "../keeper/PtyHost.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
-import { SessionEnded, SessionUnavailable } from "../session/SessionError.ts"
+import { InvalidRequest, SessionEnded, SessionUnavailable } from "../session/SessionError.ts"
 import type { LastWord, SessionExtension } from "../session/SessionExtension.ts"
 import {
   Command,
@@ -506,6 +506,12 @@ export class ExecSession implements SessionExtension {
   async #start(command: Command): Promise<void> {
     const { live, state } = this
     const { request } = command
+    if (live.host?.capabilities.notes === false && Object.keys(request.secretEnv ?? {}).length > 0) {
+      // The next engine would not know the value, and would journal it when the command prints it.
+      const reason =
+        "the keeper of this session was started by an older version and cannot keep secrets; `reprise reset` gives the session a shell under a new one"
+      throw new InvalidRequest({ field: "secretEnv", reason })
+    }
     const exec = state.nextExec
     command.exec = exec
     live.flush()

@@ -20,10 +20,11 @@ import type { StorePaths } from "../session/StorePaths.ts"
 import { execHandlers } from "./ExecHandlers.ts"
 import { EngineRpcs } from "./ExecRpcs.ts"
 import { type Guard, makeGuard } from "./GuardedServer.ts"
+import * as KnownEvents from "./KnownEvents.ts"
 import * as MessageGuard from "./MessageGuard.ts"
 import { retentionHandlers } from "./RetentionHandlers.ts"
 import { outputOf } from "./SessionOutput.ts"
-import { PROTOCOL_VERSION, SessionRpcs } from "./SessionRpcs.ts"
+import { PROTOCOL_REVISION, PROTOCOL_VERSION, SessionRpcs } from "./SessionRpcs.ts"
 import { checkSocketPath, makeSocketFolder, type SocketFolderRefused } from "./SocketFolder.ts"
 
 /** Sessions that `Stop` ends at a time: each may need seconds of HUP, TERM, KILL, and a keeper looks for all of them at once. */
@@ -78,7 +79,16 @@ const sessionHandlers = SessionRpcs.toLayer(
     })
 
     return SessionRpcs.of({
-      Handshake: () => Effect.succeed({ protocol: PROTOCOL_VERSION, version: packageVersion, pid: process.pid }),
+      Handshake: ({ events }, { client }) =>
+        Effect.sync(() => {
+          KnownEvents.keep(client, events)
+          return {
+            protocol: PROTOCOL_VERSION,
+            revision: PROTOCOL_REVISION,
+            version: packageVersion,
+            pid: process.pid
+          }
+        }),
       Status: () => sessions.status,
       Stop: ({ sessions: also }) =>
         Effect.gen(function* () {
@@ -93,13 +103,23 @@ const sessionHandlers = SessionRpcs.toLayer(
       Get: ({ session }) => history.get(session),
       StateAt: ({ session, point }) => history.stateAt(session, point),
       Redraw: ({ session, point, ...options }) => history.redraw(session, point, options),
-      Events: ({ session, after, until }) =>
-        history.events(session, { after, until }).pipe(Stream.mapArray((page) => Arr.of(page))),
-      Follow: ({ session, after }) => history.follow(session, after),
+      Events: ({ session, after, until }, { client }) => {
+        const known = KnownEvents.forClient(client)
+        return history.events(session, { after, until }).pipe(Stream.mapArray((page) => Arr.of(page.map(known))))
+      },
+      Follow: ({ session, after }, { client }) => {
+        const known = KnownEvents.forClient(client)
+        return Stream.map(history.follow(session, after), (item) =>
+          item._tag === "Page" ? { ...item, entries: item.entries.map(known) } : item
+        )
+      },
       Output: ({ session, after, until, live }) => outputOf(history, session, { after, until, live }),
 
       Attach: ({ session, ...options }) => attach.attach(session, { ...options, isBroken }),
-      Feed: ({ after }) => lifecycle.feed(after),
+      Feed: ({ after }, { client }) => {
+        const known = KnownEvents.forClient(client)
+        return Stream.map(lifecycle.feed(after), (item) => (item._tag === "Event" ? known(item) : item))
+      },
       Live: () => lifecycle.live,
       Usage: ({ session }) => lifecycle.usage(session),
 

@@ -6,7 +6,7 @@ import { pathToFileURL } from "node:url"
 import { Clock, Context, Effect, Layer } from "effect"
 import type { SessionId } from "../../journal/Event.ts"
 import { Journal } from "../../journal/Journal.ts"
-import { StorageUnavailable } from "../../journal/JournalError.ts"
+import { StorageUnavailable, StoreRefused } from "../../journal/JournalError.ts"
 import { Commands } from "../../projections/Commands.ts"
 import { PlainOutput } from "../../projections/PlainOutput.ts"
 import { SUMMARY_PROJECTIONS, stateAt, summaryOf } from "../../projections/ProjectionRunner.ts"
@@ -26,6 +26,7 @@ import { readRetention } from "./EngineConfig.ts"
 import { EngineCore } from "./EngineCore.ts"
 import { ENGINE_LIMITS, type EngineLimits } from "./EngineLimits.ts"
 import { History } from "./History.ts"
+import type { KeeperPort } from "./Hosts.ts"
 import { Lifecycle } from "./Lifecycle.ts"
 import { makeLifecycle } from "./LifecycleEngine.ts"
 import { Retention } from "./Retention.ts"
@@ -42,13 +43,19 @@ export interface SessionEngineOptions {
   readonly sessionsPerKeeper?: number | undefined
   /** The umask of the programs; that of this process if absent. */
   readonly programUmask?: number | undefined
+  /** Stands between the engine and its keepers: where faults are put in. Default: nothing does. */
+  readonly keepers?: KeeperPort | undefined
   /** Field by field instead of ENGINE_LIMITS. Taken as they are: `readEngineLimits` checks them. */
   readonly limits?: Partial<EngineLimits> | undefined
 }
 
 export const layer = (
   options: SessionEngineOptions
-): Layer.Layer<Sessions | Exec | Attach | Lifecycle | Retention, StorageUnavailable, Journal | History> =>
+): Layer.Layer<
+  Sessions | Exec | Attach | Lifecycle | Retention,
+  StorageUnavailable | StoreRefused,
+  Journal | History
+> =>
   Layer.effectContext(
     Effect.gen(function* () {
       const journal = yield* Journal
@@ -97,6 +104,7 @@ export const layer = (
               keeperEntry: options.inProcess ? undefined : (options.keeperEntry ?? keeperEntry),
               sessionsPerKeeper: options.sessionsPerKeeper,
               programUmask: options.programUmask,
+              keepers: options.keepers,
               limits,
               run,
               get: (session) => run(history.get(session)),
@@ -136,7 +144,7 @@ export const layer = (
               }
             }),
           catch: (error) =>
-            error instanceof StorageUnavailable
+            error instanceof StorageUnavailable || error instanceof StoreRefused
               ? error
               : new StorageUnavailable({
                   operation: "open",

@@ -66,7 +66,8 @@ export class SpawnFailed extends Schema.TaggedError<SpawnFailed>()("SpawnFailed"
   ]),
   reason: Schema.String
 }) {
-  readonly code: ErrorCode = "InvalidArgument"
+  /** A machine or a keeper that is full has room later; everything else is wrong with the request. */
+  readonly code: ErrorCode = this.failure === "limit" ? "ResourceExhausted" : "InvalidArgument"
   override get message() {
     return this.reason
   }

@@ -8,7 +8,12 @@ import { canMount, fillDisk, withSmallDisk } from "../fixtures/smallDisk.ts"
 import { eventsOf, idOf, isAlive, testStore, textOf, type, until, untilEnd } from "./sessionsUnderTest.ts"
 
 const counter = {
-  argv: ["sh", "-c", "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo line $i; sleep 0.0005; done; exit 9"]
+  // Waits in a read of its own: a `sleep` is a process for each line.
+  argv: [
+    "bash",
+    "-c",
+    "exec 9<> <(:); i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo line $i; read -rt 0.001 -u 9; done; exit 9"
+  ]
 }
 const lines = (count: number) => Array.from({ length: count }, (_, i) => `line ${i + 1}\r\n`).join("")
 
@@ -156,7 +161,7 @@ describe("recovery", () => {
   )
 
   it.skipIf(!canMount)(
-    "reliability 4.12: a full disk pauses sessions, says so, loses nothing, and they go on when there is room",
+    "reliability row 12: a full disk pauses sessions, says so, loses nothing, and they go on when there is room",
     () =>
       withSmallDisk(12, (disk) =>
         Effect.runPromise(
