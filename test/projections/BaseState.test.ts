@@ -98,14 +98,14 @@ const removeTo = Effect.fnUntraced(function* (to: number) {
 })
 
 describe("states that stand for removed events", () => {
-  for (const seed of [1, 2, 3]) {
+  for (const seed of [1, 2]) {
     it.live(
       `everything is at every later place what it was, after one removal and after two (seed ${seed})`,
       () =>
         Effect.gen(function* () {
           const journal = yield* Journal
           const random = seeded(100 + seed)
-          yield* journal.append(STREAM, entriesOf(history(seed, 120)))
+          yield* journal.append(STREAM, entriesOf(history(seed, 60)))
           const head = yield* journal.head(STREAM)
           const before = new Map<number, string>()
           for (let at = 1; at <= head; at++) before.set(at, yield* knownAt(at))
