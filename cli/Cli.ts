@@ -8,13 +8,16 @@ import { packageVersion } from "../src/EntryPoints.ts"
 import { EngineMismatch } from "../src/remote/EngineError.ts"
 import { Caller } from "./Caller.ts"
 import { attach } from "./commands/attach.ts"
+import { backup } from "./commands/backup.ts"
 import { cleanup } from "./commands/cleanup.ts"
+import { doctor } from "./commands/doctor.ts"
 import { end } from "./commands/end.ts"
 import { events } from "./commands/events.ts"
 import { exec } from "./commands/exec.ts"
 import { exportCommand } from "./commands/export.ts"
 import { history } from "./commands/history.ts"
 import { hold } from "./commands/hold.ts"
+import { importCommand } from "./commands/import.ts"
 import { inspect } from "./commands/inspect.ts"
 import { interrupt } from "./commands/interrupt.ts"
 import { key } from "./commands/key.ts"
@@ -23,6 +26,7 @@ import { list } from "./commands/list.ts"
 import { poll } from "./commands/poll.ts"
 import { prune } from "./commands/prune.ts"
 import { release } from "./commands/release.ts"
+import { repair } from "./commands/repair.ts"
 import { replay } from "./commands/replay.ts"
 import { reset } from "./commands/reset.ts"
 import { resize } from "./commands/resize.ts"
@@ -52,7 +56,8 @@ const cli = root.pipe(
     },
     { group: "Both", commands: [send, key, list, watch, end, replay, inspect, events, exportCommand] },
     { group: "Retention", commands: [prune, hold, release] },
-    { group: "Engine", commands: [status, serve, stop] }
+    { group: "Engine", commands: [status, serve, stop] },
+    { group: "The store", commands: [doctor, backup, importCommand, repair] }
   ])
 )
 

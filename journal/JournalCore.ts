@@ -61,8 +61,12 @@ interface StreamHead {
   readonly bytes: Uint8Array
   /** Last sequence given out. */
   assigned: number
-  /** Last sequence that is durable. */
+  /** Last sequence that is durable, or was: events behind it may be lost, and their numbers are never given out again. */
   committed: number
+  /** The last event there was when the head was read. */
+  readonly found: number
+  /** Why nothing may be appended: it is not known which numbers were given out. */
+  readonly closed: string | undefined
   /** What stands for the beginning of the stream, if that was removed: at the sequence of the last event removed. */
   removed: JournalEntry | undefined
 }
@@ -140,6 +144,8 @@ export class JournalCore {
   readonly #nowMicros: () => number
   readonly #sealed: Map<SessionId, number>
   readonly #checkTables: () => Promise<ReadonlyArray<Damage>>
+  /** What the opening found to be gone, of each stream. */
+  readonly #lost = new Map<SessionId, Array<Damage>>()
   readonly #heads = new StreamHeads<StreamHead>({
     isFollowed: (stream) => this.#followers.has(stream),
     forgotten: (head) => this.#seal(head)
@@ -185,6 +191,12 @@ export class JournalCore {
 
   /** Compares the streams with the ends that the last clean stop recorded. */
   async checkSeal(): Promise<void> {
+    for (const damage of this.openingDamages) {
+      if (damage.stream === STORE_STREAM) continue
+      const known = this.#lost.get(damage.stream)
+      if (known === undefined) this.#lost.set(damage.stream, [damage])
+      else known.push(damage)
+    }
     const sealed = [...this.#sealed]
     for (let at = 0; at < sealed.length; at += SEAL_READS) {
       const checks = sealed.slice(at, at + SEAL_READS).map(([stream, end]) => this.#checkEnd(stream, end))
@@ -194,8 +206,8 @@ export class JournalCore {
 
   async #checkEnd(stream: SessionId, sealed: number): Promise<Damage | undefined> {
     try {
-      const { committed } = await this.#head(stream)
-      return committed < sealed ? { stream, from: committed + 1, to: sealed, reason: "the end is missing" } : undefined
+      const { found } = await this.#head(stream)
+      return found < sealed ? { stream, from: found + 1, to: sealed, reason: "the end is missing" } : undefined
     } catch (error) {
       if (!(error instanceof UnreadableRange)) throw error
       // One stream whose end cannot be read does not close the store to the others.
@@ -208,6 +220,7 @@ export class JournalCore {
   async append(stream: SessionId, events: ReadonlyArray<NewEvent>, options: AppendOptions = {}): Promise<Appended> {
     if (events.length === 0) throw new EventRefused({ reason: "an append needs at least one event" })
     const head = this.#heads.keep(this.#heads.get(stream) ?? (await this.#headOrUnavailable(stream)))
+    if (head.closed !== undefined) throw closedStream(head.closed)
     if (options.expected !== undefined && options.expected !== head.assigned) {
       throw new SequenceConflict({ stream, expected: options.expected, actual: head.assigned })
     }
@@ -253,6 +266,10 @@ export class JournalCore {
     if (head === undefined) {
       // Heads are forgotten when the storage fails; whoever writes output has appended to this stream since, or must first.
       done(this.#unavailable("append"))
+      return 0
+    }
+    if (head.closed !== undefined) {
+      done(closedStream(head.closed))
       return 0
     }
     const sequence = head.assigned + 1
@@ -509,10 +526,26 @@ export class JournalCore {
     const found = last === undefined ? 0 : Keys.sequenceOf(last[0])
     const removed = this.#hasRemovals && found > 0 ? await this.#readRemoved(bytes) : undefined
     // Where everything was removed, the stream goes on behind it.
-    const sequence = Math.max(found, removed?.sequence ?? 0)
-    const head = { stream, bytes: Uint8Array.from(bytes), assigned: sequence, committed: sequence, removed }
+    const { closed, end } = this.#lostEnd(stream, Math.max(found, removed?.sequence ?? 0))
+    const head = { stream, bytes: Uint8Array.from(bytes), assigned: end, committed: end, found, closed, removed }
     this.#heads.add(head)
     return head
+  }
+
+  /**
+   * Where the stream ended before its end was lost: what is appended goes on behind that, so that no number ever stands for
+   * two events. Closed when that is not known.
+   */
+  #lostEnd(stream: SessionId, found: number): { readonly end: number; readonly closed: string | undefined } {
+    let end = Math.max(found, this.#sealed.get(stream) ?? 0)
+    let closed: string | undefined
+    for (const { from, reason, to } of this.#lost.get(stream) ?? []) {
+      if (to !== null) end = Math.max(end, to)
+      // Later events lie elsewhere: with one of them there, the end is.
+      else if (found < from)
+        closed = `stream ${stream} has lost its end, from event ${from} on, and takes no more: ${reason}`
+    }
+    return { end, closed }
   }
 
   async #readRemoved(stream: Uint8Array): Promise<JournalEntry | undefined> {
@@ -911,6 +944,8 @@ const after = (key: Uint8Array): Buffer => {
   next.set(key, 0)
   return next
 }
+
+const closedStream = (reason: string) => new StorageUnavailable({ operation: "append", reason, diskFull: false })
 
 const missing = (stream: SessionId, from: number, to: number | null) =>
   new JournalDamaged({ stream, from, to, reason: "missing" })
