@@ -23,7 +23,7 @@ const EXITS_AT_ONCE = 8
 const RAW_EXITS = 10
 const KILLS = 6 * TIMES
 const KEEPER_KILLS = 2 * TIMES
-const DAMAGES = 40 * TIMES
+const DAMAGES = 20 * TIMES
 /** Of engines that die and restart, on cores that others use too. */
 const TIMEOUT_MILLIS = 240_000 * TIMES
 

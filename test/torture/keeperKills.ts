@@ -16,16 +16,21 @@ import { type EngineProcess, type StoreUnderTorture, withStore } from "./StoreUn
 const PROGRAM = join(import.meta.dirname, "programs/engineOfSmallKeepers.ts")
 /** In two keepers. */
 const SESSIONS = 4
-const KILLS_PER_STORE = 10
-const KILL_MILLIS_MAX = 600
+const KILLS_PER_STORE = 25
+const KILL_MILLIS_MAX = 400
+/** At the same time, each with its own engine and keepers. */
+const STORES = 2
 
 export const keeperKills: Campaign = {
   name: "keeperKills",
   run: async (run) => {
-    const random = seededRandom(run.seed)
-    while (!run.isOver()) {
-      await withStore({ tally: run.tally, program: PROGRAM }, (store) => killKeepers(store, run, random))
-    }
+    const workers = Array.from({ length: STORES }, async (_, index) => {
+      const random = seededRandom(run.seed * STORES + index)
+      while (!run.isOver()) {
+        await withStore({ tally: run.tally, program: PROGRAM }, (store) => killKeepers(store, run, random))
+      }
+    })
+    await Promise.all(workers)
   }
 }
 
