@@ -1,6 +1,6 @@
 /** An event on one line: as JSON for programs, as text for people. `events` and `watch` print it. */
 import type { JournalEntry, SessionEvent } from "../journal/Event.ts"
-import { escapeBytes, escapeText, jsonLine } from "./Escape.ts"
+import { escapeBytes, escapeText, toJsonText } from "./Escape.ts"
 import { formatTime } from "./Moment.ts"
 
 /** Of one value on one line for people; the JSON has everything. */
@@ -26,8 +26,8 @@ export interface Place {
   readonly session: string
 }
 
-export const toJsonLine = ({ sequence, timeMicros, actor, commandId, event }: JournalEntry, place?: Place): string =>
-  jsonLine({
+export const toJsonLine = ({ sequence, timeMicros, actor, commandId, event }: JournalEntry, place?: Place): string => {
+  return toJsonText({
     ...place,
     sequence,
     time: formatTime(timeMicros),
@@ -36,6 +36,7 @@ export const toJsonLine = ({ sequence, timeMicros, actor, commandId, event }: Jo
     type: event._tag,
     ...toFields(event)
   })
+}
 
 export const toTextLine = ({ sequence, timeMicros, actor, event }: JournalEntry, place?: Place): string => {
   const { data: _data, ...shown } = toFields(event)

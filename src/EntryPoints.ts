@@ -13,7 +13,8 @@ import { fileURLToPath } from "node:url"
 const PARENTS_MAX = 5
 
 const here = dirname(fileURLToPath(import.meta.url))
-const fromSource = import.meta.url.endsWith(".ts")
+/** REPRISE_BUILT: code that runs from its sources starts the built programs. For tests, which start hundreds. */
+const fromSource = import.meta.url.endsWith(".ts") && process.env.REPRISE_BUILT === undefined
 
 const findRoot = (): { readonly root: string; readonly version: string } => {
   let folder = here

@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { Effect, Option, Queue } from "effect"
 import { Command, Flag } from "effect/cli"
 import { Caller } from "../Caller.ts"
-import { jsonLine } from "../Escape.ts"
+import { toJsonText } from "../Escape.ts"
 import { ExitCode } from "../ExitCode.ts"
 import { Ending } from "../Outcome.ts"
 import { chosenStore } from "../Root.ts"
@@ -64,7 +64,7 @@ export const serve = Command.make(
     if (Option.isNone(tokenFile)) yield* DoorToken.keepToken(keptIn, token)
     yield* caller.write(
       json
-        ? jsonLine({
+        ? toJsonText({
             url: door.url,
             ...(Option.isNone(tokenFile) && { token }),
             tokenFile: keptIn,

@@ -131,6 +131,19 @@ export class HistoryDamaged extends Schema.TaggedError<HistoryDamaged>()("Histor
   }
 }
 
+/** What was asked for was in the journal and is not any more: it was removed, on purpose. Later places are there. */
+export class HistoryRemoved extends Schema.TaggedError<HistoryRemoved>()("HistoryRemoved", {
+  session: Schema.String,
+  /** The earliest event whose state is known; the events behind it are all there. */
+  to: Schema.Int,
+  reason: Schema.String
+}) {
+  readonly code: ErrorCode = "NotFound"
+  override get message() {
+    return this.reason
+  }
+}
+
 export const SessionError = Schema.Union([
   SessionNotFound,
   SessionEnded,
@@ -140,6 +153,7 @@ export const SessionError = Schema.Union([
   LimitExceeded,
   AccessDenied,
   SessionUnavailable,
-  HistoryDamaged
+  HistoryDamaged,
+  HistoryRemoved
 ])
 export type SessionError = typeof SessionError.Type

@@ -54,7 +54,8 @@ describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: 
       yield* one.line("still here")
       yield* one.until("got:still here")
       yield* one.keys("C-d")
-      // `run` ends as its program does, without a word.
+      // `run` ends as its program does, without a word; what is typed before is the program's.
+      yield* one.until((rows) => rows.includes("$"))
       yield* one.line("echo co''de=$?")
       yield* one.until("code=0")
       assert.strictEqual((yield* view(reprise, "it")).exitCode, 0)

@@ -19,10 +19,10 @@ describe("attach in a pipe", { concurrent: true, timeout: 120_000 }, () => {
     () =>
       Effect.gen(function* () {
         const reprise = yield* makeReprise
-        // A line every millisecond until a file is there, and then what is typed.
+        // A line every millisecond until a file is there, and then what is typed. A `sleep` is a process for each line.
         const stop = join(dirname(reprise.store), "stop")
         const script = [
-          `stty -echo; i=0; while [ ! -e '${stop}' ]; do i=$((i+1)); echo "line $i"; sleep 0.001; done`,
+          `stty -echo; exec 9<> <(:); i=0; while [ ! -e '${stop}' ]; do i=$((i+1)); echo "line $i"; read -rt 0.001 -u 9; done`,
           'echo "last $i"; for i in 1 2; do read line; echo "got $line"; done; exit 7'
         ].join("\n")
         yield* detached(reprise, script)

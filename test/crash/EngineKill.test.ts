@@ -25,8 +25,10 @@ describe("engine kill -9", () => {
         // A line every millisecond, and each line it is given, until it is given the end.
         const program = [
           "stty -echo; trap 'stop=1' USR1",
+          // Waits in a read of its own: a `sleep` is a process for each line.
+          "exec 9<> <(:)",
           'while read line; do echo "got $line"; done <&3 3<&- & exec 3<&-',
-          'i=0; while [ -z "$stop" ]; do i=$((i+1)); echo "line $i"; sleep 0.001; done',
+          'i=0; while [ -z "$stop" ]; do i=$((i+1)); echo "line $i"; read -rt 0.001 -u 9; done',
           'echo "last $i"; exit 7'
         ].join("\n")
         const child = cli.spawn(["run", "--name", "counter", "--", "bash", "-c", `exec 3<&0; ${program}`], {

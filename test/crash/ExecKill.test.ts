@@ -28,10 +28,11 @@ const random = seededRandom(Number(process.env.REPRISE_SEED ?? 7))
 const LINES = 2000
 const numbers = (last: number) => Array.from({ length: last }, (_, i) => `${i + 1}\n`).join("")
 
-/** 2,000 lines, a millisecond between two. */
+/** 2,000 lines, a millisecond or two between them. Shells wait in a read of their own: a `sleep` is a process for each line. */
+const counting = `exec {pause}<> <(:); for i in $(seq 1 ${LINES}); do echo $i; read -rt 0.002 -u $pause; done; exec {pause}<&-`
 const COUNTING: Record<Language, string> = {
-  bash: `for i in $(seq 1 ${LINES}); do echo $i; sleep 0.001; done`,
-  zsh: `for i in $(seq 1 ${LINES}); do echo $i; sleep 0.001; done`,
+  bash: counting,
+  zsh: counting,
   python: `import time\nfor i in range(1, ${LINES + 1}):\n    print(i, flush=True)\n    time.sleep(0.001)`,
   node: `for (let i = 1; i <= ${LINES}; i++) { console.log(i); await new Promise((resolve) => setTimeout(resolve, 1)) }`
 }

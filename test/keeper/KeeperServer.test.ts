@@ -251,7 +251,7 @@ describe("a keeper", () => {
     )
   })
 
-  it("speaks one protocol and says so", async () => {
+  it("says which protocols it speaks", async () => {
     const socket = connect(keeper.socket)
     socket.write(jsonFrame(FrameType.Hello, 0, { protocol: 99, generation: 1 }))
     let answer = ""
@@ -259,7 +259,7 @@ describe("a keeper", () => {
       answer += chunk.toString("latin1")
     })
     await closeOf(socket)
-    assert.include(answer, `speaks protocol ${PROTOCOL_VERSION}, the engine speaks 99`)
+    assert.include(answer, `to ${PROTOCOL_VERSION}, the engine speaks 99`)
   })
 
   it("listens on a socket that is its owner's alone, and tells who it is without disturbing the engine", async () => {

@@ -8,7 +8,12 @@ import { canMount, fillDisk, withSmallDisk } from "../fixtures/smallDisk.ts"
 import { eventsOf, idOf, isAlive, testStore, textOf, type, until, untilEnd } from "./sessionsUnderTest.ts"
 
 const counter = {
-  argv: ["sh", "-c", "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo line $i; sleep 0.0005; done; exit 9"]
+  // Waits in a read of its own: a `sleep` is a process for each line.
+  argv: [
+    "bash",
+    "-c",
+    "exec 9<> <(:); i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo line $i; read -rt 0.001 -u 9; done; exit 9"
+  ]
 }
 const lines = (count: number) => Array.from({ length: count }, (_, i) => `line ${i + 1}\r\n`).join("")
 

@@ -1,0 +1,135 @@
+/**
+ * The built engine of a soak, over a store of its own: started with a sampler in it, stopped, killed, and asked what it and
+ * its keepers hold. `SoakRun.ts` owns one. Nothing of it is left after `dispose`.
+ */
+import { type ChildProcess, spawn } from "node:child_process"
+import { once } from "node:events"
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs"
+import type { Socket } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import { listKeepers } from "../../src/keeper/KeeperProcess.ts"
+import { READY_FD } from "../../src/remote/EngineStart.ts"
+import { storePaths } from "../../src/session/StorePaths.ts"
+
+const ENGINE = join(import.meta.dirname, "../../dist/bin/engine.js")
+const SAMPLER = join(import.meta.dirname, "programs/sampler.ts")
+/** A sample takes milliseconds; an engine that gives none hangs. */
+const SAMPLE_MILLIS_MAX = 30_000
+const LOOK_MILLIS = 5
+/** LevelDB keeps its tables open up to a number of its own, and opens them when it likes. */
+const TABLE = /\.(ldb|sst)$/
+
+/** What the engine and its keepers hold. Bytes after a garbage collection, except RSS. */
+export interface Sample {
+  readonly enginePid: number
+  /** Without LevelDB's tables. */
+  readonly engineFds: number
+  readonly engineThreads: number
+  readonly engineTimers: number
+  readonly engineHandles: number
+  readonly engineHeapBytes: number
+  readonly engineExternalBytes: number
+  readonly engineRssBytes: number
+  readonly keepers: number
+  /** Of all keepers together. */
+  readonly keeperFds: number
+  readonly keeperThreads: number
+  readonly keeperRssBytes: number
+}
+
+export class SoakEngine {
+  readonly store = mkdtempSync(join(tmpdir(), "reprise-soak-"))
+  readonly paths = storePaths(this.store)
+  readonly #sample = join(this.store, "sample.json")
+  #child: ChildProcess | undefined
+
+  constructor(limits: Readonly<Record<string, number>> = {}) {
+    writeFileSync(this.paths.config, JSON.stringify({ limits }))
+  }
+
+  /** Resolves when it serves the store. */
+  async start(): Promise<void> {
+    const { NODE_OPTIONS: _options, REPRISE_SESSION: _session, ...env } = process.env
+    const child = spawn(process.execPath, ["--import", SAMPLER, ENGINE, "--store", this.store], {
+      stdio: ["ignore", "ignore", "inherit", "pipe"],
+      env: { ...env, REPRISE_SAMPLE: this.#sample }
+    })
+    this.#child = child
+    const ready = child.stdio[READY_FD] as Socket
+    const [line] = await Promise.race([once(ready, "data"), once(child, "exit")])
+    ready.destroy()
+    if (!String(line).includes('"Ready"')) throw new Error(`the engine did not start: ${line}`)
+  }
+
+  /** SIGTERM ends it cleanly, SIGKILL as a crash would. Its keepers and their sessions go on. */
+  async end(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
+    const child = this.#child
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    const ended = once(child, "exit")
+    child.kill(signal)
+    await ended
+  }
+
+  async sample(): Promise<Sample> {
+    rmSync(this.#sample, { force: true })
+    this.#child!.kill("SIGUSR2")
+    const own = await this.#read()
+    const keepers = (await listKeepers(this.paths.keepers)).map(({ pid }) => pid)
+    const sum = (of: (pid: number) => number) => keepers.reduce((total, pid) => total + of(pid), 0)
+    return {
+      enginePid: own.pid,
+      engineFds: fdsOf(own.pid),
+      engineThreads: statusOf(own.pid, "Threads"),
+      engineTimers: own.timers,
+      engineHandles: own.handles,
+      engineHeapBytes: own.heapBytes,
+      engineExternalBytes: own.externalBytes,
+      engineRssBytes: own.rssBytes,
+      keepers: keepers.length,
+      keeperFds: sum(fdsOf),
+      keeperThreads: sum((pid) => statusOf(pid, "Threads")),
+      keeperRssBytes: sum((pid) => statusOf(pid, "VmRSS") * 1024)
+    }
+  }
+
+  async #read() {
+    for (const until = performance.now() + SAMPLE_MILLIS_MAX; performance.now() < until; ) {
+      try {
+        return JSON.parse(readFileSync(this.#sample, "utf8"))
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error
+      }
+      await sleep(LOOK_MILLIS)
+    }
+    throw new Error(`the engine gave no sample for ${SAMPLE_MILLIS_MAX} ms`)
+  }
+
+  /** Number of processes that were left: keepers outlive an engine, and are ended here. */
+  async dispose(): Promise<void> {
+    await this.end("SIGKILL")
+    for (const { pid } of await listKeepers(this.paths.keepers)) {
+      try {
+        process.kill(pid, "SIGKILL")
+      } catch {
+        // It ended by itself.
+      }
+    }
+    rmSync(this.paths.run, { recursive: true, force: true })
+    rmSync(this.store, { recursive: true, force: true, maxRetries: 20, retryDelay: 25 })
+  }
+}
+
+const fdsOf = (pid: number): number =>
+  readdirSync(`/proc/${pid}/fd`).filter((fd) => {
+    try {
+      return !TABLE.test(readlinkSync(`/proc/${pid}/fd/${fd}`))
+    } catch {
+      // Closed since.
+      return false
+    }
+  }).length
+
+const statusOf = (pid: number, field: string): number =>
+  Number(new RegExp(`^${field}:\\s+(\\d+)`, "m").exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1])

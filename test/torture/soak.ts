@@ -1,0 +1,33 @@
+/**
+ * `npm run soak [-- --hours 24 --seed S]`: the load of a day in minutes, and what engine and keepers hold after each hour.
+ * Prints a line an hour and a table; exits with 1 when something grew beyond its bound.
+ */
+import { parseArgs } from "node:util"
+import { FULL_HOUR } from "./SoakLoad.ts"
+import { growthOf, growthTable, isWithin } from "./SoakReport.ts"
+import { soak } from "./SoakRun.ts"
+
+const { values } = parseArgs({ options: { hours: { type: "string" }, seed: { type: "string" } } })
+const hours = Number(values.hours ?? 24)
+const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31))
+const say = (text: string) => process.stdout.write(`${text}\n`)
+
+say(`seed ${seed}, ${hours} hours of ${FULL_HOUR.sessions} sessions and ${FULL_HOUR.commands} commands`)
+const began = performance.now()
+const samples = await soak({
+  hours,
+  seed,
+  load: FULL_HOUR,
+  sampled: (sample) => {
+    const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`
+    say(
+      `hour ${sample.hour}: ${sample.storeSessions} sessions; engine ${sample.engineFds} fds, ${sample.engineThreads} threads, ` +
+        `${sample.engineTimers} timers, ${sample.engineHandles} handles, heap ${mib(sample.engineHeapBytes)}, outside ` +
+        `${mib(sample.engineExternalBytes)}, RSS ${mib(sample.engineRssBytes)}; ${sample.keepers} keepers ${sample.keeperFds} fds, ` +
+        `${sample.keeperThreads} threads, RSS ${mib(sample.keeperRssBytes)}; ${Math.round((performance.now() - began) / 1000)} s`
+    )
+  }
+})
+const growths = growthOf(samples)
+say(`\n${growthTable(growths, hours)}`)
+process.exitCode = growths.every(isWithin) ? 0 : 1
