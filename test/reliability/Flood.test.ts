@@ -36,7 +36,15 @@ describe("floods", { timeout: TIMEOUT_MILLIS + 3 * FLOODS * FLOOD_MILLIS }, () =
           const before = pids.map(residentBytesOf)
           const growth = pids.map(() => 0)
           const { id } = yield* sessions.create({ argv: ["yes"], cwd: "/" })
-          const reading = yield* attach.attach(id, { after: 0 }).pipe(Stream.runDrain, Effect.forkScoped)
+          let flooded = 0
+          const reading = yield* attach.attach(id, { after: 0 }).pipe(
+            Stream.runForEach((item) =>
+              Effect.sync(() => {
+                if (item._tag === "Output") flooded += item.data.byteLength
+              })
+            ),
+            Effect.forkScoped
+          )
           const watching = yield* Effect.forkScoped(
             Effect.forever(
               Effect.suspend(() => {
@@ -55,6 +63,7 @@ describe("floods", { timeout: TIMEOUT_MILLIS + 3 * FLOODS * FLOOD_MILLIS }, () =
           yield* Fiber.interrupt(watching)
           p99s.push(times.p99Millis)
           if (process.env.REPRISE_FIGURES) console.log({ mib: growth.map((bytes) => bytes / MIB), times, usual, end })
+          assert.isAbove(flooded, MIB / 4, "it was a flood")
           for (const bytes of growth) assert.isBelow(bytes, GROWTH_BYTES_MAX, "resident bytes")
           // The echoes beside this flood say how busy the machine is at this moment.
           const slackNow = slack + SLOWER_MAX * times.p99Millis
