@@ -3,7 +3,7 @@
 import { Clock, Effect } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { Caller } from "../Caller.ts"
-import { escapeText } from "../Escape.ts"
+import { escapeText, toJsonText } from "../Escape.ts"
 import { ExitCode } from "../ExitCode.ts"
 import { longWork } from "../LongWork.ts"
 import { Ending } from "../Outcome.ts"
@@ -28,7 +28,7 @@ export const backup = Command.make(
     const { bytes, damages, events, sessions, sha256 } = report
     yield* caller.write(
       json
-        ? `${JSON.stringify(report)}\n`
+        ? toJsonText(report)
         : fields([
             ["backup", report.target],
             ["sessions", String(sessions)],

@@ -4,7 +4,7 @@ import { Command, Flag } from "effect/cli"
 import type { DoctorReport, Finding } from "../../src/care/Doctor.ts"
 import { EngineControl } from "../../src/remote/EngineClient.ts"
 import { Caller } from "../Caller.ts"
-import { escapeJson } from "../Escape.ts"
+import { toJsonText } from "../Escape.ts"
 import { ExitCode } from "../ExitCode.ts"
 import { longWork } from "../LongWork.ts"
 import { formatLocalTime } from "../Moment.ts"
@@ -31,7 +31,7 @@ export const doctor = Command.make(
     )
     const report = yield* longWork((care, signal) => care.doctor(paths, { engine, signal }))
     const now = (yield* Clock.currentTimeMillis) * 1000
-    yield* caller.write(json ? `${escapeJson(JSON.stringify(report))}\n` : describe(report, now))
+    yield* caller.write(json ? toJsonText(report) : describe(report, now))
     if (report.state !== "healthy") return yield* new Ending({ exitCode: EXIT_CODES[report.state], note: "" })
   })
 ).pipe(

@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import type { Comparison } from "../../src/care/StreamCompare.ts"
 import { Caller } from "../Caller.ts"
+import { toJsonText } from "../Escape.ts"
 import { longWork } from "../LongWork.ts"
 import { chosenStore } from "../Root.ts"
 import { table } from "../Table.ts"
@@ -32,7 +33,7 @@ export const importCommand = Command.make(
     const report = yield* longWork((care, signal) =>
       care.importBackup(paths, backup, { dryRun, signal, skipDifferent })
     )
-    if (json) return yield* caller.write(`${JSON.stringify(report)}\n`)
+    if (json) return yield* caller.write(toJsonText(report))
     if (report.sessions.length === 0) return
     const size = yield* caller.terminalSize
     yield* caller.write(

@@ -4,7 +4,7 @@ import { Argument, Command, Flag } from "effect/cli"
 import { type PruneItem, type PruneReport, Retention } from "../../src/session/Retention.ts"
 import type { RetentionPolicy } from "../../src/session/RetentionPolicy.ts"
 import { Caller } from "../Caller.ts"
-import { escapeJson } from "../Escape.ts"
+import { toJsonText } from "../Escape.ts"
 import { ExitCode } from "../ExitCode.ts"
 import { parseBytes, parseDuration } from "../LimitFlags.ts"
 import { Ending } from "../Outcome.ts"
@@ -63,7 +63,7 @@ export const prune = Command.make(
         retention.prune({ ...(isStore ? {} : { sessions }), ...(policy && { policy }), dryRun: flags.dryRun })
       )
     }).pipe(Effect.provide(retaining(paths)))
-    if (flags.json) yield* caller.write(`${escapeJson(JSON.stringify(report))}\n`)
+    if (flags.json) yield* caller.write(toJsonText(report))
     else {
       const size = yield* caller.terminalSize
       if (report.items.length > 0) yield* caller.write(table(HEAD, report.items.map(row), size?.cols))

@@ -3,7 +3,7 @@ import { Clock, Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import type { RepairPlan, RepairReport } from "../../src/care/Repair.ts"
 import { Caller } from "../Caller.ts"
-import { escapeJson, escapeText } from "../Escape.ts"
+import { escapeText, toJsonText } from "../Escape.ts"
 import { ExitCode } from "../ExitCode.ts"
 import { longWork } from "../LongWork.ts"
 import { Ending } from "../Outcome.ts"
@@ -25,13 +25,13 @@ export const repair = Command.make(
     if (!json) yield* caller.write(describePlan(plan))
     const isWanted = hasWork && (yes || (!json && caller.isInteractive && (yield* asked)))
     if (!isWanted) {
-      if (json) yield* caller.write(`${escapeJson(JSON.stringify({ ...plan, kept: null, isDone: false }))}\n`)
+      if (json) yield* caller.write(toJsonText({ ...plan, kept: null, isDone: false }))
       else if (hasWork) yield* caller.write("nothing was changed; `reprise repair --yes` does it\n")
       return yield* ending(plan, hasWork)
     }
     const nowMicros = (yield* Clock.currentTimeMillis) * 1000
     const report = yield* longWork((care, signal) => care.repair(paths, { nowMicros, signal }))
-    yield* caller.write(json ? `${escapeJson(JSON.stringify({ ...report, isDone: true }))}\n` : describeReport(report))
+    yield* caller.write(json ? toJsonText({ ...report, isDone: true }) : describeReport(report))
     return yield* ending(report, false)
   })
 ).pipe(

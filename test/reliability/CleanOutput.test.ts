@@ -7,6 +7,7 @@ import { join } from "node:path"
 import { assert, describe, it } from "vitest"
 import { storePaths } from "../../src/session/StorePaths.ts"
 import { type Finished, withCommandLine } from "../crash/commandLine.ts"
+import { TIMEOUT_MILLIS } from "./processFigures.ts"
 
 /** C0 without tab and newline, DEL, C1 as UTF-8 has them; and marks that turn text around. */
 const UNCLEAN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/
@@ -21,7 +22,7 @@ const assertClean = (what: string, { stderr, stdout }: Finished): void => {
   }
 }
 
-describe("reliability row 38: what is shown of a hostile session", () => {
+describe("reliability row 38: what is shown of a hostile session", { timeout: TIMEOUT_MILLIS }, () => {
   it("no command but replay and attach prints a control character, from a terminal and from a shell for commands", () =>
     withCommandLine(async (cli) => {
       const folder = join(cli.store, "..", `reprise-${HOSTILE.replaceAll("/", "")}-\n-${process.pid}`)

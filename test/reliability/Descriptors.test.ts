@@ -5,6 +5,7 @@ import type { SessionId } from "../../journal/Event.ts"
 import { Exec, Sessions } from "../../src/index.ts"
 import { engineProcess } from "../exec/engineProcess.ts"
 import { idOf, textOf, untilEnd } from "../session/sessionsUnderTest.ts"
+import { TIMEOUT_MILLIS } from "./processFigures.ts"
 
 /** `ls` has the folder open that it lists: the fourth, and the only one that leads to /proc. */
 const LIST = "ls -l /proc/self/fd"
@@ -34,7 +35,7 @@ const assertOwn = (listing: string, how: string) => {
 const LANGUAGES = ["bash", "zsh", "python", "node"] as const
 const EXIT = { bash: "exit 3", zsh: "exit 3", python: "exit(3)", node: "process.exit(3)" } as const
 
-describe("reliability row 5: descriptors of a program", () => {
+describe("reliability row 5: descriptors of a program", { timeout: TIMEOUT_MILLIS }, () => {
   it.live("of a terminal, and of commands in every language, after each way to get another shell", () =>
     Effect.gen(function* () {
       const engine = yield* engineProcess

@@ -6,6 +6,7 @@ import { engineProcess } from "../exec/engineProcess.ts"
 import { idOf, until } from "../session/sessionsUnderTest.ts"
 import { makeEchoWatch } from "./EchoWatch.ts"
 import { canBeAnother, type OtherUser, processesOf, withOtherUser } from "./otherUser.ts"
+import { TIMEOUT_MILLIS } from "./processFigures.ts"
 
 /** `npm run campaign` makes it 8. */
 const BOMBS = Number(process.env.REPRISE_BOMBS ?? 1)
@@ -20,7 +21,7 @@ const PROCESSES_MAX = PROCESSES + 10
 const BOMB = `i=0; while [ $i -lt ${PROCESSES} ]; do sleep 1000 & i=$((i+1)); done; echo bombed; wait`
 
 if (canBeAnother) {
-  describe("a fork bomb", { timeout: 120_000 }, () => {
+  describe("a fork bomb", { timeout: TIMEOUT_MILLIS }, () => {
     it.live(
       `reliability row 19: ${BOMBS} times ${PROCESSES} processes: another session's echo takes less than a second`,
       () =>

@@ -7,7 +7,7 @@ import * as JournalMemory from "../../journal/JournalMemory.ts"
 import { screenAt } from "../../projections/ScreenHistory.ts"
 import { ScreenService } from "../../projections/ScreenService.ts"
 import { created, entriesOf, HOSTILE, output, randomOutput, seeded } from "../projections/events.ts"
-import { MIB } from "./processFigures.ts"
+import { MIB, TIMEOUT_MILLIS } from "./processFigures.ts"
 
 /** Mebibytes of random output; `npm run campaign` makes it 100. */
 const FUZZ = Number(process.env.REPRISE_FUZZ ?? 2)
@@ -46,7 +46,7 @@ const inputs = {
   ...Object.fromEntries(Array.from({ length: FUZZ }, (_, i) => [`random, seed ${SEED + i}`, () => fuzz(SEED + i)]))
 }
 
-describe("reliability row 28", { timeout: 120_000 + FUZZ * 10_000 }, () => {
+describe("reliability row 28", { timeout: TIMEOUT_MILLIS + FUZZ * 10_000 }, () => {
   it.live(
     `${Object.keys(HOSTILE).length} hostile inputs and ${FUZZ} MiB of random ones: no screen takes its thread's time, none the engine's`,
     () =>

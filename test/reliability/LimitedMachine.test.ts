@@ -13,7 +13,7 @@ import { engineProcess } from "../exec/engineProcess.ts"
 import { idOf, isAlive, textOf, type, until, untilEnd } from "../session/sessionsUnderTest.ts"
 import type { LimitedRound } from "./limitedUser.ts"
 import { canBeAnother, withOtherUser } from "./otherUser.ts"
-import { MIB } from "./processFigures.ts"
+import { MIB, TIMEOUT_MILLIS } from "./processFigures.ts"
 
 /** Room for so many more processes: below the head-room that a keeper leaves free (32), around it, and above it. */
 const ROOMS = [-8, 0, 16, 31, 34, 40, 48, 60]
@@ -25,7 +25,7 @@ const limit = (pid: number, what: "nofile" | "as", value: string): void => {
   execFileSync("prlimit", ["--pid", String(pid), `--${what}=${value}`])
 }
 
-describe("a machine that is full", { timeout: 120_000 }, () => {
+describe("a machine that is full", { timeout: TIMEOUT_MILLIS }, () => {
   it.live(
     "reliability row 18: an engine and a keeper with 64 descriptors refuse what is too much, by name, and live",
     () =>

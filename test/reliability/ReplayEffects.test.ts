@@ -10,6 +10,7 @@ import { makeReplayFilter } from "../../cli/ReplayFilter.ts"
 import { Attach, History, Sessions } from "../../src/index.ts"
 import { engineProcess } from "../exec/engineProcess.ts"
 import { eventsOf, idOf, type, until, untilEnd } from "../session/sessionsUnderTest.ts"
+import { TIMEOUT_MILLIS } from "./processFigures.ts"
 
 /** The sequences that terminals answer. */
 const QUERIES: Readonly<Record<string, string>> = {
@@ -37,7 +38,7 @@ const CLIPBOARD = "\x1b]52;c;ZXZpbA==\x07"
 /** What makes a terminal answer or act; without what only sets something. */
 const ACTS = /\x05|\x1b\[(?:6n|[>=]?c|>q|\?2004\$p|21t|18t|x|1\$w)|\x1bP[$+]q|\x1b\](?:52|11;\?|4;1;\?)/
 
-describe("reliability row 27: what is shown again", () => {
+describe("reliability row 27: what is shown again", { timeout: TIMEOUT_MILLIS }, () => {
   it.live(
     `${Object.keys(QUERIES).length} queries and the clipboard: looked at, replayed and attached to, also after a crash, they type nothing`,
     () =>

@@ -11,6 +11,7 @@ import { hasProgram } from "../contracts/PtyHostContract.ts"
 import { CommandLine } from "../crash/commandLine.ts"
 import { engineProcess } from "../exec/engineProcess.ts"
 import { eventsOf, idOf, textOf, type, until, untilEnd } from "../session/sessionsUnderTest.ts"
+import { TIMEOUT_MILLIS } from "./processFigures.ts"
 
 interface Prompt {
   readonly name: string
@@ -95,7 +96,7 @@ const shownOf = async (store: string, sessions: ReadonlyArray<string>): Promise<
   return shown
 }
 
-describe("reliability row 29: secrets", () => {
+describe("reliability row 29: secrets", { timeout: TIMEOUT_MILLIS }, () => {
   const tryPrompt = (store: string, { argv, isSecret, name, shows }: Prompt) =>
     Effect.gen(function* () {
       const sessions = yield* Sessions

@@ -9,7 +9,7 @@ import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
 import { engineProcess } from "../exec/engineProcess.ts"
 import { proxy } from "../remote/proxy.ts"
 import { idOf } from "../session/sessionsUnderTest.ts"
-import { MIB, residentBytesOf } from "./processFigures.ts"
+import { MIB, residentBytesOf, TIMEOUT_MILLIS } from "./processFigures.ts"
 
 const SLOW_CLIENTS = 5
 /** Milliseconds for which they stop at least; `npm run campaign` makes it 10,000. */
@@ -27,7 +27,7 @@ const SETTLING_MILLIS_MAX = 60_000
 const clientOf = (paths: StorePaths) =>
   Layer.build(Layer.fresh(EngineClient.layer({ paths, start: false, actor: "test" })))
 
-describe("slow clients", { timeout: 120_000 + 2 * STALL_MILLIS }, () => {
+describe("slow clients", { timeout: TIMEOUT_MILLIS + 2 * STALL_MILLIS }, () => {
   it.live(
     `reliability row 21: ${SLOW_CLIENTS} clients that stop reading for ${STALL_MILLIS} ms: the journal lags by nothing, memory grows by less than 8 MiB`,
     () =>

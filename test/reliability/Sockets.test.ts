@@ -10,11 +10,12 @@ import { SOCKET_PATH_BYTES_MAX, storePaths } from "../../src/session/StorePaths.
 import { CommandLine } from "../crash/commandLine.ts"
 import { engineProcess } from "../exec/engineProcess.ts"
 import { idOf, type, until } from "../session/sessionsUnderTest.ts"
+import { TIMEOUT_MILLIS } from "./processFigures.ts"
 
 /** Of whole engines; what they do about such a socket is tried 20 times in EngineServer.test.ts. */
 const STARTS = 5
 
-describe("sockets", { timeout: 120_000 }, () => {
+describe("sockets", { timeout: TIMEOUT_MILLIS }, () => {
   it("reliability row 33: a store on a path of 174 bytes has its sockets on a short one, through engine and keeper", async () => {
     const folder = mkdtempSync(join(tmpdir(), "reprise-long-"))
     try {

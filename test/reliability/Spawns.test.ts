@@ -4,7 +4,7 @@ import { assert, describe, it } from "vitest"
 import { connectKeeper } from "../../src/keeper/KeeperClient.ts"
 import { SessionRecorder, spawnRequest } from "../contracts/PtyHostContract.ts"
 import { startTestKeeper } from "../keeper/keeperUnderTest.ts"
-import { descriptorsOf, MIB, residentBytesOf, threadsOf, zombiesOf } from "./processFigures.ts"
+import { descriptorsOf, MIB, residentBytesOf, TIMEOUT_MILLIS, threadsOf, zombiesOf } from "./processFigures.ts"
 
 /** `npm run campaign` makes it 20,000. */
 const SPAWNS = Number(process.env.REPRISE_SPAWNS ?? 1500)
@@ -16,7 +16,7 @@ const GROWTH_BYTES_MAX = 30 * MIB
 /** An idle keeper looks every 2 s whether there is memory to give back. */
 const SETTLING_MILLIS_MAX = 30_000
 
-describe("programs that come and go", { timeout: 60_000 + SPAWNS * 40 }, () => {
+describe("programs that come and go", { timeout: TIMEOUT_MILLIS + SPAWNS * 40 }, () => {
   it(`reliability row 25: ${SPAWNS} of them leave no descriptor, thread or zombie, and less than 30 MiB`, async () => {
     const keeper = await startTestKeeper()
     try {

@@ -5,13 +5,13 @@ import { connectKeeper } from "../../src/keeper/KeeperClient.ts"
 import { INPUT_WRITE_BYTES_MAX, type PtyHost } from "../../src/keeper/PtyHost.ts"
 import { SessionRecorder, spawnRequest } from "../contracts/PtyHostContract.ts"
 import { endSessions, type KeeperUnderTest, startTestKeeper } from "../keeper/keeperUnderTest.ts"
-import { cpuMillisOf } from "./processFigures.ts"
+import { cpuMillisOf, TIMEOUT_MILLIS } from "./processFigures.ts"
 
 /** Of one core, while it waits. A writer that tries again at once takes 80 %. */
 const CPU_PART_MAX = 0.1
 const WATCHED_MILLIS = 1000
 
-describe("input that waits", () => {
+describe("input that waits", { timeout: TIMEOUT_MILLIS }, () => {
   let keeper: KeeperUnderTest
   let recorder: SessionRecorder
   let host: PtyHost
