@@ -33,6 +33,8 @@ export interface TerminalOptions {
   readonly detachKey: DetachKey
   readonly readOnly: boolean
   readonly exclusive: boolean
+  /** The program may fill the clipboard of this terminal. */
+  readonly clipboard: boolean
   /** Everything after this event is shown again. Absent: the screen, and what comes. */
   readonly after?: number | undefined
   /** The session was made for this terminal. */

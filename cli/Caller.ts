@@ -21,6 +21,7 @@ export interface CallerShape {
   readonly isInteractive: boolean
   readonly inputIsTerminal: boolean
   readonly outputIsTerminal: boolean
+  readonly errorIsTerminal: boolean
   /** undefined without a terminal. */
   readonly terminalSize: Effect.Effect<TerminalSize | undefined>
   /** The new size, each time the window changes. */
@@ -50,6 +51,7 @@ const processCaller = (): CallerShape => {
   // Asked of the descriptors: the streams of `process` cost time to make, and most commands need none of them.
   const inputIsTerminal = isatty(0)
   const outputIsTerminal = isatty(1)
+  const errorIsTerminal = isatty(2)
   const currentSize = (): TerminalSize | undefined =>
     outputIsTerminal && process.stdout.columns > 0 && process.stdout.rows > 0
       ? { cols: process.stdout.columns, rows: process.stdout.rows }
@@ -60,6 +62,7 @@ const processCaller = (): CallerShape => {
     isInteractive: inputIsTerminal && outputIsTerminal,
     inputIsTerminal,
     outputIsTerminal,
+    errorIsTerminal,
     terminalSize: Effect.sync(currentSize),
     resizes: Stream.callback<TerminalSize>(
       (queue) =>

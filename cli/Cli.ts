@@ -5,19 +5,28 @@ import { Cause, Effect, Exit, FileSystem, Layer, Option, Path, Stdio, Terminal }
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import { ChildProcessSpawner } from "effect/process"
 import { packageVersion } from "../src/EntryPoints.ts"
+import { EngineMismatch } from "../src/remote/EngineError.ts"
 import { Caller } from "./Caller.ts"
 import { attach } from "./commands/attach.ts"
+import { backup } from "./commands/backup.ts"
 import { cleanup } from "./commands/cleanup.ts"
+import { doctor } from "./commands/doctor.ts"
 import { end } from "./commands/end.ts"
 import { events } from "./commands/events.ts"
 import { exec } from "./commands/exec.ts"
+import { exportCommand } from "./commands/export.ts"
 import { history } from "./commands/history.ts"
+import { hold } from "./commands/hold.ts"
+import { importCommand } from "./commands/import.ts"
 import { inspect } from "./commands/inspect.ts"
 import { interrupt } from "./commands/interrupt.ts"
 import { key } from "./commands/key.ts"
 import { kill } from "./commands/kill.ts"
 import { list } from "./commands/list.ts"
 import { poll } from "./commands/poll.ts"
+import { prune } from "./commands/prune.ts"
+import { release } from "./commands/release.ts"
+import { repair } from "./commands/repair.ts"
 import { replay } from "./commands/replay.ts"
 import { reset } from "./commands/reset.ts"
 import { resize } from "./commands/resize.ts"
@@ -45,8 +54,10 @@ const cli = root.pipe(
       group: "Shells for commands",
       commands: [start, exec, poll, interrupt, kill, history, state, reset, restore, cleanup]
     },
-    { group: "Both", commands: [send, key, list, watch, end, replay, inspect, events] },
-    { group: "Engine", commands: [status, serve, stop] }
+    { group: "Both", commands: [send, key, list, watch, end, replay, inspect, events, exportCommand] },
+    { group: "Retention", commands: [prune, hold, release] },
+    { group: "Engine", commands: [status, serve, stop] },
+    { group: "The store", commands: [doctor, backup, importCommand, repair] }
   ])
 )
 
@@ -61,7 +72,7 @@ export const runCli = (argv: ReadonlyArray<string>): Effect.Effect<number, never
 /** One line on standard error and an exit code. A stack is only shown for a bug. */
 const tell = Effect.fnUntraced(function* (cause: Cause.Cause<unknown>) {
   const caller = yield* Caller
-  const found = Cause.findErrorOption(cause)
+  const found = Option.orElse(Cause.findErrorOption(cause), () => mismatchIn(cause))
   if (Option.isNone(found)) {
     if (Cause.hasInterruptsOnly(cause)) return ExitCode.signalBase + signalNumber("SIGINT")
     yield* caller.writeError(`reprise: this is a bug: ${escapeText(String(Cause.squash(cause)))}\n`)
@@ -87,6 +98,14 @@ const tell = Effect.fnUntraced(function* (cause: Cause.Cause<unknown>) {
   yield* caller.writeError(`reprise: ${escapeText(message)}\n`)
   return exitCode
 })
+
+/** An engine of another version met in the middle of a call: no failure of the services, and no bug. */
+const mismatchIn = (cause: Cause.Cause<unknown>): Option.Option<EngineMismatch> =>
+  Option.fromUndefinedOr(
+    cause.reasons.flatMap((reason) =>
+      reason._tag === "Die" && reason.defect instanceof EngineMismatch ? [reason.defect] : []
+    )[0]
+  )
 
 /** "Unrecognized flag: --jsom in command reprise list\n\n  Did you mean this?\n    --json" becomes one line. */
 const oneLine = (message: string): string => {

@@ -1,87 +1,10 @@
-/**
- * The one place that makes untrusted text (titles, names, arguments, output, error messages) safe to show on a terminal:
- * no control character, no text that reads in another direction than it is written, no invalid UTF-8. Every command but
- * `replay` and `attach` prints nothing that did not pass here. It is for reading, not for getting the original back.
- */
-
-/**
- * C0, DEL and C1 controls; line and paragraph separators; marks, embeddings, overrides and isolates of bidirectional
- * text; the byte order mark; invisible tags; surrogates that are not a pair.
- */
-const UNSAFE =
-  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]|\p{Surrogate}/gu
-
-const NAMED: Readonly<Record<string, string>> = {
-  "\n": "\\n",
-  "\r": "\\r",
-  "\t": "\\t",
-  "\u0007": "\\a",
-  "\b": "\\b",
-  "\u001b": "\\e"
-}
-
-const escapeCharacter = (character: string): string => {
-  const named = NAMED[character]
-  if (named !== undefined) return named
-  const point = character.codePointAt(0)!
-  return point <= 0xff ? `\\x${point.toString(16).padStart(2, "0")}` : `\\u{${point.toString(16)}}`
-}
-
-/** One line of text that a terminal shows as it is. */
-export const escapeText = (text: string): string => text.replace(UNSAFE, escapeCharacter)
-
-/** Bytes that are mostly text. What is not UTF-8 is shown as `\xNN`, byte by byte. */
-export const escapeBytes = (bytes: Uint8Array): string => {
-  let text = ""
-  let from = 0
-  for (let at = 0; at < bytes.length; ) {
-    const length = sequenceLength(bytes, at)
-    if (length > 0) {
-      at += length
-      continue
-    }
-    text += escapeText(utf8.decode(bytes.subarray(from, at)))
-    text += `\\x${bytes[at]!.toString(16).padStart(2, "0")}`
-    at += 1
-    from = at
-  }
-  return text + escapeText(utf8.decode(bytes.subarray(from)))
-}
-
-const utf8 = new TextDecoder("utf-8", { ignoreBOM: true })
-
-/** Bytes of the well-formed UTF-8 character at `at` (RFC 3629: nothing overlong, no surrogates); 0 when there is none. */
-const sequenceLength = (bytes: Uint8Array, at: number): number => {
-  const first = bytes[at]!
-  if (first < 0x80) return 1
-  const length =
-    first >= 0xc2 && first <= 0xdf ? 2 : (first & 0xf0) === 0xe0 ? 3 : first >= 0xf0 && first <= 0xf4 ? 4 : 0
-  if (length === 0 || at + length > bytes.length) return 0
-  const second = bytes[at + 1]!
-  const low = first === 0xe0 ? 0xa0 : first === 0xf0 ? 0x90 : 0x80
-  const high = first === 0xed ? 0x9f : first === 0xf4 ? 0x8f : 0xbf
-  if (second < low || second > high) return 0
-  for (let index = at + 2; index < at + length; index++) {
-    if ((bytes[index]! & 0xc0) !== 0x80) return 0
-  }
-  return length
-}
-
-/** JSON on a terminal: JSON escapes C0 only; C1 and the marks that turn text around are controls of a terminal too. */
-export const escapeJson = (json: string): string =>
-  json.replace(/[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, toUnicodeEscape)
-
-const toUnicodeEscape = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
-
-/** A command line as a person would type it, escaped. */
-export const escapeArguments = (argv: ReadonlyArray<string>): string =>
-  argv
-    .map((word) => {
-      const safe = escapeText(word)
-      return /^[\w@%+=:,./\\-]+$/.test(safe) ? safe : `'${safe.replaceAll("'", `'\\''`)}'`
-    })
-    .join(" ")
-
-/** What a person asked for: of a shell for commands its program, without the driver's own arguments. */
-export const commandOf = ({ argv, kind }: { readonly argv: ReadonlyArray<string>; readonly kind: string }): string =>
-  escapeArguments(kind === "exec" ? argv.slice(0, 1) : argv)
+/** What the command line uses of `src/SafeText.ts`: every command but `replay` and `attach` prints nothing that did not pass there. */
+export {
+  commandOf,
+  escapeArguments,
+  escapeBytes,
+  escapeJson,
+  escapeLines,
+  escapeText,
+  toJsonText
+} from "../src/SafeText.ts"

@@ -1,6 +1,6 @@
 /** An event on one line: as JSON for programs, as text for people. `events` and `watch` print it. */
 import type { JournalEntry, SessionEvent } from "../journal/Event.ts"
-import { escapeBytes, escapeJson, escapeText } from "./Escape.ts"
+import { escapeBytes, escapeText, toJsonText } from "./Escape.ts"
 import { formatTime } from "./Moment.ts"
 
 /** Of one value on one line for people; the JSON has everything. */
@@ -27,7 +27,7 @@ export interface Place {
 }
 
 export const toJsonLine = ({ sequence, timeMicros, actor, commandId, event }: JournalEntry, place?: Place): string => {
-  const line = JSON.stringify({
+  return toJsonText({
     ...place,
     sequence,
     time: formatTime(timeMicros),
@@ -36,7 +36,6 @@ export const toJsonLine = ({ sequence, timeMicros, actor, commandId, event }: Jo
     type: event._tag,
     ...toFields(event)
   })
-  return `${escapeJson(line)}\n`
 }
 
 export const toTextLine = ({ sequence, timeMicros, actor, event }: JournalEntry, place?: Place): string => {

@@ -79,6 +79,7 @@ export const exitCodeOf = (error: unknown): number => {
     case "SpawnFailed":
       if (failure === "program-missing") return ExitCode.programMissing
       if (failure === "cwd-missing" || failure === "invalid-argument") return ExitCode.invalid
+      if (failure === "limit") return ExitCode.exhausted
       return ExitCode.notExecutable
     case "StoreRefused":
     case "EngineRefused":

@@ -12,6 +12,7 @@ import { Caller, type OutputClosed } from "./Caller.ts"
 import { escapeText } from "./Escape.ts"
 import { ExitCode } from "./ExitCode.ts"
 import { type End, Ending, exitCodeOfEnd, signalNumber } from "./Outcome.ts"
+import { makeReplayFilter } from "./ReplayFilter.ts"
 import { storageNotices } from "./StorageNotice.ts"
 
 export interface Shown {
@@ -126,18 +127,36 @@ const ended = (
   )
 }
 
-/** Standard output and error of the caller, for bytes. */
+/**
+ * Standard output and error of the caller, for bytes: exact, but for what a terminal would answer. Nobody there types its
+ * answers into the session; they would be typed into the caller's shell.
+ */
 export const pipeDisplay = Effect.fnUntraced(function* (options: { readonly isPrinted: boolean }) {
   const caller = yield* Caller
+  const toOutput = (data: Uint8Array) => caller.write(data)
+  const output = shownOn(caller.outputIsTerminal, toOutput)
+  const commandOutput = {
+    stdout: shownOn(caller.outputIsTerminal, toOutput),
+    stderr: shownOn(caller.errorIsTerminal, (data) => caller.writeError(data))
+  }
   const display: Display = {
     cursor: { offset: 0 },
-    write: (data) => (options.isPrinted ? caller.write(data) : Effect.void),
-    writeCommandOutput: (data, channel) =>
-      !options.isPrinted ? Effect.void : channel === "stdout" ? caller.write(data) : caller.writeError(data),
+    write: (data) => (options.isPrinted ? output(data) : Effect.void),
+    writeCommandOutput: (data, channel) => (options.isPrinted ? commandOutput[channel](data) : Effect.void),
     tell: (text) => caller.writeError(`reprise: ${text}\n`)
   }
   return display
 })
+
+/** `print` for one stream of bytes. */
+export const shownOn = <E>(
+  isTerminal: boolean,
+  print: (data: Uint8Array) => Effect.Effect<void, E>
+): ((data: Uint8Array) => Effect.Effect<void, E>) => {
+  if (!isTerminal) return print
+  const filter = makeReplayFilter()
+  return (data) => print(filter.feed(data))
+}
 
 /**
  * Passes SIGINT, SIGTERM and SIGQUIT on to the program; a hang-up ends only this client. Forked before the session

@@ -6,9 +6,10 @@ import { Clock, Effect, Queue, Schedule, Stream } from "effect"
 import { Flag } from "effect/cli"
 import type { SessionId } from "../journal/Event.ts"
 import { Exec, type ExecInput, type ExecResult, MESSAGE_OUTPUT_BYTES_MAX } from "../src/exec/Exec.ts"
-import { Caller } from "./Caller.ts"
+import { Caller, type CallerShape, type OutputClosed } from "./Caller.ts"
 import { describeNeed, describeOutcome, exitCodeOfResult, isLive } from "./ExecReport.ts"
 import { ExitCode } from "./ExitCode.ts"
+import { shownOn } from "./Follow.ts"
 import { Ending, signalNumber } from "./Outcome.ts"
 import { storageNotices } from "./StorageNotice.ts"
 
@@ -72,9 +73,10 @@ const showAnswers = Effect.fnUntraced(function* (
   let result = first
   let pause = POLL_MILLIS_MIN
   let isNeedTold = false
+  const printers = makePrinters(caller)
   while (true) {
     onAnswer(result)
-    yield* printOutput(result, options)
+    yield* printOutput(result, options, printers)
     if (!isLive(result.status)) return result
     if (result.status !== "needs_input") isNeedTold = false
     // Whoever set a time wants to know; everybody else may be the one who answers, from elsewhere.
@@ -112,12 +114,29 @@ export const awaitCommand = Effect.fnUntraced(function* (
   return result
 })
 
-const printOutput = Effect.fnUntraced(function* (result: ExecResult, { isTerminalShown }: ShowOptions) {
-  const caller = yield* Caller
+interface Printers {
+  readonly stdout: (data: Uint8Array) => Effect.Effect<void, OutputClosed>
+  readonly tty: (data: Uint8Array) => Effect.Effect<void, OutputClosed>
+  readonly stderr: (data: Uint8Array) => Effect.Effect<void>
+}
+
+const makePrinters = (caller: CallerShape): Printers => {
   const toOutput = (data: Uint8Array) => caller.write(data)
-  yield* printStream(result, "stdout", toOutput)
-  if (isTerminalShown) yield* printStream(result, "tty", toOutput)
-  yield* printStream(result, "stderr", (data) => caller.writeError(data))
+  return {
+    stdout: shownOn(caller.outputIsTerminal, toOutput),
+    tty: shownOn(caller.outputIsTerminal, toOutput),
+    stderr: shownOn(caller.errorIsTerminal, (data) => caller.writeError(data))
+  }
+}
+
+const printOutput = Effect.fnUntraced(function* (
+  result: ExecResult,
+  { isTerminalShown }: ShowOptions,
+  printers: Printers
+) {
+  yield* printStream(result, "stdout", printers.stdout)
+  if (isTerminalShown) yield* printStream(result, "tty", printers.tty)
+  yield* printStream(result, "stderr", printers.stderr)
 })
 
 /** Also the middle of it, which an answer leaves out when the command printed much since the last one. */

@@ -1,13 +1,15 @@
 /**
  * How a command reaches a store. Commands that change something go through the engine and start it; commands that only
- * read use the engine when one runs and open the journal themselves when none does, so that they never start a process.
+ * read, or that remove events, use the engine when one runs and open the journal themselves when none does, so that they
+ * never start a process.
  */
-import { Context, Effect, Layer, Schedule } from "effect"
+import { Context, Effect, Layer, Schedule, type Scope } from "effect"
 import type { StorageUnavailable, StoreRefused } from "../journal/JournalError.ts"
 import * as EngineClient from "../src/remote/EngineClient.ts"
 import type { EngineError } from "../src/remote/EngineError.ts"
 import { SessionOutput } from "../src/remote/SessionOutput.ts"
 import { History } from "../src/session/History.ts"
+import { Retention } from "../src/session/Retention.ts"
 import type { StorePaths } from "../src/session/StorePaths.ts"
 
 /** The name under which the journal keeps what this program asked for. */
@@ -30,9 +32,30 @@ export const watchedEngine = (paths: StorePaths) => EngineClient.layer({ paths, 
 export const reading = (
   paths: StorePaths
 ): Layer.Layer<History | SessionOutput, EngineError | StoreRefused | StorageUnavailable> =>
+  whoeverHasIt(
+    Effect.map(Layer.build(watchedEngine(paths)), Context.pick(History, SessionOutput)),
+    throughJournal(paths)
+  )
+
+/** Removing events and keeping them, through whoever has the journal. */
+export const retaining = (
+  paths: StorePaths
+): Layer.Layer<History | Retention, EngineError | StoreRefused | StorageUnavailable> =>
+  whoeverHasIt(
+    Effect.map(Layer.build(watchedEngine(paths)), Context.pick(History, Retention)),
+    Effect.flatMap(
+      Effect.promise(() => import("./LocalRetention.ts")),
+      ({ layer }) => Layer.build(layer(paths))
+    )
+  )
+
+const whoeverHasIt = <A>(
+  throughEngine: Effect.Effect<Context.Context<A>, EngineError, Scope.Scope>,
+  throughJournal: Effect.Effect<Context.Context<A>, StoreRefused | StorageUnavailable, Scope.Scope>
+): Layer.Layer<A, EngineError | StoreRefused | StorageUnavailable> =>
   Layer.effectContext(
-    throughEngine(paths).pipe(
-      Effect.catchTag("EngineAbsent", () => throughJournal(paths)),
+    throughEngine.pipe(
+      Effect.catchTag("EngineAbsent", () => throughJournal),
       Effect.retry({
         while: (error) => error._tag === "StoreRefused" && error.reason === "locked",
         times: LOCKED_RETRIES_MAX,
@@ -40,9 +63,6 @@ export const reading = (
       })
     )
   )
-
-const throughEngine = (paths: StorePaths) =>
-  Effect.map(Layer.build(watchedEngine(paths)), Context.pick(History, SessionOutput))
 
 const throughJournal = Effect.fnUntraced(function* (paths: StorePaths) {
   // Loaded only now: with an engine, a reading command needs neither the database nor the emulator.

@@ -46,6 +46,8 @@ export interface ViewOptions {
   readonly readOnly: boolean
   readonly modes: TerminalModes
   readonly isShell: boolean
+  /** The program may fill the clipboard of this terminal. */
+  readonly clipboard: boolean
 }
 
 /** What one stream keeps for itself. */
@@ -53,6 +55,8 @@ interface Told {
   readonly cursor: ShownCursor
   /** The output that is shown next was printed before the terminal was there. */
   readonly isReplayed: { value: boolean }
+  /** Without what must not reach the terminal. Everything that is shown passes it in order: a screen may end in a sequence that output goes on with. */
+  readonly filter: (data: Uint8Array) => Uint8Array
 }
 
 export const makeTerminalView = Effect.fnUntraced(function* (session: SessionId, options: ViewOptions) {
@@ -137,7 +141,10 @@ export const makeTerminalView = Effect.fnUntraced(function* (session: SessionId,
     })
   })
 
-  const take = (item: AttachItem | OutputItem, { cursor, isReplayed }: Told): Effect.Effect<boolean, OutputClosed> =>
+  const take = (
+    item: AttachItem | OutputItem,
+    { cursor, filter, isReplayed }: Told
+  ): Effect.Effect<boolean, OutputClosed> =>
     Effect.gen(function* () {
       switch (item._tag) {
         case "Attached":
@@ -160,7 +167,7 @@ export const makeTerminalView = Effect.fnUntraced(function* (session: SessionId,
           isPicture = false
           shown = cursor
           sequence = item.sequence
-          yield* isAgain ? drawOver(item.data) : put(item.data)
+          yield* isAgain ? drawOver(filter(item.data)) : put(filter(item.data))
           isAgain = true
           return true
         }
@@ -198,24 +205,21 @@ export const makeTerminalView = Effect.fnUntraced(function* (session: SessionId,
     const isReplaced = () => own < telling
     const cursor: ShownCursor = { offset: 0 }
     const isReplayed = { value: false }
-    const replayed = makeReplayFilter()
+    const shownFilter = makeReplayFilter({ clipboard: options.clipboard })
+    const commandFilters = { stdout: makeReplayFilter(options), stderr: makeReplayFilter(options) }
     const promptMarks = makePromptMarkFilter()
-    const filter = (data: Uint8Array): Uint8Array => {
-      if (isReplayed.value) return promptMarks.feed(replayed.feed(data))
-      const rest = replayed.end()
-      return promptMarks.feed(rest.byteLength === 0 ? data : Buffer.concat([rest, data]))
-    }
+    const filter = (data: Uint8Array): Uint8Array => promptMarks.feed(shownFilter.feed(data, isReplayed.value))
     const putPart = (data: Uint8Array) => terminal.withPermit(Effect.suspend(() => put(data, isReplaced)))
     return {
       cursor,
       isReplaced: () => own < begun,
       take: (item) => {
         telling = Math.max(telling, own)
-        return isReplaced() ? Effect.succeed(true) : terminal.withPermit(take(item, { cursor, isReplayed }))
+        return isReplaced() ? Effect.succeed(true) : terminal.withPermit(take(item, { cursor, filter, isReplayed }))
       },
       write: (data) => putPart(filter(data)),
       // Not the terminal's own output: its lines end as a pipe's.
-      writeCommandOutput: (data) => putPart(withCarriageReturns(data)),
+      writeCommandOutput: (data, channel) => putPart(withCarriageReturns(commandFilters[channel].feed(data))),
       tell: (text) => Effect.ignore(putPart(Buffer.from(`\r\nreprise: ${text}\r\n`)))
     }
   }

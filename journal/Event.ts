@@ -160,6 +160,38 @@ export const SessionClosed = Schema.TaggedStruct("SessionClosed", {
   survivors: Schema.Array(Schema.Struct({ pid: Schema.Int, command: Schema.String }))
 })
 
+// --- retention -------------------------------------------------------------------------------------------------------
+
+/** age, bytes, count: a limit of the session or of the store. sessions: how many the store keeps. asked: by hand. */
+export const RemovalReason = Schema.Literals(["age", "bytes", "count", "sessions", "asked"])
+export type RemovalReason = typeof RemovalReason.Type
+/**
+ * The beginning of the stream was removed: the events `from` to `to`. It stands in their place, at the sequence `to`, and
+ * what follows is `to` + 1. All its figures speak of that whole range, earlier removals included.
+ */
+export const EventsRemoved = Schema.TaggedStruct("EventsRemoved", {
+  /** Always 1. */
+  from: Schema.Int,
+  to: Schema.Int,
+  events: Schema.Int,
+  /** Of their records, as they were stored. */
+  bytes: Schema.Finite,
+  /** Bytes of the terminal before the next one. */
+  outputBytes: Schema.Int,
+  /** When the last of them happened, microseconds since 1970. */
+  lastTimeMicros: Schema.Finite,
+  /** Hex, over key and value of each record in order; an earlier EventsRemoved is the first of them. */
+  sha256: Schema.String,
+  reason: RemovalReason,
+  /** The rule in words, such as "older than 30 days". */
+  policy: Schema.String,
+  /** The projections whose state at `to` is kept; of no other anything is known up to there. */
+  kept: Schema.Array(Schema.String)
+})
+/** Nothing of the session may be removed from now on, whatever a policy says. */
+export const HoldPlaced = Schema.TaggedStruct("HoldPlaced", { reason: Schema.String })
+export const HoldReleased = Schema.TaggedStruct("HoldReleased", {})
+
 // --- exec: commands given to a persistent shell or interpreter -------------------------------------------------------
 
 /**
@@ -294,6 +326,9 @@ export const SessionEvent = Schema.Union([
   EngineStarted,
   EngineStopped,
   DefectDetected,
+  EventsRemoved,
+  HoldPlaced,
+  HoldReleased,
   Unknown
 ]).pipe(Schema.toTaggedUnion("_tag"))
 export type SessionEvent = typeof SessionEvent.Type

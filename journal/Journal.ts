@@ -6,7 +6,7 @@
  * the engine's death (mode `process`) or the machine's (mode `power`).
  */
 import { Context, type Effect, type Stream } from "effect"
-import type { JournalEntry, NewEvent, OutputChannel, SessionId } from "./Event.ts"
+import type { JournalEntry, NewEvent, OutputChannel, RemovalReason, SessionId } from "./Event.ts"
 import type { EventRefused, JournalDamaged, SequenceConflict, StorageUnavailable } from "./JournalError.ts"
 
 /** Survives kill -9 of the engine (`process`), or loss of power too: every batch is fsynced (`power`). One opening of a store has one mode: mixing them leaves holes. */
@@ -101,6 +101,60 @@ export interface HotJournal {
   forget(stream: SessionId): void
 }
 
+/** Rows of a space, both ends included. */
+export interface RowRange {
+  readonly space: string
+  readonly from: Uint8Array
+  readonly to: Uint8Array
+}
+
+/** Removes the events up to `to`. */
+export interface Removal {
+  readonly to: number
+  readonly reason: RemovalReason
+  /** The rule in words. */
+  readonly policy: string
+  readonly actor: string
+  readonly timeMicros: number
+  /** Projections whose state at `to` is among the rows. */
+  readonly kept: ReadonlyArray<string>
+  /** Written in the same batch. They are no derived rows any more: nothing can make them again. */
+  readonly rows: ReadonlyArray<Row>
+}
+
+/** Events, and bytes of their records, that a removal would take away. */
+export interface Removable {
+  readonly events: number
+  readonly bytes: number
+}
+
+/**
+ * Removing the beginning of a stream. Every reader is then given one EventsRemoved, at the sequence of the last event
+ * removed, in the place of what was removed, and goes on behind it: also one that starts in the middle of it. A stream of
+ * which everything was removed keeps its head, and goes on there. Works also while the store's quota is reached.
+ */
+export interface RemovalJournal {
+  /** The EventsRemoved that the stream begins with; undefined where nothing was removed. */
+  of(stream: SessionId): Effect.Effect<JournalEntry | undefined, StorageUnavailable>
+  /** Reads all of them: they verify, or it fails. */
+  measure(stream: SessionId, to: number): Effect.Effect<Removable, JournalDamaged | StorageUnavailable>
+  /** The last event to remove so that the records behind it take at most `bytesMax`; 0 when all of them do. */
+  endKeeping(stream: SessionId, bytesMax: number): Effect.Effect<number, JournalDamaged | StorageUnavailable>
+  /**
+   * Returns when the events are deleted and the space they took is given back. `stale`: rows that are deleted with them.
+   * A process that dies on the way leaves either all of the events or none of them in the stream.
+   */
+  remove(
+    stream: SessionId,
+    removal: Removal,
+    stale: ReadonlyArray<RowRange>
+  ): Effect.Effect<JournalEntry, JournalDamaged | StorageUnavailable | EventRefused>
+  /** Does what a removal that was cut off has left undone. */
+  finish(stream: SessionId, stale: ReadonlyArray<RowRange>): Effect.Effect<void, JournalDamaged | StorageUnavailable>
+  /** Streams whose removal was cut off. */
+  readonly unfinished: Effect.Effect<ReadonlyArray<SessionId>, StorageUnavailable>
+}
+
 export interface JournalShape {
   readonly durability: Durability
   /**
@@ -160,6 +214,7 @@ export interface JournalShape {
   /** Called after each change of `suspended`; gives back the function that stops it. */
   readonly onSuspended: (listener: () => void) => () => void
   readonly hot: HotJournal
+  readonly removal: RemovalJournal
 }
 
 export class Journal extends Context.Service<Journal, JournalShape>()("reprise/journal/Journal") {}

@@ -21,6 +21,7 @@ import { QuotaReached } from "./JournalQuota.ts"
 import * as Keys from "./Keys.ts"
 import { killPoint } from "./KillPoint.ts"
 import * as Record from "./Record.ts"
+import { RemovalCore, removalOf } from "./RemovalCore.ts"
 import type { KeyValue, Put, RangeOptions, Storage } from "./Storage.ts"
 import { StreamHeads } from "./StreamHeads.ts"
 
@@ -60,8 +61,14 @@ interface StreamHead {
   readonly bytes: Uint8Array
   /** Last sequence given out. */
   assigned: number
-  /** Last sequence that is durable. */
+  /** Last sequence that is durable, or was: events behind it may be lost, and their numbers are never given out again. */
   committed: number
+  /** The last event there was when the head was read. */
+  readonly found: number
+  /** Why nothing may be appended: it is not known which numbers were given out. */
+  readonly closed: string | undefined
+  /** What stands for the beginning of the stream, if that was removed: at the sequence of the last event removed. */
+  removed: JournalEntry | undefined
 }
 
 interface Waiting {
@@ -72,6 +79,7 @@ interface Waiting {
   readonly events: number
   /** What followers get once it is durable; empty when nobody followed at the time. */
   readonly entries: ReadonlyArray<JournalEntry>
+  readonly makesRoom?: boolean | undefined
   readonly done: (error: StorageUnavailable | undefined) => void
 }
 
@@ -121,16 +129,23 @@ export interface JournalCoreOptions {
   readonly sealed?: ReadonlyMap<SessionId, number> | undefined
   /** Looks at what lies under the storage, where there is such a thing, makes it safe to read and names what was wrong. */
   readonly checkTables?: (() => Promise<ReadonlyArray<Damage>>) | undefined
+  /** false: nothing was ever removed, and a stream's beginning need not be looked at for it. Default true. */
+  readonly hasRemovals?: boolean | undefined
+  /** Called before each removal, so that the store says of itself that it has some. */
+  readonly allowRemovals?: (() => void) | undefined
 }
 
 export class JournalCore {
   readonly durability: Durability
   readonly openingDamages: Array<Damage> = []
+  readonly removal: RemovalCore
   suspension: Suspension | undefined
   readonly #storage: Storage
   readonly #nowMicros: () => number
   readonly #sealed: Map<SessionId, number>
   readonly #checkTables: () => Promise<ReadonlyArray<Damage>>
+  /** What the opening found to be gone, of each stream. */
+  readonly #lost = new Map<SessionId, Array<Damage>>()
   readonly #heads = new StreamHeads<StreamHead>({
     isFollowed: (stream) => this.#followers.has(stream),
     forgotten: (head) => this.#seal(head)
@@ -143,6 +158,7 @@ export class JournalCore {
   #flushing: Promise<void> | undefined
   #reopening: Promise<void> | undefined
   #closed = false
+  #hasRemovals: boolean
   #stopWaiting: (() => void) | undefined
 
   constructor(options: JournalCoreOptions) {
@@ -151,10 +167,36 @@ export class JournalCore {
     this.#nowMicros = options.nowMicros
     this.#sealed = new Map(options.sealed)
     this.#checkTables = options.checkTables ?? (async () => [])
+    this.#hasRemovals = options.hasRemovals ?? true
+    this.removal = new RemovalCore({
+      range: (stream, range) => this.#range(range).catch((error) => Promise.reject(toDamaged(stream, error))),
+      write: (puts) => this.#makeRoom(puts),
+      head: (stream) => this.head(stream),
+      removed: (stream) => this.removed(stream),
+      setRemoved: async (stream, entry) => {
+        const head = await this.#headOrUnavailable(stream)
+        if ((head.removed?.sequence ?? 0) < entry.sequence) head.removed = entry
+      },
+      allow: () => {
+        if (!this.#hasRemovals) options.allowRemovals?.()
+        this.#hasRemovals = true
+      },
+      compact: async (from, to) => {
+        // Asked for space that is wanted, not for something that must be: the next removal comes by here again.
+        await this.#storage.compact?.(from, to).catch(() => undefined)
+      },
+      rowPut
+    })
   }
 
   /** Compares the streams with the ends that the last clean stop recorded. */
   async checkSeal(): Promise<void> {
+    for (const damage of this.openingDamages) {
+      if (damage.stream === STORE_STREAM) continue
+      const known = this.#lost.get(damage.stream)
+      if (known === undefined) this.#lost.set(damage.stream, [damage])
+      else known.push(damage)
+    }
     const sealed = [...this.#sealed]
     for (let at = 0; at < sealed.length; at += SEAL_READS) {
       const checks = sealed.slice(at, at + SEAL_READS).map(([stream, end]) => this.#checkEnd(stream, end))
@@ -164,8 +206,8 @@ export class JournalCore {
 
   async #checkEnd(stream: SessionId, sealed: number): Promise<Damage | undefined> {
     try {
-      const { committed } = await this.#head(stream)
-      return committed < sealed ? { stream, from: committed + 1, to: sealed, reason: "the end is missing" } : undefined
+      const { found } = await this.#head(stream)
+      return found < sealed ? { stream, from: found + 1, to: sealed, reason: "the end is missing" } : undefined
     } catch (error) {
       if (!(error instanceof UnreadableRange)) throw error
       // One stream whose end cannot be read does not close the store to the others.
@@ -178,6 +220,7 @@ export class JournalCore {
   async append(stream: SessionId, events: ReadonlyArray<NewEvent>, options: AppendOptions = {}): Promise<Appended> {
     if (events.length === 0) throw new EventRefused({ reason: "an append needs at least one event" })
     const head = this.#heads.keep(this.#heads.get(stream) ?? (await this.#headOrUnavailable(stream)))
+    if (head.closed !== undefined) throw closedStream(head.closed)
     if (options.expected !== undefined && options.expected !== head.assigned) {
       throw new SequenceConflict({ stream, expected: options.expected, actual: head.assigned })
     }
@@ -200,11 +243,13 @@ export class JournalCore {
       bytes += put.value.byteLength
     }
     const last = first + entries.length - 1
+    killPoint("journal.append.before")
     await new Promise<void>((resolve, reject) => {
       // Sequences are given out only when the events are sure to wait in this order: nothing is awaited in between.
       const done = settle(resolve, reject)
       if (this.#enqueue({ puts, bytes, stream: head, events: entries.length, entries, done })) head.assigned = last
     })
+    killPoint("journal.append.after")
     return { first, last }
   }
 
@@ -221,6 +266,10 @@ export class JournalCore {
     if (head === undefined) {
       // Heads are forgotten when the storage fails; whoever writes output has appended to this stream since, or must first.
       done(this.#unavailable("append"))
+      return 0
+    }
+    if (head.closed !== undefined) {
+      done(closedStream(head.closed))
       return 0
     }
     const sequence = head.assigned + 1
@@ -272,11 +321,35 @@ export class JournalCore {
     }
   }
 
-  #write(puts: ReadonlyArray<Put>): Promise<void> {
+  #write(puts: ReadonlyArray<Put>, makesRoom = false): Promise<void> {
     const bytes = puts.reduce((sum, put) => sum + put.key.byteLength + (put.value?.byteLength ?? 0), 0)
     return new Promise((resolve, reject) => {
-      this.#enqueue({ puts, bytes, stream: undefined, events: 0, entries: NO_ENTRIES, done: settle(resolve, reject) })
+      const done = settle(resolve, reject)
+      this.#enqueue({ puts, bytes, stream: undefined, events: 0, entries: NO_ENTRIES, makesRoom, done })
     })
+  }
+
+  #isAtQuota(): boolean {
+    return this.suspension?.quotaBytes !== undefined
+  }
+
+  /** As `#write`; while the store has as many bytes as it may have, past everything that waits for room. */
+  async #makeRoom(puts: ReadonlyArray<Put>): Promise<void> {
+    if (this.suspension === undefined) {
+      try {
+        return await this.#write(puts, true)
+      } catch (error) {
+        // Written together with something that was refused.
+        if (!this.#isAtQuota()) throw error
+      }
+    }
+    if (!this.#isAtQuota() || this.#closed) throw this.#unavailable("append")
+    try {
+      await this.#storage.batch(puts, { makesRoom: true })
+    } catch (cause) {
+      const reason = describe(cause)
+      throw new StorageUnavailable({ operation: "append", reason, diskFull: isDiskFull(reason) })
+    }
   }
 
   /** False when the storage is down: `done` got the error already. */
@@ -299,7 +372,8 @@ export class JournalCore {
       const puts = group.length === 1 ? group[0]!.puts : group.flatMap((waiting) => waiting.puts)
       try {
         killPoint("journal.batch.before")
-        await this.#storage.batch(puts)
+        const makesRoom = group.every((waiting) => waiting.makesRoom === true)
+        await (makesRoom ? this.#storage.batch(puts, MAKES_ROOM) : this.#storage.batch(puts))
         killPoint("journal.batch.after")
       } catch (cause) {
         this.#flushing = undefined
@@ -380,7 +454,9 @@ export class JournalCore {
       })
       if (this.#closed) return
       try {
+        killPoint("journal.reopen.before")
         await this.#storage.reopen()
+        killPoint("journal.reopen.after")
         // Proves that it can be written before anybody is told so.
         await this.#storage.batch([rowPut({ space: "probe", key: new Uint8Array(0), value: PROBE })])
         break
@@ -447,10 +523,48 @@ export class JournalCore {
       reverse: true,
       limit: 1
     })
-    const sequence = last === undefined ? 0 : Keys.sequenceOf(last[0])
-    const head = { stream, bytes: Uint8Array.from(bytes), assigned: sequence, committed: sequence }
+    const removed = this.#hasRemovals && last !== undefined ? await this.#readRemoved(bytes) : undefined
+    // Where everything was removed, the stream goes on behind it.
+    const found = Math.max(last === undefined ? 0 : Keys.sequenceOf(last[0]), removed?.sequence ?? 0)
+    const { closed, end } = this.#lostEnd(stream, found)
+    const head = { stream, bytes: Uint8Array.from(bytes), assigned: end, committed: end, found, closed, removed }
     this.#heads.add(head)
     return head
+  }
+
+  /**
+   * Where the stream ended before its end was lost: what is appended goes on behind that, so that no number ever stands for
+   * two events. Closed when that is not known.
+   */
+  #lostEnd(stream: SessionId, found: number): { readonly end: number; readonly closed: string | undefined } {
+    let end = Math.max(found, this.#sealed.get(stream) ?? 0)
+    let closed: string | undefined
+    for (const { from, reason, to } of this.#lost.get(stream) ?? []) {
+      if (to !== null) end = Math.max(end, to)
+      // Later events lie elsewhere: with one of them there, the end is.
+      else if (found < from)
+        closed = `stream ${stream} has lost its end, from event ${from} on, and takes no more: ${reason}`
+    }
+    return { end, closed }
+  }
+
+  async #readRemoved(stream: Uint8Array): Promise<JournalEntry | undefined> {
+    const bounds = { from: Keys.eventKey(stream, 1), to: Keys.eventKey(stream, 2), limit: 1 }
+    const [first] = await this.#range(bounds).catch(noRows)
+    return removalOf(first)
+  }
+
+  /** The EventsRemoved that the stream begins with. */
+  async removed(stream: SessionId): Promise<JournalEntry | undefined> {
+    if (!this.#hasRemovals) return undefined
+    const head = this.#heads.get(stream) ?? (await this.#head(stream).catch(unreadableHead))
+    return head === undefined ? this.#readRemoved(Keys.streamBytes(stream)) : head.removed
+  }
+
+  /** The same, where it stands for events behind `after`. */
+  async #removedBehind(stream: SessionId, after: number): Promise<JournalEntry | undefined> {
+    const removed = await this.removed(stream)
+    return removed !== undefined && after < removed.sequence ? removed : undefined
   }
 
   async #headOrUnavailable(stream: SessionId): Promise<StreamHead> {
@@ -481,6 +595,18 @@ export class JournalCore {
    */
   async page(stream: SessionId, after: number, until: number): Promise<PageResult> {
     if (after >= until) return { entries: NO_ENTRIES, damage: undefined }
+    if (this.#hasRemovals) {
+      const removed = await this.#removedBehind(stream, after)
+      if (removed !== undefined) return { entries: [removed], damage: undefined }
+    }
+    const page = await this.#pageOfEvents(stream, after, until)
+    // It may have been removed while it was read.
+    const removed =
+      this.#hasRemovals && page.damage !== undefined ? await this.#removedBehind(stream, after) : undefined
+    return removed === undefined ? page : { entries: [removed], damage: undefined }
+  }
+
+  async #pageOfEvents(stream: SessionId, after: number, until: number): Promise<PageResult> {
     const bytes = Keys.streamBytes(stream)
     const entries: Array<JournalEntry> = []
     let expected = after + 1
@@ -498,6 +624,9 @@ export class JournalCore {
       const damage =
         sequence !== expected ? missing(stream, expected, sequence - 1) : damaged(stream, sequence, key, value)
       if (damage !== undefined) return { entries, damage }
+      // Removed a moment ago: what is behind it in this page is no part of the stream any more.
+      const removed = sequence === 1 ? removalOf([key, value]) : undefined
+      if (removed !== undefined) return { entries: [removed], damage: undefined }
       entries.push(Record.decodeRecord(sequence, value))
       expected++
     }
@@ -522,13 +651,28 @@ export class JournalCore {
 
   /** Newest first, before `before` (exclusive). */
   async pageBackwards(stream: SessionId, before: number): Promise<PageResult> {
+    let removed = this.#hasRemovals ? await this.removed(stream) : undefined
+    if (removed === undefined || before > removed.sequence + 1) {
+      const page = await this.#eventsBackwards(stream, before, removed?.sequence ?? 0)
+      if (!this.#hasRemovals || page.damage === undefined) return page
+      // Removed while it was read.
+      const found = await this.removed(stream)
+      if (found === undefined || found.sequence === removed?.sequence) return page
+      if (before > found.sequence + 1) return this.pageBackwards(stream, before)
+      removed = found
+    }
+    // Nothing stands before what stands for the beginning.
+    return { entries: before === removed.sequence ? NO_ENTRIES : [removed], damage: undefined }
+  }
+
+  async #eventsBackwards(stream: SessionId, before: number, floor: number): Promise<PageResult> {
     const bytes = Keys.streamBytes(stream)
     const entries: Array<JournalEntry> = []
     let expected = before - 1
     let found: ReadonlyArray<KeyValue>
     try {
       found = await this.#range({
-        from: Keys.eventKey(bytes, 1),
+        from: Keys.eventKey(bytes, floor + 1),
         to: Keys.eventKey(bytes, before),
         reverse: true,
         limit: PAGE_EVENTS_MAX
@@ -542,10 +686,11 @@ export class JournalCore {
       const damage =
         sequence !== expected ? missing(stream, sequence + 1, known(expected)) : damaged(stream, sequence, key, value)
       if (damage !== undefined) return { entries, damage }
-      entries.push(Record.decodeRecord(sequence, value))
+      entries.push((sequence === 1 ? removalOf([key, value]) : undefined) ?? Record.decodeRecord(sequence, value))
       expected--
     }
-    return { entries, damage: found.length === 0 && expected > 0 ? missing(stream, 1, known(expected)) : undefined }
+    const isMissing = found.length === 0 && expected > floor
+    return { entries, damage: isMissing ? missing(stream, floor + 1, known(expected)) : undefined }
   }
 
   follower(stream: SessionId, after: number): Follower {
@@ -664,6 +809,8 @@ export class JournalCore {
     let from: Uint8Array = new Uint8Array(0)
     let current: Buffer | undefined
     let expected = 1
+    /** Of the current stream: what is there up to it was removed, and may not be deleted yet. */
+    let removed = 0
     for (;;) {
       let found: ReadonlyArray<KeyValue>
       try {
@@ -697,15 +844,17 @@ export class JournalCore {
         if (current === undefined || !current.equals(stream)) {
           current = stream
           expected = 1
+          removed = removalOf([key, value])?.sequence ?? 0
           streams++
         }
         const id = Keys.streamOf(stream)
         const sequence = Keys.sequenceOf(key)
+        if (sequence > 1 && sequence <= removed) continue
         if (sequence !== expected) damages.push(toDamage(missing(id, expected, sequence - 1)))
         const wrong = damaged(id, sequence, key, value)
         if (wrong !== undefined) damages.push(toDamage(wrong))
         events++
-        expected = sequence + 1
+        expected = Math.max(sequence, removed) + 1
       }
     }
     return { streams, events, damages }
@@ -767,6 +916,7 @@ const isLong = (chunks: ReadonlyArray<Uint8Array>): boolean => {
 }
 
 const NO_ENTRIES: ReadonlyArray<JournalEntry> = []
+const MAKES_ROOM = { makesRoom: true }
 const FIRST_ROW = Buffer.of(Keys.ROW_PREFIX)
 const PROBE = Buffer.from("the storage can be written")
 
@@ -795,6 +945,8 @@ const after = (key: Uint8Array): Buffer => {
   return next
 }
 
+const closedStream = (reason: string) => new StorageUnavailable({ operation: "append", reason, diskFull: false })
+
 const missing = (stream: SessionId, from: number, to: number | null) =>
   new JournalDamaged({ stream, from, to, reason: "missing" })
 
@@ -810,6 +962,9 @@ const toUnavailable = (error: unknown): unknown =>
 const unreadableHead = (error: unknown): undefined => {
   if (!(error instanceof UnreadableRange)) throw error
 }
+
+const toDamaged = (stream: SessionId, error: unknown): unknown =>
+  error instanceof UnreadableRange ? unreadable(stream, 1, error.message) : error
 
 /** The end of a range as its reader is told of it. */
 const known = (sequence: number): number | null => (sequence === HEAD_UNKNOWN ? null : sequence)

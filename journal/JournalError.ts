@@ -30,6 +30,22 @@ export class JournalDamaged extends Schema.TaggedError<JournalDamaged>()("Journa
   }
 }
 
+/** What was asked for was in the stream and is not any more: it was removed, on purpose. */
+export class JournalRemoved extends Schema.TaggedError<JournalRemoved>()("JournalRemoved", {
+  stream: Schema.String,
+  /** The events 1 to `to`; behind them everything is there. */
+  to: Schema.Int,
+  /** Microseconds since 1970. */
+  removedAt: Schema.Finite,
+  /** The rule in words. */
+  policy: Schema.String
+}) {
+  override get message() {
+    const day = new Date(this.removedAt / 1000).toISOString().slice(0, 10)
+    return `events 1 to ${this.to} of stream ${this.stream} were removed on ${day} (${this.policy}); the earliest state is at event ${this.to}`
+  }
+}
+
 /** The store cannot be written or read at the moment (disk full, I/O error). Nothing of the refused append is acknowledged. */
 export class StorageUnavailable extends Schema.TaggedError<StorageUnavailable>()("StorageUnavailable", {
   operation: Schema.Literals(["append", "read", "open"]),
@@ -43,7 +59,7 @@ export class StorageUnavailable extends Schema.TaggedError<StorageUnavailable>()
   }
 }
 
-/** The folder is not a store that may be opened: locked, foreign, incomplete, of a newer format, with a config.json that cannot be used. It was not touched. */
+/** The folder is not a store that may be opened: locked, foreign, incomplete, of a newer format, with a config.json that cannot be used, with keepers of another time. It was not touched. */
 export class StoreRefused extends Schema.TaggedError<StoreRefused>()("StoreRefused", {
   path: Schema.String,
   reason: Schema.Literals([
@@ -55,7 +71,8 @@ export class StoreRefused extends Schema.TaggedError<StoreRefused>()("StoreRefus
     "permissions",
     "format",
     "corrupt",
-    "config"
+    "config",
+    "keeper"
   ]),
   detail: Schema.String
 }) {
@@ -74,6 +91,7 @@ export class EventRefused extends Schema.TaggedError<EventRefused>()("EventRefus
 export const JournalError = Schema.Union([
   SequenceConflict,
   JournalDamaged,
+  JournalRemoved,
   StorageUnavailable,
   StoreRefused,
   EventRefused

@@ -8,7 +8,7 @@ import { JournalQuota, type QuotaOptions } from "./JournalQuota.ts"
 import { LevelStorage } from "./LevelStorage.ts"
 import { makeJournal } from "./makeJournal.ts"
 import type { Storage } from "./Storage.ts"
-import { guardStore, writeEnds, writeFormat } from "./StoreGuard.ts"
+import { allowRemovals, guardStore, writeEnds, writeFormat } from "./StoreGuard.ts"
 import { earlierDamages, guardTables, noteOpening, openingBytesMax } from "./TableGuard.ts"
 
 export interface JournalLevelOptions {
@@ -66,7 +66,15 @@ const open = async (options: JournalLevelOptions, durability: Durability, nowMic
       })
     const wrapped = options.wrapStorage === undefined ? storage : options.wrapStorage(storage)
     const limited = options.quota === undefined ? wrapped : new JournalQuota(wrapped, options.quota)
-    const core = new JournalCore({ storage: limited, durability, nowMicros, sealed: guarded.ends, checkTables })
+    const core = new JournalCore({
+      storage: limited,
+      durability,
+      nowMicros,
+      sealed: guarded.ends,
+      checkTables,
+      hasRemovals: guarded.hasRemovals,
+      allowRemovals: () => allowRemovals(location)
+    })
     core.openingDamages.push(...found, ...earlier)
     if (guarded.endsDamage !== undefined) {
       core.openingDamages.push({ stream: STORE_STREAM, from: 0, to: null, reason: guarded.endsDamage })

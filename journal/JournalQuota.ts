@@ -5,9 +5,8 @@
  * The size of a store is what its files take, and only looking tells: LevelDB compresses and compacts. It is looked at when
  * what was written since might fill the rest, so a store that is far from its quota costs an addition for each batch.
  */
-import { lstat, readdir } from "node:fs/promises"
-import { join } from "node:path"
-import type { KeyValue, Put, RangeOptions, Storage } from "./Storage.ts"
+import { folderBytes } from "./FolderBytes.ts"
+import type { BatchOptions, KeyValue, Put, RangeOptions, Storage } from "./Storage.ts"
 
 /** Near the quota it is looked at once for so many bytes: the store may be larger by this and by one batch (4 MiB). */
 const LOOK_BYTES_MIN = 256 * 1024
@@ -46,12 +45,25 @@ export class JournalQuota implements Storage {
     this.#options = options
   }
 
-  async batch(operations: ReadonlyArray<Put>): Promise<void> {
+  async batch(operations: ReadonlyArray<Put>, options?: BatchOptions): Promise<void> {
+    if (options?.makesRoom === true) return this.#makeRoom(operations)
     let bytes = 0
     for (const { key, value } of operations) bytes += key.byteLength + (value?.byteLength ?? 0)
     if (bytes > this.#left) await this.#look(bytes, operations)
     this.#left -= bytes
     await this.#storage.batch(operations)
+  }
+
+  async #makeRoom(operations: ReadonlyArray<Put>): Promise<void> {
+    // Looked at before the next write, which may find room.
+    this.#left = 0
+    try {
+      await this.#storage.batch(operations, { makesRoom: true })
+    } catch (error) {
+      // Something is wrong with the storage itself, whatever the last write was refused for: it must be opened again.
+      this.#isFull = false
+      throw error
+    }
   }
 
   async #look(bytes: number, operations: ReadonlyArray<Put>): Promise<void> {
@@ -60,7 +72,7 @@ export class JournalQuota implements Storage {
       this.#left = Number.POSITIVE_INFINITY
       return
     }
-    const room = bytesMax - (await bytesOf(this.#options.folder))
+    const room = bytesMax - (await folderBytes(this.#options.folder))
     this.#left = Math.max(room, LOOK_BYTES_MIN, bytes)
     // What only deletes makes room.
     if (room >= bytes || operations.every(({ value }) => value === undefined)) return
@@ -73,10 +85,14 @@ export class JournalQuota implements Storage {
     return this.#storage.range(options)
   }
 
+  async compact(from: Uint8Array, to: Uint8Array): Promise<void> {
+    await this.#storage.compact?.(from, to)
+  }
+
   async reopen(): Promise<void> {
     if (!this.#isFull) return this.#storage.reopen()
     const bytesMax = this.#options.bytesMax()
-    if (bytesMax !== null && (await bytesOf(this.#options.folder)) > bytesMax * (1 - ROOM_PART)) {
+    if (bytesMax !== null && (await folderBytes(this.#options.folder)) > bytesMax * (1 - ROOM_PART)) {
       throw new QuotaReached(bytesMax)
     }
     this.#isFull = false
@@ -87,16 +103,3 @@ export class JournalQuota implements Storage {
     return this.#storage.close()
   }
 }
-
-/** Of all files in the folder and below. A file that goes away meanwhile takes nothing. */
-const bytesOf = async (folder: string): Promise<number> => {
-  let bytes = 0
-  for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
-    const path = join(folder, entry.name)
-    if (entry.isDirectory()) bytes += await bytesOf(path)
-    else if (entry.isFile()) bytes += (await lstat(path).catch(() => NOTHING)).size
-  }
-  return bytes
-}
-
-const NOTHING = { size: 0 }

@@ -7,7 +7,43 @@
  */
 
 /** Where a process can be made to die, each before or after something that must be all or nothing. */
-export const KILL_POINTS = ["journal.batch.before", "journal.batch.after"] as const
+export const KILL_POINTS = [
+  "journal.append.before",
+  "journal.append.after",
+  "journal.batch.before",
+  "journal.batch.after",
+  "journal.reopen.before",
+  "journal.reopen.after",
+  "engine.started.before",
+  "engine.started.after",
+  "recovery.keepers.after",
+  "recovery.session.before",
+  "recovery.resumed.before",
+  "recovery.resumed.after",
+  "recovery.typed.after",
+  "recovery.attached.after",
+  "session.created.after",
+  "session.started.after",
+  "session.closed.before",
+  "session.closed.after",
+  "session.lost.before",
+  "session.lost.after",
+  "snapshot.write.before",
+  "snapshot.write.after",
+  "summary.write.before",
+  "summary.write.after",
+  "keeper.spawn.before",
+  "keeper.spawn.after",
+  "keeper.ack.before",
+  "keeper.ack.after",
+  "keeper.write.before",
+  "keeper.write.after",
+  "retention.tombstone.before",
+  "retention.tombstone.after",
+  "retention.delete.before",
+  "retention.delete.after",
+  "retention.compact.before"
+] as const
 export type KillPointName = (typeof KILL_POINTS)[number]
 
 const armed = process.env.REPRISE_KILL_POINT

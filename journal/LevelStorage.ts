@@ -25,7 +25,10 @@ const options = {
   compression: true
 } as const
 
-type Level = LevelDatabase<Uint8Array, Uint8Array>
+/** `level` gives classic-level wherever there is a file system, and its types say only what is the same everywhere. */
+type Level = LevelDatabase<Uint8Array, Uint8Array> & {
+  compactRange(from: Uint8Array, to: Uint8Array): Promise<void>
+}
 
 export class LevelStorage implements Storage {
   readonly #location: string
@@ -76,6 +79,10 @@ export class LevelStorage implements Storage {
     }
   }
 
+  async compact(from: Uint8Array, to: Uint8Array): Promise<void> {
+    await this.#level.compactRange(from, to)
+  }
+
   async reopen(): Promise<void> {
     await this.#level.close()
     this.#level = await openLevel(this.#location, { createIfMissing: false })
@@ -90,7 +97,7 @@ const openLevel = async (
   location: string,
   how: { readonly createIfMissing: boolean; readonly errorIfExists?: boolean }
 ): Promise<Level> => {
-  const level: Level = new LevelDatabase(location, { ...options, ...how })
+  const level = new LevelDatabase(location, { ...options, ...how }) as Level
   await level.open()
   return level
 }

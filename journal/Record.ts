@@ -21,6 +21,7 @@
 import { crc32 } from "node:zlib"
 import { Schema } from "effect"
 import * as Event from "./Event.ts"
+import { rareKinds } from "./EventKind.ts"
 import { EventRefused } from "./JournalError.ts"
 
 export const FORMAT_VERSION = 1
@@ -39,35 +40,17 @@ const KIND_OUTPUT = 1
 const KIND_INPUT = 2
 const KIND_INPUT_HIDDEN = 3
 
-/** Kind numbers are for ever. Never reuse one, never change what one means. */
-const rareKinds = {
-  SessionCreated: 16,
-  ProcessStarted: 17,
-  Resized: 18,
-  SignalSent: 19,
-  InputClosed: 20,
-  CwdChanged: 21,
-  MarkerSet: 22,
-  ClientAttached: 23,
-  ClientDetached: 24,
-  LimitReached: 25,
-  GapDetected: 26,
-  LeaderExited: 27,
-  TerminalClosed: 28,
-  SessionInterrupted: 29,
-  SessionResumed: 30,
-  SessionLost: 31,
-  SessionClosed: 32,
-  EngineStarted: 33,
-  EngineStopped: 34,
-  CommandStarted: 35,
-  CommandInputWritten: 36,
-  CommandFinished: 37,
-  ShellStateChanged: 38,
-  ShellRestarted: 39,
-  DefectDetected: 40
-} as const
 type RareTag = keyof typeof rareKinds
+/** For who looks at records without decoding them. */
+export const KIND_EVENTS_REMOVED = rareKinds.EventsRemoved
+
+/** The event as a version has it that knows the kinds up to `kindMax`: a later one is Unknown there. */
+export const eventFor = (event: Event.SessionEvent, kindMax: number): Event.SessionEvent => {
+  const kind = rareKinds[event._tag as RareTag] ?? 0
+  if (kind <= kindMax) return event
+  const { _tag, ...fields } = event
+  return unknown(kind, Buffer.from(JSON.stringify(fields), "utf8"))
+}
 
 interface RareCodec {
   readonly tag: RareTag

@@ -22,11 +22,18 @@ export interface RangeOptions {
   readonly bytesMax: number
 }
 
+export interface BatchOptions {
+  /** It is the beginning of making room: a bound on the size of the storage does not hold it back. */
+  readonly makesRoom?: boolean | undefined
+}
+
 export interface Storage {
   /** All or nothing, durable (in the sense of the mode the storage was made with) when it resolves. */
-  batch(operations: ReadonlyArray<Put>): Promise<void>
+  batch(operations: ReadonlyArray<Put>, options?: BatchOptions): Promise<void>
   /** A consistent page of what is there. The bytes belong to the caller. */
   range(options: RangeOptions): Promise<ReadonlyArray<KeyValue>>
+  /** Gives back what deleted keys from `from` to `to` (exclusive) still take. Absent where deleting does that. */
+  compact?(from: Uint8Array, to: Uint8Array): Promise<void>
   /**
    * After a failed write nothing the handle says can be trusted: it is closed and opened again, and what is then there
    * is the truth. Rejects while that is not possible.

@@ -11,21 +11,26 @@
  */
 import {
   chmodSync,
+  closeSync,
+  fsyncSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
   type Stats,
   writeFileSync
 } from "node:fs"
-import { dirname, join } from "node:path"
+import { basename, dirname, join } from "node:path"
 import { crc32 } from "node:zlib"
 import type { SessionId } from "./Event.ts"
 import { StoreRefused } from "./JournalError.ts"
 
-/** The format this version writes. It reads this one and those before it, and refuses later ones by name. */
-export const STORE_FORMAT = 1
+/** The latest format this version reads, with those before it; later ones are refused by name. */
+export const STORE_FORMAT = 2
+/** What a store begins with: nothing was ever removed from it. An older reprise reads it too. */
+const STORE_FORMAT_FIRST = 1
 
 const refuse = (path: string, reason: StoreRefused["reason"], detail: string) =>
   new StoreRefused({ path, reason, detail })
@@ -64,26 +69,43 @@ export const ensurePrivateFolder = (path: string): void => {
     chmodSync(path, 0o700)
     return
   }
+  if (isPrivateFolder(path, stat)) return
+  if (readdirSync(path).length > 0) throw isOpenToOthers(path, stat)
+  chmodSync(path, 0o700)
+}
+
+/** The same question, changing nothing: throws for a folder that is missing, a link, another user's, or open to others. */
+export const checkPrivateFolder = (path: string): void => {
+  const stat = statOf(path)
+  if (stat === undefined) throw refuse(path, "missing", "does not exist")
+  if (!isPrivateFolder(path, stat)) throw isOpenToOthers(path, stat)
+}
+
+/** Throws for a link, something else than a folder, and another user's folder. One that is missing is none of them. */
+export const checkOwnFolder = (path: string): void => {
+  const stat = statOf(path)
+  if (stat !== undefined) isPrivateFolder(path, stat)
+}
+
+/** False: it is ours, and open to others. */
+const isPrivateFolder = (path: string, stat: Stats): boolean => {
   if (stat.isSymbolicLink()) throw refuse(path, "symlink", "is a symbolic link; name the folder itself")
   if (!stat.isDirectory()) throw refuse(path, "foreign", "is not a folder")
   if (process.getuid !== undefined && stat.uid !== process.getuid()) {
     throw refuse(path, "permissions", `belongs to user ${stat.uid}; use a folder of your own`)
   }
-  if ((stat.mode & 0o077) === 0) return
-  if (readdirSync(path).length > 0) {
-    throw refuse(
-      path,
-      "permissions",
-      `is open to other users (mode ${(stat.mode & 0o777).toString(8)}); run: chmod 700 ${path}`
-    )
-  }
-  chmodSync(path, 0o700)
+  return (stat.mode & 0o077) === 0
 }
+
+const isOpenToOthers = (path: string, { mode }: Stats): StoreRefused =>
+  refuse(path, "permissions", `is open to other users (mode ${(mode & 0o777).toString(8)}); run: chmod 700 ${path}`)
 
 export interface GuardedStore {
   readonly database: string
   /** The database does not exist yet and may be created. */
   readonly isNew: boolean
+  /** Beginnings of streams may have been removed: what an older reprise would take for damage. */
+  readonly hasRemovals: boolean
   /** Stream ends recorded by the last clean stop; undefined when there are none to compare with. */
   readonly ends: ReadonlyMap<SessionId, number> | undefined
   /** Why the recorded ends cannot be used, if so. */
@@ -93,7 +115,10 @@ export interface GuardedStore {
 /** `create: false` (readers) refuses a store that does not exist instead of making one. */
 export const guardStore = (location: string, create: boolean): GuardedStore => {
   const stat = statOf(location)
-  if (stat === undefined && !create) throw refuse(location, "missing", "does not exist")
+  if (stat === undefined) {
+    refuseHalfRepaired(location)
+    if (!create) throw refuse(location, "missing", "does not exist")
+  }
   ensurePrivateFolder(location)
   const database = join(location, "db")
   const names = readdirSync(location).filter((name) => !name.endsWith(".tmp"))
@@ -105,9 +130,9 @@ export const guardStore = (location: string, create: boolean): GuardedStore => {
     }
     // An engine that died while it made the store left a database in which nothing can have been recorded yet.
     if (names.every((name) => name === "db") && !holdsRecords(database)) {
-      return { database, isNew: true, ends: undefined, endsDamage: undefined }
+      return { database, isNew: true, hasRemovals: false, ends: undefined, endsDamage: undefined }
     }
-    throw refuse(location, "incomplete", "format.json is missing; restore it from a backup")
+    throw refuse(location, "incomplete", "format.json is missing; run: reprise repair")
   }
   if (format > STORE_FORMAT) {
     throw refuse(
@@ -120,10 +145,27 @@ export const guardStore = (location: string, create: boolean): GuardedStore => {
     throw refuse(
       location,
       "incomplete",
-      `its database is incomplete (${parts}); restore db/ from a backup, nothing was touched`
+      `its database is incomplete (${parts}); run: reprise repair; nothing was touched`
     )
   }
-  return { database, isNew: false, ...readEnds(location) }
+  return { database, isNew: false, hasRemovals: format > STORE_FORMAT_FIRST, ...readEnds(location) }
+}
+
+/** What a repair makes beside a journal, and what it keeps of the one before: JOURNAL.repair-TIME, JOURNAL.before-repair-TIME. */
+export const REPAIR_SUFFIX = ".repair-"
+export const BEFORE_REPAIR_SUFFIX = ".before-repair-"
+
+/** Between the two renames of a repair there is no journal: whoever opens the store must not begin a new one. */
+const refuseHalfRepaired = (location: string): void => {
+  const folder = dirname(location)
+  if (statOf(folder)?.isDirectory() !== true) return
+  const kept = readdirSync(folder).find((name) => name.startsWith(`${basename(location)}${BEFORE_REPAIR_SUFFIX}`))
+  if (kept === undefined) return
+  throw refuse(
+    location,
+    "incomplete",
+    `is missing, and ${kept} is there: a repair was interrupted; run: reprise repair`
+  )
 }
 
 const holdsRecords = (database: string): boolean =>
@@ -132,8 +174,8 @@ const holdsRecords = (database: string): boolean =>
     (name) => name.endsWith(".ldb") || (name.endsWith(".log") && statOf(join(database, name))!.size > 0)
   )
 
-/** LevelDB needs CURRENT and the MANIFEST it names. */
-const databaseParts = (database: string): string => {
+/** `complete`, or what LevelDB needs and is not there: CURRENT and the MANIFEST it names. */
+export const databaseParts = (database: string): string => {
   const stat = statOf(database)
   if (stat === undefined) return "missing"
   if (stat.isSymbolicLink()) throw refuse(database, "symlink", "is a symbolic link")
@@ -145,7 +187,8 @@ const databaseParts = (database: string): string => {
   return names.includes(manifest) ? "complete" : `${manifest} is missing`
 }
 
-const readFormat = (location: string): number | undefined => {
+/** undefined: there is none. Throws StoreRefused when it cannot be read. */
+export const readFormat = (location: string): number | undefined => {
   const path = join(location, "format.json")
   if (statOf(path) === undefined) return undefined
   try {
@@ -154,14 +197,25 @@ const readFormat = (location: string): number | undefined => {
   } catch {
     // Falls through to the refusal: not JSON.
   }
-  throw refuse(location, "corrupt", "format.json is damaged; restore it from a backup")
+  throw refuse(location, "corrupt", "format.json is damaged; run: reprise repair")
 }
 
 /** Written when the database is complete, with a rename, so that it is never half there. */
-export const writeFormat = (location: string): void =>
-  replaceFile(join(location, "format.json"), `{"format":${STORE_FORMAT}}\n`)
+export const writeFormat = (location: string, format = STORE_FORMAT_FIRST): void =>
+  replaceFile(join(location, "format.json"), `{"format":${format}}\n`)
 
-const readEnds = (location: string): Pick<GuardedStore, "ends" | "endsDamage"> => {
+/** Before the first removal: from here on an older reprise refuses the store instead of calling it damaged. Durable when it returns. */
+export const allowRemovals = (location: string): void => {
+  writeFormat(location, STORE_FORMAT)
+  const folder = openSync(location, "r")
+  try {
+    fsyncSync(folder)
+  } finally {
+    closeSync(folder)
+  }
+}
+
+export const readEnds = (location: string): Pick<GuardedStore, "ends" | "endsDamage"> => {
   const path = join(location, "ends.json")
   if (statOf(path) === undefined) return { ends: undefined, endsDamage: undefined }
   try {

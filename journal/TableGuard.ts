@@ -15,8 +15,9 @@ import { STORE_STREAM } from "./Event.ts"
 import type { Damage } from "./Journal.ts"
 import { StoreRefused } from "./JournalError.ts"
 import * as Keys from "./Keys.ts"
+import { liveTables, type Table } from "./Manifest.ts"
 import { ensurePrivateFolder, replaceFile } from "./StoreGuard.ts"
-import { checkTable, type KeyRange, liveTables, type Table, type TableFinding } from "./TableFile.ts"
+import { checkTable, type KeyRange, type TableFinding } from "./TableFile.ts"
 
 /**
  * What an opening checks: the newest tables, which hold the sessions that go on and which LevelDB merges first. About
@@ -168,7 +169,7 @@ const readDamages = (path: string): ReadonlyArray<Damage> => {
 }
 
 /** The events between two keys; the streams that begin and end in between stand in the reason. */
-const damagesOf = ({ from, isFromLost, to }: KeyRange, reason: string): ReadonlyArray<Damage> => {
+export const damagesOf = ({ from, isFromLost, to }: KeyRange, reason: string): ReadonlyArray<Damage> => {
   const first = place(from)
   const last = place(to)
   // Rows are made again from the events.

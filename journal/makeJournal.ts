@@ -3,10 +3,11 @@
  * layers (JournalMemory.ts, JournalLevel.ts) use it; it decides nothing.
  */
 import { Array as Arr, Cause, Effect, Option, type Pull, Stream } from "effect"
-import { type JournalEntry, STORE_STREAM } from "./Event.ts"
+import { type JournalEntry, type SessionId, STORE_STREAM } from "./Event.ts"
 import type { JournalShape } from "./Journal.ts"
 import { type JournalCore, rowBounds } from "./JournalCore.ts"
 import { EventRefused, JournalDamaged, SequenceConflict, StorageUnavailable } from "./JournalError.ts"
+import { REMOVAL_SPACE } from "./RemovalCore.ts"
 
 /** What JournalCore rejects with are these classes; anything else is a defect and stays one. */
 const attempt = <A, E>(isExpected: (error: unknown) => error is E, evaluate: () => Promise<A>): Effect.Effect<A, E> =>
@@ -20,6 +21,7 @@ const attempt = <A, E>(isExpected: (error: unknown) => error is E, evaluate: () 
 const isUnavailable = (error: unknown) => error instanceof StorageUnavailable
 const isWriteError = (error: unknown) => error instanceof StorageUnavailable || error instanceof EventRefused
 const isAppendError = (error: unknown) => isWriteError(error) || error instanceof SequenceConflict
+const isRemovalError = (error: unknown) => isReadError(error) || error instanceof EventRefused
 const isReadError = (error: unknown) => error instanceof StorageUnavailable || error instanceof JournalDamaged
 
 /** The journal over `core`; its scope's end writes what waits and closes the storage. */
@@ -121,7 +123,17 @@ export const makeJournal = (core: JournalCore): JournalShape => {
     openingDamages: core.openingDamages,
     suspended: () => core.suspension,
     onSuspended: (listener) => core.onSuspension(listener),
-    hot: core
+    hot: core,
+    removal: {
+      of: (stream) => unavailable(() => core.removed(stream)),
+      measure: (stream, to) => attempt(isReadError, () => core.removal.measure(stream, to)),
+      endKeeping: (stream, bytesMax) => attempt(isReadError, () => core.removal.endKeeping(stream, bytesMax)),
+      remove: (stream, removal, stale) => attempt(isRemovalError, () => core.removal.remove(stream, removal, stale)),
+      finish: (stream, stale) => attempt(isReadError, () => core.removal.finish(stream, stale)),
+      unfinished: Effect.suspend(() => Stream.runCollect(shape.rows(REMOVAL_SPACE))).pipe(
+        Effect.map((rows) => rows.map(({ key }) => Buffer.from(key).toString("latin1") as SessionId))
+      )
+    }
   }
   return shape
 }

@@ -78,6 +78,11 @@ export const makeBuffers = (options: BuffersOptions = {}): Projection<BuffersSta
     version: 1,
     initial,
     fold: (state, { event }) => {
+      if (event._tag === "EventsRemoved") {
+        state.missingBytes += Math.max(0, event.outputBytes - state.offset)
+        state.offset = Math.max(state.offset, event.outputBytes)
+        return state
+      }
       if (event._tag !== "OutputReceived" || event.channel !== "tty") return state
       if (event.offset > state.offset) state.missingBytes += event.offset - state.offset
       state.offset = event.offset + event.data.length

@@ -234,6 +234,10 @@ const foldRare = (state: CommandsState, entry: JournalEntry): CommandsState => {
       state.initialEnvNames = event.envNames
       state.deny = event.deny ?? []
       return state
+    case "EventsRemoved":
+      // Folded only where the state that was kept for them cannot be read.
+      state.ttyBytes = Math.max(state.ttyBytes, event.outputBytes)
+      return state
     case "CommandStarted":
       return commandStarted(state, event, entry)
     case "CommandInputWritten":

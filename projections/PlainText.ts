@@ -86,6 +86,10 @@ export const feedPlainText = (text: PlainText, bytes: Uint8Array, emit: (line: s
   }
 }
 
+/** What the next byte belongs to: text, a short sequence, or a string such as an OSC. */
+export const readingOf = ({ phase }: PlainText): "text" | "sequence" | "string" =>
+  phase === GROUND ? "text" : phase === STRING || phase === STRING_ESCAPE ? "string" : "sequence"
+
 /** The line that has not ended yet. */
 export const openLine = (text: PlainText): string => lineText(text)
 

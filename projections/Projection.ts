@@ -17,4 +17,9 @@ export interface Projection<State> {
   encode(state: State): Uint8Array
   /** Throws on anything that this version's `encode` did not write. */
   decode(bytes: Uint8Array): State
+  /**
+   * The same of what an earlier version's `encode` wrote (undefined: not a version it knows), for states that stand for
+   * removed events (BaseState.ts) and cannot be folded again. Needed from the first version that follows one with such states.
+   */
+  upcast?(version: number, bytes: Uint8Array): State | undefined
 }

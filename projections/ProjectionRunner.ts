@@ -7,15 +7,21 @@
 import { Effect, Option, Stream } from "effect"
 import type { JournalEntry, SessionId } from "../journal/Event.ts"
 import { Journal, type Row } from "../journal/Journal.ts"
-import type { JournalDamaged, StorageUnavailable } from "../journal/JournalError.ts"
+import { JournalDamaged, JournalRemoved, type StorageUnavailable } from "../journal/JournalError.ts"
 import type { Projection } from "./Projection.ts"
 import { INDEX_SPACE, indexKey, indexRow, readIndexRow, type SessionSummary, summarize } from "./SessionIndex.ts"
 import { SessionState } from "./SessionState.ts"
+import {
+  BASE_SPACE,
+  readSnapshot,
+  SNAPSHOT_SPACE,
+  snapshotKey,
+  snapshotRowOf,
+  snapshotSequence
+} from "./SnapshotRow.ts"
 import { Title } from "./Title.ts"
 import { WorkingDirectory } from "./WorkingDirectory.ts"
 
-/** Space of the snapshots. Key: name, `|`, stream, `|`, sequence as u64 big-endian: in order, so the last one up to a point is one seek. */
-export const SNAPSHOT_SPACE = "snap"
 /** Events folded before a snapshot is worth its write: about 10 ms of reading. */
 export const SNAPSHOT_EVENTS = 4096
 /** Bytes of events folded before a snapshot is worth its write: about as long. */
@@ -50,12 +56,16 @@ export interface StateAt<P extends Projections> {
   readonly eventsFolded: number
   /** The states end before this; null when they reach the point that was asked for. */
   readonly damage: JournalDamaged | null
+  /** The point lies in what was removed, or a state was not kept when that was removed: then it says nothing. */
+  readonly removed: JournalRemoved | null
 }
 
-/** Where a point is, and the damage that was met while looking for it. */
+/** Where a point is, and what was met while looking for it. */
 export interface Place {
   readonly sequence: number
   readonly damage: JournalDamaged | null
+  /** It is before the earliest place of which anything is known. */
+  readonly removed: JournalRemoved | null
 }
 
 /**
@@ -68,20 +78,53 @@ export const stateAt = Effect.fnUntraced(function* <const P extends Projections>
   stream: SessionId,
   point: HistoryPoint = HEAD
 ) {
+  for (;;) {
+    const answer = yield* stateOnce(projections, stream, point).pipe(
+      Effect.catchTag("RemovedMeanwhile", () => Effect.succeed(undefined))
+    )
+    // Again, from what stands for the removed events now.
+    if (answer !== undefined) return answer
+  }
+})
+
+const stateOnce = Effect.fnUntraced(function* <const P extends Projections>(
+  projections: P,
+  stream: SessionId,
+  point: HistoryPoint
+) {
   const journal = yield* Journal
+  const gone = yield* journal.removal.of(stream)
   const place = yield* sequenceAt(stream, point)
   const slots: Array<Slot> = []
   for (const [key, projection] of Object.entries(projections)) {
-    slots.push(yield* loadSlot(key, projection, stream, place.sequence))
+    slots.push(
+      place.removed === null
+        ? yield* loadSlot(key, projection, stream, place.sequence)
+        : emptySlot(key, projection, stream)
+    )
+  }
+  if (place.removed !== null) {
+    return {
+      states: statesOf<P>(slots),
+      sequence: 0,
+      eventsFolded: 0,
+      damage: place.damage,
+      removed: place.removed
+    } satisfies StateAt<P>
   }
   const after = Math.min(place.sequence, ...slots.map((slot) => slot.sequence))
   let sequence = place.sequence
-  let damage = place.damage
+  const unkept = gone === undefined ? NOTHING_UNKEPT : withoutBase(stream, gone, slots)
+  let damage = place.damage ?? unkept.damage
   let eventsFolded = 0
   if (after < place.sequence) {
     sequence = after
     yield* journal.read(stream, { after, until: place.sequence }).pipe(
       Stream.runForEachArray((entries) => {
+        // Removed since the slots were loaded: what they have would go on behind events that they never saw.
+        if (entries[0]!.event._tag === "EventsRemoved" && entries[0]!.sequence !== gone?.sequence) {
+          return Effect.fail({ _tag: "RemovedMeanwhile" as const })
+        }
         for (const slot of slots) foldPage(slot, entries)
         eventsFolded += entries.length
         sequence = entries[entries.length - 1]!.sequence
@@ -101,9 +144,34 @@ export const stateAt = Effect.fnUntraced(function* <const P extends Projections>
     // A projection's snapshot lay behind the damage: it is folded again up to the place the others reached.
     for (const slot of slots) if (slot.sequence > sequence) yield* refold(slot, stream, sequence)
   }
-  const states = Object.fromEntries(slots.map((slot) => [slot.key, slot.state])) as StateAt<P>["states"]
-  return { states, sequence, eventsFolded, damage } satisfies StateAt<P>
+  return { states: statesOf<P>(slots), sequence, eventsFolded, damage, removed: unkept.removed } satisfies StateAt<P>
 })
+
+const statesOf = <P extends Projections>(slots: ReadonlyArray<Slot>) =>
+  Object.fromEntries(slots.map((slot) => [slot.key, slot.state])) as StateAt<P>["states"]
+
+type Unkept = Pick<Place, "damage" | "removed">
+const NOTHING_UNKEPT: Unkept = { damage: null, removed: null }
+
+/** What cannot be known of the slots that begin before the removed events, although those are gone. */
+const withoutBase = (stream: SessionId, gone: JournalEntry, slots: ReadonlyArray<Slot>): Unkept => {
+  const { event, sequence } = gone
+  const names = slots.filter((slot) => slot.sequence < sequence).map(({ projection }) => projection.name)
+  if (event._tag !== "EventsRemoved" || names.length === 0) return NOTHING_UNKEPT
+  const lost = names.filter((name) => event.kept.includes(name))
+  if (lost.length === 0) return { damage: null, removed: removedError(stream, gone) }
+  const reason = `removed, and what was kept in their place (${lost.join(", ")}) cannot be read`
+  return { damage: new JournalDamaged({ stream, from: 1, to: sequence, reason }), removed: null }
+}
+
+/** What whoever asks for something that was removed is told. */
+export const removedError = (stream: SessionId, { event, sequence, timeMicros }: JournalEntry): JournalRemoved =>
+  new JournalRemoved({
+    stream,
+    to: sequence,
+    removedAt: timeMicros,
+    policy: event._tag === "EventsRemoved" ? event.policy : ""
+  })
 
 /**
  * The sequence of a point, without reading the history (a binary search for times, one event a step).
@@ -118,13 +186,18 @@ export const sequenceAt: (stream: SessionId, point: HistoryPoint) => Effect.Effe
   Effect.fnUntraced(function* (stream, point) {
     const journal = yield* Journal
     const head = yield* journal.head(stream)
-    if (point._tag === "Head") return { sequence: head, damage: null }
-    if (point._tag === "Sequence") return { sequence: Math.max(0, Math.min(point.sequence, head)), damage: null }
+    if (point._tag === "Head") return { sequence: head, damage: null, removed: null }
+    const gone = yield* journal.removal.of(stream)
+    const removed = gone === undefined ? null : removedError(stream, gone)
+    if (point._tag === "Sequence") {
+      const sequence = Math.max(0, Math.min(point.sequence, head))
+      return { sequence, damage: null, removed: removed !== null && sequence < removed.to ? removed : null }
+    }
     let damage: JournalDamaged | null = null
     const isAtOrBefore = (sequence: number) =>
       journal.read(stream, { after: sequence - 1, until: sequence }).pipe(
         Stream.runHead,
-        Effect.map((entry) => Option.isSome(entry) && entry.value.timeMicros <= point.timeMicros),
+        Effect.map((entry) => Option.isSome(entry) && timeOf(entry.value) <= point.timeMicros),
         Effect.catchTag("JournalDamaged", (found) =>
           Effect.sync(() => {
             if (damage === null || found.from < damage.from) damage = found
@@ -132,7 +205,7 @@ export const sequenceAt: (stream: SessionId, point: HistoryPoint) => Effect.Effe
           })
         )
       )
-    if (head > 0 && (yield* isAtOrBefore(head))) return { sequence: head, damage: null }
+    if (head > 0 && (yield* isAtOrBefore(head))) return { sequence: head, damage: null, removed: null }
     let low = 0
     let high = head
     while (high - low > 1) {
@@ -142,8 +215,13 @@ export const sequenceAt: (stream: SessionId, point: HistoryPoint) => Effect.Effe
     }
     // Damage matters only where it decided the answer: the next event is one that cannot be read.
     const found = damage as JournalDamaged | null
-    return { sequence: low, damage: found !== null && found.from <= low + 1 ? found : null }
+    if (removed !== null && low < removed.to) return { sequence: low, damage: null, removed }
+    return { sequence: low, damage: found !== null && found.from <= low + 1 ? found : null, removed: null }
   })
+
+/** Of what stands for removed events: when the last of them happened. */
+const timeOf = ({ event, timeMicros }: JournalEntry): number =>
+  event._tag === "EventsRemoved" ? event.lastTimeMicros : timeMicros
 
 /** A session's summary, from its index row where that is current, else from the journal; the row is then renewed. */
 export const summaryOf = Effect.fnUntraced(function* (stream: SessionId) {
@@ -154,7 +232,8 @@ export const summaryOf = Effect.fnUntraced(function* (stream: SessionId) {
     return { summary: kept, damage: null } as { summary: SessionSummary; damage: JournalDamaged | null }
   }
   const { states, damage } = yield* stateAt(SUMMARY_PROJECTIONS, stream)
-  const summary = summarize(states.state, states.directory.cwd, states.title.title)
+  const gone = yield* journal.removal.of(stream)
+  const summary = summarize(states.state, states.directory.cwd, states.title.title, gone)
   // Of a damaged stream no row is kept: it would look like the whole truth.
   if (damage === null && summary.sequence > 0) yield* Effect.ignore(journal.putRows([indexRow(summary)]))
   return { summary, damage } as { summary: SessionSummary; damage: JournalDamaged | null }
@@ -163,51 +242,26 @@ export const summaryOf = Effect.fnUntraced(function* (stream: SessionId) {
 /** What a summary is made of; the engine folds the same for its live sessions. */
 export const SUMMARY_PROJECTIONS = { state: SessionState, directory: WorkingDirectory, title: Title } as const
 
-/** Key of the snapshot of a projection after a sequence. */
-export const snapshotKey = (name: string, stream: SessionId, sequence: number): Uint8Array => {
-  const prefix = Buffer.from(`${name}|${stream}|`, "latin1")
-  const key = Buffer.alloc(prefix.length + 8)
-  prefix.copy(key)
-  key.writeBigUInt64BE(BigInt(sequence), prefix.length)
-  return key
-}
-
-/** The sequence at the end of a snapshot's key. */
-export const snapshotSequence = (key: Uint8Array): number =>
-  Number(Buffer.from(key.buffer, key.byteOffset, key.byteLength).readBigUInt64BE(key.byteLength - 8))
-
-/** A snapshot as a row: u32 big-endian version of the projection, then what its `encode` gave. */
-export const snapshotRowOf = (
-  name: string,
-  version: number,
-  stream: SessionId,
-  sequence: number,
-  state: Uint8Array
-): Row => {
-  const value = Buffer.alloc(4 + state.byteLength)
-  value.writeUInt32BE(version)
-  value.set(state, 4)
-  return { space: SNAPSHOT_SPACE, key: snapshotKey(name, stream, sequence), value }
-}
-
-/** The state in a snapshot's row, or undefined when it is of another version. */
-export const snapshotState = (row: Row, version: number): Uint8Array | undefined => {
-  const value = Buffer.from(row.value.buffer, row.value.byteOffset, row.value.byteLength)
-  return value.length >= 4 && value.readUInt32BE() === version ? value.subarray(4) : undefined
-}
-
-/** The latest snapshots of a name up to a sequence, newest first. */
+/**
+ * The latest snapshots of a name up to a sequence, newest first; last, where the beginning of the stream was removed, the
+ * state that stands for it.
+ */
 export const snapshotsBefore = (name: string, stream: SessionId, sequence: number) =>
   Effect.gen(function* () {
     const journal = yield* Journal
-    return yield* journal
+    const gone = (yield* journal.removal.of(stream))?.sequence ?? 0
+    // Those before it may not be deleted yet.
+    if (sequence < gone) return []
+    const snapshots = yield* journal
       .rows(SNAPSHOT_SPACE, {
-        from: snapshotKey(name, stream, 0),
+        from: snapshotKey(name, stream, gone),
         to: snapshotKey(name, stream, sequence),
         reverse: true,
         limit: SNAPSHOT_TRIES
       })
       .pipe(Stream.runCollect)
+    const base = gone === 0 ? undefined : yield* journal.row(BASE_SPACE, snapshotKey(name, stream, gone))
+    return base === undefined ? snapshots : [...snapshots, base]
   })
 
 /** One projection in a pass. */
@@ -228,22 +282,14 @@ const loadSlot = Effect.fnUntraced(function* (
   stream: SessionId,
   until: number
 ) {
-  const slot: Slot = {
-    key,
-    projection,
-    state: projection.initial(stream),
-    sequence: 0,
-    events: 0,
-    bytes: 0,
-    snapshotBytes: 0
-  }
+  const slot = emptySlot(key, projection, stream)
   for (const row of yield* snapshotsBefore(projection.name, stream, until)) {
-    const bytes = snapshotState(row, projection.version)
-    if (bytes === undefined) continue
     try {
-      slot.state = projection.decode(bytes)
+      const state = decodeRow(projection, row)
+      if (state === undefined) continue
+      slot.state = state
       slot.sequence = snapshotSequence(row.key)
-      slot.snapshotBytes = bytes.byteLength
+      slot.snapshotBytes = row.value.byteLength
       break
     } catch {
       // Not what `encode` wrote: an older one, or the history itself, serves.
@@ -251,6 +297,25 @@ const loadSlot = Effect.fnUntraced(function* (
   }
   return slot
 })
+
+const emptySlot = (key: string, projection: Projection<unknown>, stream: SessionId): Slot => ({
+  key,
+  projection,
+  state: projection.initial(stream),
+  sequence: 0,
+  events: 0,
+  bytes: 0,
+  snapshotBytes: 0
+})
+
+/** undefined when it is of a version that is not to be read. */
+const decodeRow = (projection: Projection<unknown>, row: Row): unknown => {
+  const found = readSnapshot(row)
+  if (found === undefined) return undefined
+  if (found.version === projection.version) return projection.decode(found.state)
+  // A snapshot is folded anew; what stands for removed events cannot be.
+  return row.space === BASE_SPACE ? projection.upcast?.(found.version, found.state) : undefined
+}
 
 const refold = Effect.fnUntraced(function* (slot: Slot, stream: SessionId, until: number) {
   const journal = yield* Journal

@@ -5,11 +5,12 @@
  */
 import { Effect } from "effect"
 import type { SessionId, TerminalSize } from "../journal/Event.ts"
-import { HEAD, type HistoryPoint, snapshotSequence, snapshotState, snapshotsBefore } from "./ProjectionRunner.ts"
+import { HEAD, type HistoryPoint, snapshotsBefore } from "./ProjectionRunner.ts"
 import { SCREEN_VERSION, type ScreenRedrawOptions } from "./Screen.ts"
 import { SCREEN_SNAPSHOT_NAME } from "./ScreenDrawing.ts"
 import { lookAt } from "./ScreenHistory.ts"
 import { ScreenService } from "./ScreenService.ts"
+import { snapshotSequence, snapshotState } from "./SnapshotRow.ts"
 
 /** Longest time that is drawn before what there is is answered: somebody waits, and can replay the rest themselves. */
 export const REDRAW_LOOK_MILLIS = 1000

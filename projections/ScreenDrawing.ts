@@ -9,10 +9,11 @@ import { type JournalEntry, type SessionId, TERMINAL_CELLS_MAX, type TerminalSiz
 import { Journal } from "../journal/Journal.ts"
 import type { JournalDamaged } from "../journal/JournalError.ts"
 import { PlainOutput } from "./PlainOutput.ts"
-import { snapshotRowOf, snapshotSequence, snapshotState, snapshotsBefore } from "./ProjectionRunner.ts"
+import { removedError, snapshotsBefore } from "./ProjectionRunner.ts"
 import { SCREEN_SCROLLBACK_LINES, SCREEN_VERSION } from "./Screen.ts"
 import { type ScreenDefeated, type ScreenError, ScreenService, type ScreenServiceShape } from "./ScreenService.ts"
 import type { ScreenStep } from "./ScreenWorker.ts"
+import { snapshotRowOf, snapshotSequence, snapshotState } from "./SnapshotRow.ts"
 
 /** Name of the screens' snapshots in the snapshots' space. */
 export const SCREEN_SNAPSHOT_NAME = "screen"
@@ -77,6 +78,12 @@ export const drawTo = <A>(
     let behind = false
     let damage: JournalDamaged | null = null
     const page = Effect.fnUntraced(function* (entries: ReadonlyArray<JournalEntry>) {
+      const gone = entries[0]!.event._tag === "EventsRemoved" ? entries[0]! : undefined
+      if (gone !== undefined) {
+        // Removed since it was looked where to begin: from what stands for it now.
+        if (drawn !== undefined) return yield* Effect.fail({ _tag: "RemovedMeanwhile" as const })
+        return yield* Effect.fail({ _tag: "Unavailable" as const, reason: removedError(stream, gone).message })
+      }
       const { size, steps, bytes, firstDrawn } = stepsOf(entries)
       const last = entries[entries.length - 1]!.sequence
       if (size !== undefined) yield* screens.open(key, entries[0]!.sequence, size)
@@ -142,7 +149,7 @@ export const drawTo = <A>(
     return { _tag: "Drawn", sequence: drawn, answer, behind, damage } as Drawing<A>
   }).pipe(
     Effect.catchTag("Defeated", (defeated) => Effect.succeed<Drawing<A>>(defeated)),
-    Effect.catchTag("ScreenLost", () => Effect.succeed<Drawing<A>>({ _tag: "Lost" })),
+    Effect.catchTag(["ScreenLost", "RemovedMeanwhile"], () => Effect.succeed<Drawing<A>>({ _tag: "Lost" })),
     // Not while output was drawn (that is Defeated): a view or a blank screen. Nothing to quarantine for.
     Effect.catchTag("ScreenDefeated", ({ reason }: ScreenDefeated) =>
       Effect.succeed<Drawing<A>>({ _tag: "Unavailable", reason, damage: null })
@@ -191,10 +198,14 @@ const startAt = Effect.fnUntraced(function* (
   goal: number,
   position: number | undefined
 ) {
+  const journal = yield* Journal
   const screens = yield* ScreenService
+  const gone = (yield* journal.removal.of(stream))?.sequence ?? 0
+  // The events between it and what stands for those removed cannot be drawn any more.
+  const isBehind = position !== undefined && position >= gone
   for (const row of yield* snapshotsBefore(SCREEN_SNAPSHOT_NAME, stream, goal)) {
     const sequence = snapshotSequence(row.key)
-    if (position !== undefined && sequence <= position) break
+    if (isBehind && sequence <= position) break
     const state = snapshotState(row, SCREEN_VERSION)
     if (state === undefined) continue
     const restored = yield* screens
@@ -203,7 +214,7 @@ const startAt = Effect.fnUntraced(function* (
     if (restored) return sequence
   }
   // A snapshot that defeated the thread took the live screen with it.
-  return position === undefined ? undefined : screens.position(key)
+  return isBehind ? screens.position(key) : undefined
 })
 
 const save = Effect.fnUntraced(function* (stream: SessionId, key: string, sequence: number) {

@@ -7,11 +7,12 @@
 import { Cause, Effect, Latch, type Scope, Stream } from "effect"
 import type { SessionId } from "../journal/Event.ts"
 import { Journal } from "../journal/Journal.ts"
-import { snapshotSequence, snapshotState, snapshotsBefore } from "./ProjectionRunner.ts"
+import { snapshotsBefore } from "./ProjectionRunner.ts"
 import { SCREEN_VERSION } from "./Screen.ts"
 import { drawTo, SCREEN_SNAPSHOT_BYTES, SCREEN_SNAPSHOT_NAME } from "./ScreenDrawing.ts"
 import { quarantineOf } from "./ScreenHistory.ts"
 import { makeScreenService, ScreenOptions, ScreenService } from "./ScreenService.ts"
+import { snapshotSequence, snapshotState } from "./SnapshotRow.ts"
 
 /** Output of a session that is worth drawing: as much as a look may cost. */
 export const UNDRAWN_BYTES = SCREEN_SNAPSHOT_BYTES

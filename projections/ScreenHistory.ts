@@ -97,6 +97,9 @@ export const lookAt = Effect.fnUntraced(function* <A>(
 ) {
   const screens = yield* ScreenService
   const place = yield* sequenceAt(stream, point)
+  if (place.removed !== null) {
+    return { _tag: "Unseen", reason: place.removed.message, damage: null } as Look<A>
+  }
   let known = yield* quarantineOf(stream)
   for (let look = 0; look < LOOKS_MAX; look++) {
     const quarantine = known

@@ -3,7 +3,7 @@
  * its history. The engine writes the row in the same batch as the events that change it, lists read it. It is derived:
  * a row that is missing, damaged or of another version is rebuilt from the journal (ProjectionRunner.ts).
  */
-import type { SessionId } from "../journal/Event.ts"
+import type { JournalEntry, RemovalReason, SessionId } from "../journal/Event.ts"
 import type { Row } from "../journal/Journal.ts"
 import type { SessionState } from "./SessionState.ts"
 import { assertShape } from "./SnapshotCodec.ts"
@@ -41,13 +41,27 @@ export interface SessionSummary
     | "interruptions"
     | "survivors"
     | "closed"
+    | "hold"
   > {
   readonly id: SessionId
   readonly cwd: string
   readonly title: string
+  /** Its events 1 to `to`, if some were removed. */
+  readonly removed: {
+    readonly to: number
+    readonly at: number
+    readonly reason: RemovalReason
+    readonly policy: string
+  } | null
 }
 
-export const summarize = (state: SessionState, cwd: string, title: string): SessionSummary => ({
+/** `gone`: the EventsRemoved that the stream begins with, if it does. */
+export const summarize = (
+  state: SessionState,
+  cwd: string,
+  title: string,
+  gone?: JournalEntry | undefined
+): SessionSummary => ({
   id: state.id,
   name: state.name,
   group: state.group,
@@ -74,8 +88,17 @@ export const summarize = (state: SessionState, cwd: string, title: string): Sess
   sequence: state.sequence,
   interruptions: state.interruptions,
   survivors: state.survivors,
-  closed: state.closed
+  closed: state.closed,
+  hold: state.hold,
+  removed:
+    gone?.event._tag === "EventsRemoved"
+      ? { to: gone.sequence, at: gone.timeMicros, reason: gone.event.reason, policy: gone.event.policy }
+      : null
 })
+
+/** Nothing is left of the session but this. */
+export const isRemoved = ({ closed, removed, sequence, status }: SessionSummary): boolean =>
+  (closed || status === "lost") && removed !== null && removed.to >= sequence
 
 export const indexKey = (stream: SessionId): Uint8Array => Buffer.from(stream, "latin1")
 
@@ -89,7 +112,7 @@ export const indexRow = (summary: SessionSummary): Row => ({
 export const readIndexRow = (row: Row | undefined): SessionSummary | undefined => {
   if (row === undefined || row.value[0] !== INDEX_VERSION) return undefined
   try {
-    const summary = JSON.parse(Buffer.from(row.value.subarray(1)).toString()) as SessionSummary
+    const summary: SessionSummary = { ...LATER_FIELDS, ...JSON.parse(Buffer.from(row.value.subarray(1)).toString()) }
     assertShape(summary, EMPTY)
     return summary.id === Buffer.from(row.key).toString("latin1") ? summary : undefined
   } catch {
@@ -97,7 +120,11 @@ export const readIndexRow = (row: Row | undefined): SessionSummary | undefined =
   }
 }
 
+/** What a row that was written before there was such a thing does not say. */
+const LATER_FIELDS: Pick<SessionSummary, "hold" | "removed"> = { hold: null, removed: null }
+
 const EMPTY: SessionSummary = {
+  ...LATER_FIELDS,
   id: "" as SessionId,
   name: null,
   group: null,

@@ -45,6 +45,8 @@ export interface SessionState {
   limitReached: keyof SessionLimits | null
   argv: ReadonlyArray<string>
   envNames: ReadonlyArray<string>
+  /** Of an exec session: those of them whose values must be in nothing that is kept. */
+  secretEnvNames: ReadonlyArray<string>
   term: string
   owner: string
   size: TerminalSize
@@ -75,6 +77,8 @@ export interface SessionState {
   closed: boolean
   closeReason: "exited" | "ended" | "failed" | null
   survivors: ReadonlyArray<{ readonly pid: number; readonly command: string }>
+  /** Nothing of the session may be removed, for this reason, since `at`; null: it may. */
+  hold: { readonly reason: string; readonly actor: string; readonly at: number } | null
   /** The last command ids with the sequence of the last event they caused, oldest first. */
   recentCommands: Map<string, number>
   /** Last event folded. */
@@ -83,7 +87,7 @@ export interface SessionState {
 
 export const SessionState: Projection<SessionState> = {
   name: "session-state",
-  version: 3,
+  version: 4,
   initial: (id) => ({
     id,
     status: "starting",
@@ -98,6 +102,7 @@ export const SessionState: Projection<SessionState> = {
     limitReached: null,
     argv: [],
     envNames: [],
+    secretEnvNames: [],
     term: "",
     owner: "",
     size: { cols: 80, rows: 24 },
@@ -120,6 +125,7 @@ export const SessionState: Projection<SessionState> = {
     closed: false,
     closeReason: null,
     survivors: [],
+    hold: null,
     recentCommands: new Map(),
     sequence: 0
   }),
@@ -149,6 +155,10 @@ export const SessionState: Projection<SessionState> = {
 const foldRare = (state: SessionState, entry: JournalEntry): SessionState => {
   const event = entry.event
   switch (event._tag) {
+    case "GapDetected":
+      // The command that carries it came to nothing: sent again, it is a new one.
+      if (event.what === "input" && entry.commandId !== undefined) state.recentCommands.delete(entry.commandId)
+      return state
     case "InputWritten":
       state.inputBytes += event.data.length
       state.journaledBytes += event.data.length
@@ -245,6 +255,16 @@ const foldRare = (state: SessionState, entry: JournalEntry): SessionState => {
         state.signal = event.signal
       }
       return state
+    case "HoldPlaced":
+      state.hold = { reason: event.reason, actor: entry.actor, at: entry.timeMicros }
+      return state
+    case "HoldReleased":
+      state.hold = null
+      return state
+    case "EventsRemoved":
+      // Folded only where the state that was kept for them cannot be read.
+      state.outputBytes = Math.max(state.outputBytes, event.outputBytes)
+      return state
     default:
       return state
   }
@@ -259,6 +279,7 @@ const created = (state: SessionState, event: typeof SessionCreated.Type, timeMic
   state.limits = event.limits ?? {}
   state.argv = event.argv
   state.envNames = event.envNames
+  state.secretEnvNames = event.secretEnvNames ?? []
   state.term = event.term
   state.owner = event.owner
   state.size = event.size

@@ -29,7 +29,6 @@ export {
   type HistoryPoint,
   type Place,
   type Projections,
-  SNAPSHOT_SPACE,
   type StateAt,
   type StateOf,
   SUMMARY_PROJECTIONS,
@@ -69,6 +68,7 @@ export {
   summarize
 } from "./SessionIndex.ts"
 export { RECENT_COMMANDS_MAX, SessionState, type SessionStatus } from "./SessionState.ts"
+export { SNAPSHOT_SPACE } from "./SnapshotRow.ts"
 export { cleanTitle, TITLE_CHARACTERS_MAX, Title, type TitleState } from "./Title.ts"
 export { incompleteTail, orphanHead } from "./utf8.ts"
 export {

@@ -1,6 +1,6 @@
 /**
  * The engine of a store inside this process, for programs: one layer that gives `Sessions`, `Attach`, `Exec`,
- * `Lifecycle`, `History` and `Journal`. The background engine of the CLI is the same layer with a socket in front. It
+ * `Lifecycle`, `Retention`, `History` and `Journal`. The background engine of the CLI is the same layer with a socket in front. It
  * opens the store itself, so a store whose engine runs elsewhere is refused (`StoreRefused`, reason `locked`).
  */
 import { Effect, Layer } from "effect"
@@ -15,6 +15,7 @@ import type { EngineLimits } from "./session/EngineLimits.ts"
 import type { History } from "./session/History.ts"
 import * as HistoryLive from "./session/HistoryLive.ts"
 import type { Lifecycle } from "./session/Lifecycle.ts"
+import type { Retention } from "./session/Retention.ts"
 import * as SessionEngine from "./session/SessionEngine.ts"
 import type { Sessions } from "./session/Sessions.ts"
 import { prepareStoreFolder } from "./session/StoreFolder.ts"
@@ -36,7 +37,10 @@ export interface RepriseOptions {
 /** Sessions whose events are on disk. */
 export const layer = (
   options: RepriseOptions = {}
-): Layer.Layer<Sessions | Exec | Attach | Lifecycle | History | Journal, StoreRefused | StorageUnavailable> => {
+): Layer.Layer<
+  Sessions | Exec | Attach | Lifecycle | Retention | History | Journal,
+  StoreRefused | StorageUnavailable
+> => {
   const paths = storePaths(options.store ?? defaultStore(process.env))
   const { durability, inProcess, sessionsPerKeeper } = options
   const refused = (cause: unknown) => cause as StoreRefused
@@ -55,8 +59,15 @@ export const layer = (
 }
 
 /** Sessions and events in memory, for tests: nothing is left of them. */
-export const layerMemory: Layer.Layer<Sessions | Exec | Attach | Lifecycle | History | Journal, StorageUnavailable> =
-  SessionEngine.layer({
-    paths: storePaths("/nowhere"),
-    inProcess: true
-  }).pipe(Layer.provideMerge(HistoryLive.layer), Layer.provideMerge(JournalMemory.layer))
+export const layerMemory: Layer.Layer<
+  Sessions | Exec | Attach | Lifecycle | Retention | History | Journal,
+  StorageUnavailable
+> = SessionEngine.layer({
+  paths: storePaths("/nowhere"),
+  inProcess: true
+}).pipe(
+  // Only a store's keepers are refused, and there are none.
+  Layer.catchTag("StoreRefused", (refused) => Layer.effectContext(Effect.die(refused))),
+  Layer.provideMerge(HistoryLive.layer),
+  Layer.provideMerge(JournalMemory.layer)
+)

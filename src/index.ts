@@ -28,6 +28,9 @@ export {
 } from "./exec/Exec.ts"
 export * from "./exec/ExecError.ts"
 export * as Runtime from "./exec/Runtime.ts"
+export { EXPORT_FORMATS, exportFormat, exportSession } from "./export/Export.ts"
+export { ExportFailed, writeExport } from "./export/ExportFile.ts"
+export type { ExportError, ExportFold, ExportFormat, ExportSource, WriteExport } from "./export/ExportFormat.ts"
 export * as Reprise from "./Reprise.ts"
 export { Attach, AttachItem, type AttachOptions, type AttachShape } from "./session/Attach.ts"
 export { ENGINE_LIMITS, EngineLimits, FACADE_LIMITS } from "./session/EngineLimits.ts"
@@ -41,6 +44,8 @@ export {
   LiveEntry,
   SessionUsage
 } from "./session/Lifecycle.ts"
+export { PruneItem, PruneReport, type PruneRequest, Retention, type RetentionShape } from "./session/Retention.ts"
+export type { RetentionPolicy, SessionRules, StoreRules } from "./session/RetentionPolicy.ts"
 export * as SessionEngine from "./session/SessionEngine.ts"
 export * from "./session/SessionError.ts"
 export {

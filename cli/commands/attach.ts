@@ -10,14 +10,13 @@ import { attachTerminal, clientName } from "../AttachTerminal.ts"
 import { Caller } from "../Caller.ts"
 import { beside, type Display, endWith, passSignals, pipeDisplay, type Shown, showItems } from "../Follow.ts"
 import { describeEnd, Ending, exitCodeOfEnd } from "../Outcome.ts"
-import { makeReplayFilter } from "../ReplayFilter.ts"
 import { chosenStore } from "../Root.ts"
 import { findSession, sessionArgument } from "../SessionArgument.ts"
 import { engine } from "../Store.ts"
 import { makeTerminalModes } from "../TerminalModes.ts"
 import { typeInput } from "../Typing.ts"
 import { Usage } from "../Usage.ts"
-import { chosenDetachKey, detachKeyFlag } from "./run.ts"
+import { chosenDetachKey, clipboardFlag, detachKeyFlag } from "./run.ts"
 
 export const attach = Command.make(
   "attach",
@@ -38,7 +37,8 @@ export const attach = Command.make(
       Flag.withMetavar("SEQ"),
       Flag.optional
     ),
-    detachKey: detachKeyFlag
+    detachKey: detachKeyFlag,
+    clipboard: clipboardFlag
   },
   Effect.fn("cli.attach")(function* (flags) {
     const caller = yield* Caller
@@ -71,6 +71,7 @@ export const attach = Command.make(
           ...options,
           isNew: false,
           detachKey,
+          clipboard: flags.clipboard,
           // The newest session may be another one by the time this is read.
           reference: flags.session === "last" ? session : flags.session,
           isShell,
@@ -127,12 +128,11 @@ const printEnded = Effect.fnUntraced(function* (session: SessionId, options: Opt
     return yield* showItems(session, items, { display: pipe, untilProgramEnds: false })
   }
   const modes = makeTerminalModes()
-  const filter = makeReplayFilter()
   const display: Display = {
     ...pipe,
     write: (data) => {
       modes.watch(data)
-      return pipe.write(filter.feed(data))
+      return pipe.write(data)
     }
   }
   const items = service.attach(session, { after: options.after, readOnly: true, size: yield* caller.terminalSize })

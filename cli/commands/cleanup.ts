@@ -9,6 +9,7 @@ import { Command, Flag } from "effect/cli"
 import { SESSION_ID_PATTERN } from "../../journal/Event.ts"
 import { History } from "../../src/session/History.ts"
 import { Caller } from "../Caller.ts"
+import { toJsonText } from "../Escape.ts"
 import { ExitCode } from "../ExitCode.ts"
 import { Ending } from "../Outcome.ts"
 import { chosenStore } from "../Root.ts"
@@ -38,7 +39,7 @@ export const cleanup = Command.make(
           })
       })
     }
-    yield* caller.write(json ? `${JSON.stringify({ cleaned })}\n` : cleaned.map((id) => `${id}\n`).join(""))
+    yield* caller.write(json ? toJsonText({ cleaned }) : cleaned.map((id) => `${id}\n`).join(""))
   })
 ).pipe(
   Command.withDescription(

@@ -5,7 +5,7 @@ import { Exec } from "../../src/exec/Exec.ts"
 import { History } from "../../src/session/History.ts"
 import { Sessions } from "../../src/session/Sessions.ts"
 import { Caller } from "../Caller.ts"
-import { escapeJson, escapeText } from "../Escape.ts"
+import { escapeText, toJsonText } from "../Escape.ts"
 import { chosenStore } from "../Root.ts"
 import { findSession, sessionArgument } from "../SessionArgument.ts"
 import { engine } from "../Store.ts"
@@ -28,7 +28,7 @@ export const end = Command.make(
       if (!flags.json) return yield* reportSurvivors(survivors)
       const caller = yield* Caller
       const report = { status: "terminated", session_id: session, survivors }
-      yield* caller.write(`${escapeJson(JSON.stringify(report))}\n`)
+      yield* caller.write(toJsonText(report))
     }).pipe(Effect.provide(engine(paths)))
   })
 ).pipe(

@@ -4,7 +4,7 @@ import { Effect, Option, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { Exec, type ExecRequest, type ExecStdin, MESSAGE_OUTPUT_BYTES_MAX } from "../../src/exec/Exec.ts"
 import { Caller } from "../Caller.ts"
-import { escapeJson } from "../Escape.ts"
+import { escapeLines, toJsonText } from "../Escape.ts"
 import { toReport } from "../ExecReport.ts"
 import { beside } from "../Follow.ts"
 import { chosenStore } from "../Root.ts"
@@ -120,7 +120,7 @@ export const exec = Command.make(
           })
           const result =
             input.pieces === undefined ? first : yield* beside(awaitCommand(first, deadline, maxOutputBytes), fed)
-          yield* caller.write(`${escapeJson(JSON.stringify(toReport(result)))}\n`)
+          yield* caller.write(toJsonText(toReport(result)))
           return yield* endWithResult(result, false)
         }
 
@@ -133,7 +133,7 @@ export const exec = Command.make(
           return yield* beside(showCommand(first, { deadline, isTerminalShown: flags.tty }), fed)
         })
         const result = yield* beside(shown, passInterrupts(session, execId))
-        if (result.value !== null && caller.outputIsTerminal) yield* caller.write(`${result.value}\n`)
+        if (result.value !== null && caller.outputIsTerminal) yield* caller.write(`${escapeLines(result.value)}\n`)
         return yield* endWithResult(result, true)
       })
     ).pipe(Effect.provide(engine(paths)))

@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { type CommandRecord, Exec } from "../../src/exec/Exec.ts"
 import { Caller } from "../Caller.ts"
-import { escapeJson } from "../Escape.ts"
+import { toJsonText } from "../Escape.ts"
 import { describeCommandStatus, toCommandReport } from "../ExecReport.ts"
 import { formatLocalTime } from "../Moment.ts"
 import { chosenStore } from "../Root.ts"
@@ -31,7 +31,7 @@ export const history = Command.make(
       const session = yield* findSession(flags.session)
       return yield* Exec.use((exec) => exec.history(session, { limit: flags.limit }))
     }).pipe(Effect.provide(engine(paths)))
-    if (flags.json) return yield* caller.write(`${escapeJson(JSON.stringify(records.map(toCommandReport)))}\n`)
+    if (flags.json) return yield* caller.write(toJsonText(records.map(toCommandReport)))
     if (records.length === 0) return
     const size = yield* caller.terminalSize
     yield* caller.write(table(HEAD, records.map(row), size?.cols))

@@ -7,7 +7,7 @@ import { Lifecycle, type SessionUsage } from "../../src/session/Lifecycle.ts"
 import type { HistoryPoint, ScreenView, SessionSnapshot, SessionView } from "../../src/session/SessionView.ts"
 import type { StorePaths } from "../../src/session/StorePaths.ts"
 import { Caller } from "../Caller.ts"
-import { commandOf } from "../Escape.ts"
+import { commandOf, toJsonText } from "../Escape.ts"
 import { formatDuration, formatTime } from "../Moment.ts"
 import { describeStatus } from "../Outcome.ts"
 import { pointFlag, toPoint } from "../Point.ts"
@@ -42,7 +42,7 @@ export const inspect = Command.make(
     }).pipe(Effect.provide(reading(paths)))
     const usage = flags.usage ? yield* usageOf(paths, snapshot.view.id) : undefined
     const json = () => ({ ...toJson(snapshot), ...(usage !== undefined && { usage }) })
-    yield* caller.write(flags.json ? `${JSON.stringify(json())}\n` : describe(snapshot, usage ?? null))
+    yield* caller.write(flags.json ? toJsonText(json()) : describe(snapshot, usage ?? null))
   })
 ).pipe(
   Command.withDescription(
@@ -113,6 +113,14 @@ const describeView = (view: SessionView): ReadonlyArray<readonly [string, string
   ["output", `${view.outputBytes} bytes`],
   ["input", `${view.inputBytes} bytes`],
   ...optional("interruptions", view.interruptions === 0 ? null : String(view.interruptions)),
+  ...optional(
+    "held",
+    view.hold ? `${view.hold.reason} (since ${formatTime(view.hold.at)}, by ${view.hold.actor})` : null
+  ),
+  ...optional(
+    "removed",
+    view.removed ? `events 1 to ${view.removed.to} at ${formatTime(view.removed.at)}: ${view.removed.policy}` : null
+  ),
   ...view.survivors.map(({ pid, command }) => ["lives on", `${pid} ${command}`] as const)
 ]
 

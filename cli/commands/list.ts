@@ -4,7 +4,7 @@ import { Command, Flag } from "effect/cli"
 import { History } from "../../src/session/History.ts"
 import type { SessionView } from "../../src/session/SessionView.ts"
 import { Caller } from "../Caller.ts"
-import { commandOf } from "../Escape.ts"
+import { commandOf, toJsonText } from "../Escape.ts"
 import { formatLocalTime } from "../Moment.ts"
 import { describeStatus } from "../Outcome.ts"
 import { chosenStore } from "../Root.ts"
@@ -20,7 +20,7 @@ export const list = Command.make(
     const caller = yield* Caller
     const paths = yield* chosenStore
     const views = yield* History.use((history) => history.list).pipe(Effect.provide(reading(paths)))
-    if (json) return yield* caller.write(`${JSON.stringify(views)}\n`)
+    if (json) return yield* caller.write(toJsonText(views))
     if (views.length === 0) return
     const size = yield* caller.terminalSize
     yield* caller.write(table(HEAD, views.map(row), size?.cols))
@@ -35,7 +35,7 @@ export const list = Command.make(
 const row = (view: SessionView): ReadonlyArray<string> => [
   view.id,
   view.name ?? "",
-  describeStatus(view),
+  view.hold ? `${describeStatus(view)}, held` : describeStatus(view),
   formatLocalTime(view.createdAt),
   // What the program calls itself says more than how it was started, when it says anything.
   view.title === "" ? commandOf(view) : `${commandOf(view)}  (${view.title})`

@@ -3,7 +3,7 @@ import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import { Exec, MESSAGE_OUTPUT_BYTES_MAX } from "../../src/exec/Exec.ts"
 import { Caller } from "../Caller.ts"
-import { escapeJson } from "../Escape.ts"
+import { toJsonText } from "../Escape.ts"
 import { execArgument } from "../ExecArgument.ts"
 import { toReport } from "../ExecReport.ts"
 import { chosenStore } from "../Root.ts"
@@ -49,7 +49,7 @@ export const poll = Command.make(
       if (flags.json) {
         const maxOutputBytes = Option.getOrUndefined(flags.maxOutput)
         const result = yield* exec.poll(session, flags.exec, { after, yieldMillis: flags.yield, maxOutputBytes })
-        yield* caller.write(`${escapeJson(JSON.stringify(toReport(result)))}\n`)
+        yield* caller.write(toJsonText(toReport(result)))
         return yield* endWithResult(result, false)
       }
       const deadline = yield* deadlineIn(flags.yield)

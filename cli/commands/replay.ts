@@ -7,9 +7,10 @@ import { SessionOutput } from "../../src/remote/SessionOutput.ts"
 import { History } from "../../src/session/History.ts"
 import { outputItems } from "../../src/session/OutputItem.ts"
 import type { SessionView } from "../../src/session/SessionView.ts"
-import { Caller } from "../Caller.ts"
+import { Caller, type CallerShape, type OutputClosed } from "../Caller.ts"
 import { escapeText } from "../Escape.ts"
 import { pointFlag, toPoint } from "../Point.ts"
+import { makeReplayFilter } from "../ReplayFilter.ts"
 import { chosenStore } from "../Root.ts"
 import { findSession, sessionArgument } from "../SessionArgument.ts"
 import { reading } from "../Store.ts"
@@ -46,12 +47,13 @@ export const replay = Command.make(
       return yield* new Usage({ reason: "--idle-limit: not a number of seconds", command: COMMAND })
 
     const modes = makeTerminalModes()
+    const print = caller.outputIsTerminal ? terminalPrint(caller, modes) : (data: Uint8Array) => caller.write(data)
     yield* Effect.gen(function* () {
       const session = yield* findSession(flags.session)
       const view = yield* History.use((history) => history.get(session))
       const range = yield* toRange(flags.from, flags.until, view)
-      if (speed === "max" && range.isBySequence) return yield* printAll(session, range, modes)
-      return yield* printTimed(session, range, { speed, idleLimitMicros: idleLimit * 1e6 }, modes)
+      if (speed === "max" && range.isBySequence) return yield* printAll(session, range, print)
+      return yield* printTimed(session, range, { speed, idleLimitMicros: idleLimit * 1e6 }, print)
     }).pipe(
       Effect.ensuring(
         caller.outputIsTerminal ? Effect.suspend(() => Effect.ignore(caller.write(modes.reset()))) : Effect.void
@@ -61,7 +63,8 @@ export const replay = Command.make(
   })
 ).pipe(
   Command.withDescription(
-    "Print exactly the bytes that a session printed. On a terminal at the pace at which it happened, otherwise at once. " +
+    "Print exactly the bytes that a session printed, at once; or on a terminal, at the pace at which it happened and without " +
+      "what the terminal would answer or act on. " +
       "A session that is still running is printed up to now."
   ),
   Command.withShortDescription("Print what a session printed"),
@@ -109,16 +112,24 @@ const toRange = Effect.fnUntraced(function* (
   return range
 })
 
-const printAll = Effect.fnUntraced(function* (session: SessionId, range: Range, modes: TerminalModes) {
-  const caller = yield* Caller
+type Print = (data: Uint8Array) => Effect.Effect<void, OutputClosed>
+
+/** A terminal would answer what it is asked, into the caller's shell, and fill its clipboard: in a pipe bytes are exact. */
+const terminalPrint = (caller: CallerShape, modes: TerminalModes): Print => {
+  const filter = makeReplayFilter()
+  return (data) => {
+    const shown = filter.feed(data)
+    modes.watch(shown)
+    return caller.write(shown)
+  }
+}
+
+const printAll = Effect.fnUntraced(function* (session: SessionId, range: Range, print: Print) {
   collectRarely()
   const output = yield* SessionOutput
   yield* output.stream(session, { after: range.after, until: range.until, live: false }).pipe(
     Stream.runForEach((item) => {
-      if (item._tag === "Output") {
-        if (caller.outputIsTerminal) modes.watch(item.data)
-        return caller.write(item.data)
-      }
+      if (item._tag === "Output") return print(item.data)
       return item._tag === "Missing" ? tellMissing(item) : Effect.void
     })
   )
@@ -134,9 +145,8 @@ const printTimed = Effect.fnUntraced(function* (
   session: SessionId,
   range: Range,
   pace: { readonly speed: Speed; readonly idleLimitMicros: number },
-  modes: TerminalModes
+  put: Print
 ) {
-  const caller = yield* Caller
   const history = yield* History
   let last: number | undefined
   let owedMillis = 0
@@ -157,9 +167,8 @@ const printTimed = Effect.fnUntraced(function* (
       (item) => {
         if (item._tag === "Missing") return tellMissing(item)
         if (item._tag !== "Output") return Effect.void
-        modes.watch(item.data)
         const millis = delay(entry.timeMicros)
-        return millis === 0 ? caller.write(item.data) : Effect.andThen(Effect.sleep(millis), caller.write(item.data))
+        return millis === 0 ? put(item.data) : Effect.andThen(Effect.sleep(millis), put(item.data))
       },
       { discard: true }
     )

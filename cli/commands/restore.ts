@@ -4,7 +4,7 @@ import { Command, Flag } from "effect/cli"
 import type { SessionId } from "../../journal/Event.ts"
 import { Exec, type RestoreReport } from "../../src/exec/Exec.ts"
 import { Caller } from "../Caller.ts"
-import { escapeJson } from "../Escape.ts"
+import { toJsonText } from "../Escape.ts"
 import { toRestoreReport } from "../ExecReport.ts"
 import { chosenStore } from "../Root.ts"
 import { findSession, sessionArgument } from "../SessionArgument.ts"
@@ -43,7 +43,7 @@ export const tellRestored = Effect.fnUntraced(function* (
   isJson: boolean
 ) {
   const caller = yield* Caller
-  if (isJson) return yield* caller.write(`${escapeJson(JSON.stringify(toRestoreReport(session, report)))}\n`)
+  if (isJson) return yield* caller.write(toJsonText(toRestoreReport(session, report)))
   if (report === null) return yield* caller.write(`session ${session} has its shell; nothing was restored\n`)
   yield* caller.write(describe(session, report))
 })

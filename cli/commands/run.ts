@@ -11,6 +11,7 @@ import type { SessionView } from "../../src/session/SessionView.ts"
 import { attachTerminal } from "../AttachTerminal.ts"
 import { Caller } from "../Caller.ts"
 import { DEFAULT_DETACH_KEY, describeDetachKey, parseDetachKey } from "../DetachKey.ts"
+import { toJsonText } from "../Escape.ts"
 import { beside, endWith, passSignals, pipeDisplay, type Shown, showItems } from "../Follow.ts"
 import { type ChosenLimits, limitFlags, limitsOf } from "../LimitFlags.ts"
 import { exitCodeOfEnd } from "../Outcome.ts"
@@ -45,6 +46,11 @@ export const chosenDetachKey = Effect.fnUntraced(function* (flag: Option.Option<
   return key
 })
 
+export const clipboardFlag = Flag.Boolean("clipboard").pipe(
+  Flag.withDefault(false),
+  Flag.withDescription("Let the program fill this terminal's clipboard (OSC 52); reading it is never possible")
+)
+
 export const run = Command.make(
   "run",
   {
@@ -71,6 +77,7 @@ export const run = Command.make(
       Flag.withDescription("Print one line of JSON instead of the output: the session, and how it ended")
     ),
     detachKey: detachKeyFlag,
+    clipboard: clipboardFlag,
     command: Argument.String("command").pipe(
       Argument.withDescription("Program and arguments; put -- before them"),
       Argument.variadic({ min: 1 })
@@ -89,7 +96,7 @@ export const run = Command.make(
         if (flags.detach) {
           const sessions = yield* Sessions
           const view = yield* sessions.create(request)
-          return yield* caller.write(flags.json ? `${JSON.stringify(view)}\n` : `${view.id}\n`)
+          return yield* caller.write(flags.json ? toJsonText(view) : `${view.id}\n`)
         }
         if (isAttached) {
           const sessions = yield* Sessions
@@ -101,6 +108,7 @@ export const run = Command.make(
               detachKey,
               readOnly: false,
               exclusive: false,
+              clipboard: flags.clipboard,
               reference: request.name ?? request.id,
               isShell: false,
               isEndTold: false
@@ -111,7 +119,7 @@ export const run = Command.make(
         if (!flags.json) return yield* endWith(shown)
         const view = yield* History.use((history) => history.get(request.id))
         const millis = (yield* Clock.currentTimeMillis) - startedAt
-        yield* caller.write(`${JSON.stringify(report(view, shown, millis))}\n`)
+        yield* caller.write(toJsonText(report(view, shown, millis)))
         return yield* endWith(shown)
       })
     ).pipe(Effect.provide(engine(paths)))

@@ -5,6 +5,7 @@ import { join } from "node:path"
 import { Effect, Option, Queue } from "effect"
 import { Command, Flag } from "effect/cli"
 import { Caller } from "../Caller.ts"
+import { toJsonText } from "../Escape.ts"
 import { ExitCode } from "../ExitCode.ts"
 import { Ending } from "../Outcome.ts"
 import { chosenStore } from "../Root.ts"
@@ -63,13 +64,13 @@ export const serve = Command.make(
     if (Option.isNone(tokenFile)) yield* DoorToken.keepToken(keptIn, token)
     yield* caller.write(
       json
-        ? `${JSON.stringify({
+        ? toJsonText({
             url: door.url,
             ...(Option.isNone(tokenFile) && { token }),
             tokenFile: keptIn,
             store: paths.store,
             pid: process.pid
-          })}\n`
+          })
         : `${door.url}\n${Option.isNone(tokenFile) ? `token ${token}\n` : ""}`
     )
     yield* Queue.take(signals)

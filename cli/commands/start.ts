@@ -5,7 +5,7 @@ import { Argument, Command, Flag } from "effect/cli"
 import { Exec } from "../../src/exec/Exec.ts"
 import { newSessionId } from "../../src/remote/EngineClient.ts"
 import { Caller } from "../Caller.ts"
-import { escapeJson } from "../Escape.ts"
+import { toJsonText } from "../Escape.ts"
 import { limitFlags, limitsOf } from "../LimitFlags.ts"
 import { chosenStore } from "../Root.ts"
 import { parseSize } from "../Size.ts"
@@ -104,7 +104,7 @@ export const start = Command.make(
       status: "active",
       ...(view.name !== null && { name: view.name })
     }
-    yield* caller.write(`${escapeJson(JSON.stringify(report))}\n`)
+    yield* caller.write(toJsonText(report))
   })
 ).pipe(
   Command.withDescription(

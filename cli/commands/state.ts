@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { Exec, type ShellStateView } from "../../src/exec/Exec.ts"
 import { Caller } from "../Caller.ts"
-import { escapeJson } from "../Escape.ts"
+import { toJsonText } from "../Escape.ts"
 import { toCommandReport } from "../ExecReport.ts"
 import { chosenStore } from "../Root.ts"
 import { findSession, sessionArgument } from "../SessionArgument.ts"
@@ -23,7 +23,7 @@ export const state = Command.make(
       const session = yield* findSession(flags.session)
       return yield* Exec.use((exec) => exec.state(session))
     }).pipe(Effect.provide(engine(paths)))
-    yield* caller.write(flags.json ? `${escapeJson(JSON.stringify(toReport(view)))}\n` : describe(view))
+    yield* caller.write(flags.json ? toJsonText(toReport(view)) : describe(view))
   })
 ).pipe(
   Command.withDescription(

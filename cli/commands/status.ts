@@ -7,6 +7,7 @@ import { History } from "../../src/session/History.ts"
 import type { EngineStatus } from "../../src/session/Sessions.ts"
 import type { StorePaths } from "../../src/session/StorePaths.ts"
 import { Caller } from "../Caller.ts"
+import { toJsonText } from "../Escape.ts"
 import { formatLocalTime } from "../Moment.ts"
 import { chosenStore } from "../Root.ts"
 import { reading, runningEngine } from "../Store.ts"
@@ -18,7 +19,7 @@ type Status = Omit<EngineStatus, "enginePid" | "node" | "startedAt" | "durabilit
   readonly node: string | null
   readonly startedAt: number | null
   readonly durability: EngineStatus["durability"] | null
-  readonly limits: EngineStatus["limits"] | null
+  readonly limits?: EngineStatus["limits"] | null
   readonly keepers: ReadonlyArray<{
     readonly id: string
     readonly pid: number | null
@@ -36,7 +37,7 @@ export const status = Command.make(
       Effect.provide(runningEngine(paths)),
       Effect.catchTag("EngineAbsent", () => withoutEngine(paths).pipe(Effect.provide(reading(paths))))
     )
-    yield* caller.write(json ? `${JSON.stringify(found)}\n` : describe(found))
+    yield* caller.write(json ? toJsonText(found) : describe(found))
   })
 ).pipe(
   Command.withDescription("Tell whether an engine runs for the store, and what it holds. Starts none."),
@@ -69,7 +70,7 @@ const withoutEngine = Effect.fnUntraced(function* (paths: StorePaths) {
 })
 
 const most = ({ limits }: Status): string =>
-  limits === null ? "" : ` of at most ${limits.sessions}, ${limits.sessionsPerGroup} of one group`
+  limits == null ? "" : ` of at most ${limits.sessions}, ${limits.sessionsPerGroup} of one group`
 
 const describe = (status: Status): string =>
   fields([

@@ -15,6 +15,7 @@ import {
 } from "../../journal/Event.ts"
 import type {
   AccessDenied,
+  HistoryRemoved,
   InputRefused,
   InvalidRequest,
   LimitExceeded,
@@ -224,19 +225,19 @@ export interface ExecShape {
   exec(
     session: SessionId,
     request: ExecRequest
-  ): Effect.Effect<ExecResult, Here | SessionBusy | ExecRejected | PolicyDenied | SpawnFailed>
-  /** Of a running or a finished command, for as long as the store keeps it. */
+  ): Effect.Effect<ExecResult, Here | SessionBusy | ExecRejected | PolicyDenied | SpawnFailed | HistoryRemoved>
+  /** Of a running or a finished command, for as long as the store keeps it: HistoryRemoved when it does not any more. */
   poll(
     session: SessionId,
     execId: string,
     options?: PollOptions
-  ): Effect.Effect<ExecResult, SessionNotFound | SessionUnavailable | InvalidRequest | ExecNotFound>
+  ): Effect.Effect<ExecResult, SessionNotFound | SessionUnavailable | InvalidRequest | ExecNotFound | HistoryRemoved>
   /** Bytes [from, to) of one stream of a command; at most MESSAGE_OUTPUT_BYTES_MAX at a time. */
   output(
     session: SessionId,
     execId: string,
     range: { readonly channel: "stdout" | "stderr" | "tty"; readonly from: number; readonly to: number }
-  ): Effect.Effect<Uint8Array, SessionNotFound | SessionUnavailable | InvalidRequest | ExecNotFound>
+  ): Effect.Effect<Uint8Array, SessionNotFound | SessionUnavailable | InvalidRequest | ExecNotFound | HistoryRemoved>
   /**
    * Types into the terminal, or into the command's stdin stream. ExecFinished when the command has ended; InvalidRequest
    * also when the kernel cut what was typed: a terminal in line mode keeps 4095 bytes of a line. AccessDenied: an attached

@@ -19,7 +19,8 @@ import {
   importNames
 } from "../../projections/Commands.ts"
 import { feedPlainText, makePlainText, openLine } from "../../projections/PlainText.ts"
-import { snapshotRowOf } from "../../projections/ProjectionRunner.ts"
+import { removedError } from "../../projections/ProjectionRunner.ts"
+import { snapshotRowOf } from "../../projections/SnapshotRow.ts"
 import { driverFile } from "../EntryPoints.ts"
 import {
   checkInput,
@@ -30,7 +31,7 @@ import {
 } from "../session/CreateRequest.ts"
 import type { EngineCore } from "../session/EngineCore.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
-import { InputRefused, InvalidRequest, SessionEnded } from "../session/SessionError.ts"
+import { HistoryRemoved, InputRefused, InvalidRequest, SessionEnded } from "../session/SessionError.ts"
 import type { SessionExtension } from "../session/SessionExtension.ts"
 import type { CloseReport } from "../session/Sessions.ts"
 import type { SessionView } from "../session/SessionView.ts"
@@ -117,10 +118,6 @@ export class ExecEngine {
       },
       readStart: (session, sequence) => this.#readStart(session as SessionId, sequence),
       readInput: (session, command) => this.#readInput(session as SessionId, command),
-      readSecretNames: async (session) => {
-        const created = Option.getOrUndefined(await run(Stream.runHead(journal.read(session as SessionId))))?.event
-        return new Set(created?._tag === "SessionCreated" ? created.secretEnvNames : [])
-      },
       relaunch: (session, how) => this.core.relaunch(session, how),
       environmentOf,
       defaultEnvironment: () => ({ ...ENVIRONMENT, ...defaultEnvironment() }),
@@ -310,7 +307,9 @@ export class ExecEngine {
     }
     const end = Math.min(to, from + MESSAGE_OUTPUT_BYTES_MAX)
     const { journal, run } = this.#options
-    return run(readCommandRange(journal, id, placeOf(entry), { ...range, to: end }))
+    const bytes = await run(readCommandRange(journal, id, placeOf(entry), { ...range, to: end }))
+    await this.#checkKept(id, entry.firstSequence)
+    return bytes
   }
 
   async send(id: SessionId, execId: string, input: ExecInput, actor: string | undefined): Promise<void> {
@@ -452,6 +451,7 @@ export class ExecEngine {
     const row = await run(journal.row(EXEC_SPACE, execRowKey(id, execId)))
     if (row === undefined) return undefined
     const { after, exec } = JSON.parse(Buffer.from(row.value).toString()) as { exec: number; after: number }
+    await this.#checkKept(id, after + 1)
     // Too old to be kept in the state: its own events, folded alone.
     let state = Commands.initial(id)
     await run(
@@ -464,6 +464,14 @@ export class ExecEngine {
       )
     )
     return state.commands.get(exec)
+  }
+
+  /** Rejects when the event was removed: what is left of its command is its line in the history, if that. */
+  async #checkKept(session: SessionId, sequence: number): Promise<void> {
+    const { journal, run } = this.#options
+    const gone = await run(journal.removal.of(session))
+    if (gone === undefined || sequence > gone.sequence) return
+    throw new HistoryRemoved({ session, to: gone.sequence, reason: removedError(session, gone).message })
   }
 
   async #unknownCommand(id: SessionId, execId: string) {
@@ -496,6 +504,8 @@ export class ExecEngine {
     const output = isAllInMemory
       ? outputInMemory(memory, entry.lastSequence, maxBytes)
       : await run(readCommandOutput(journal, id, placeOf(entry), { after, maxBytes }))
+    // Asked behind the reading, so that nothing can have been removed on the way.
+    if (!isAllInMemory) await this.#checkKept(id, entry.firstSequence)
     const value = isAllInMemory ? memory.value : ((await this.#finishedEvent(id, entry))?.value ?? null)
     const needsInput = entry.status === "running" ? await this.#needsInput(id, execId) : null
     return {

@@ -29,7 +29,7 @@ import {
 } from "../keeper/PipeHost.ts"
 import { HostUnavailable, type LeaderExit, OUTPUT_CHUNK_BYTES_MAX, type PtyHost } from "../keeper/PtyHost.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
-import { SessionEnded, SessionUnavailable } from "../session/SessionError.ts"
+import { InvalidRequest, SessionEnded, SessionUnavailable } from "../session/SessionError.ts"
 import type { LastWord, SessionExtension } from "../session/SessionExtension.ts"
 import {
   Command,
@@ -90,8 +90,6 @@ export interface ExecSessionPort {
     session: string,
     command: { readonly exec: number; readonly after: number; readonly applied: number }
   ) => Promise<{ readonly bytes: number; readonly isEnded: boolean; readonly unapplied: ReadonlyArray<InputPiece> }>
-  /** Variables that the session was created with and whose values nothing may hold. */
-  readonly readSecretNames: (session: string) => Promise<ReadonlySet<string>>
   /** Starts another shell process in this session. */
   readonly relaunch: (
     session: LiveSession,
@@ -256,7 +254,7 @@ export class ExecSession implements SessionExtension {
       this.#unfinishedRestart = note?.restarting ?? null
       const env = note?.env ?? this.#environmentOfShell()
       // Before anything is journaled: what the shell prints is searched for its secrets.
-      const secretNames = new Set(note?.secretNames ?? (await this.#port.readSecretNames(this.live.id)))
+      const secretNames = new Set(note?.secretNames ?? this.live.state.secretEnvNames)
       if (env !== undefined) this.#environment = { env, secretNames }
     }
     // What an earlier connection took with it.
@@ -508,6 +506,12 @@ export class ExecSession implements SessionExtension {
   async #start(command: Command): Promise<void> {
     const { live, state } = this
     const { request } = command
+    if (live.host?.capabilities.notes === false && Object.keys(request.secretEnv ?? {}).length > 0) {
+      // The next engine would not know the value, and would journal it when the command prints it.
+      const reason =
+        "the keeper of this session was started by an older version and cannot keep secrets; `reprise reset` gives the session a shell under a new one"
+      throw new InvalidRequest({ field: "secretEnv", reason })
+    }
     const exec = state.nextExec
     command.exec = exec
     live.flush()

@@ -2,7 +2,8 @@
  * The wire format between engine and keeper: frames of `u32 length | u8 type | body` over a Unix socket, all numbers
  * big-endian. Used by KeeperServer and KeeperClient. Output, input and acknowledgements are binary; bodies of rare
  * frames are JSON. It encodes and cuts, it knows no socket and gives no frame a meaning. A frame's layout never
- * changes within a protocol version; the version is the first thing either side hears.
+ * changes within a protocol version; the version is the first thing either side hears. Which others are spoken, and how
+ * one is agreed on, is Protocol.ts.
  */
 import type { SpawnRequest, WriteResult } from "./PtyHost.ts"
 

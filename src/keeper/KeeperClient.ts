@@ -34,7 +34,16 @@ import {
   type PipeFailure,
   type PipeRequest
 } from "./PipeHost.ts"
-import type { HeldSession, ProcessIdentity, PtyHost, PtyHostListener, SpawnFailure, SpawnRequest } from "./PtyHost.ts"
+import { capabilitiesOf, commonProtocol, PROTOCOL_RANGE } from "./Protocol.ts"
+import type {
+  HeldSession,
+  HostCapabilities,
+  ProcessIdentity,
+  PtyHost,
+  PtyHostListener,
+  SpawnFailure,
+  SpawnRequest
+} from "./PtyHost.ts"
 import {
   CLOSE_GRACE_MILLIS_MAX,
   HostUnavailable,
@@ -49,6 +58,8 @@ export const CONNECT_MILLIS_MAX = 5000
 export const REQUEST_MILLIS_MAX = 10_000
 /** Read in one go: all that the kernel buffers for a Unix socket. Shared, because frames are copied out of it at once. */
 const READ_BYTES = 256 * 1024
+/** How a refusal names a keeper that lacks something. */
+const OLDER = "was started by an older version"
 
 export interface KeeperConnectOptions {
   readonly socket: string
@@ -61,6 +72,8 @@ export interface KeeperConnectOptions {
 export interface KeeperWelcome {
   readonly id: string
   readonly pid: number
+  /** The newest that both sides speak, or else its own newest (Protocol.ts tells which). */
+  readonly protocol: number
   readonly sessions: number
   /** How many it takes. */
   readonly sessionsMax: number
@@ -68,19 +81,36 @@ export interface KeeperWelcome {
   readonly lastFault: string
 }
 
-/** Rejects with HostUnavailable, whose message says why: nobody listens, another protocol, a newer engine. */
+/**
+ * In the newest protocol that both sides speak: `capabilities` of the host says what an older one lacks. Rejects with
+ * HostUnavailable, whose message says why: nobody listens, no common protocol, a newer engine.
+ */
 export const connectKeeper = async ({ socket, generation, listener }: KeeperConnectOptions): Promise<PtyHost> => {
-  const hello = jsonFrame(FrameType.Hello, 0, { protocol: PROTOCOL_VERSION, generation })
-  const { connection, welcome } = await openConnection(socket, hello)
+  const greet = (protocol: number) =>
+    connectionOf(
+      socket,
+      jsonFrame(FrameType.Hello, 0, { ...PROTOCOL_RANGE, protocol, generation }),
+      (welcomed) => commonProtocol({ protocol: welcomed }) === welcomed
+    )
+  const { connection, welcome } = await greet(PROTOCOL_VERSION).catch(async (error: unknown) => {
+    if (!(error instanceof OtherProtocol)) throw error
+    // One that speaks a single protocol refuses all others, and says which it is only when it is asked.
+    const { protocol } = await probeKeeper(socket)
+    if (commonProtocol({ protocol }) === undefined) throw error
+    return greet(protocol)
+  })
   return new KeeperClient(connection, welcome, listener)
 }
 
-/** Asks who listens there, without disturbing the engine that it serves. */
+/** Asks who listens there, without disturbing the engine that it serves. Its protocol may be one that is not spoken here. */
 export const probeKeeper = async (socket: string): Promise<KeeperWelcome> => {
-  const { connection, welcome } = await openConnection(socket, frame(FrameType.Probe, 0))
+  const { connection, welcome } = await connectionOf(socket, jsonFrame(FrameType.Probe, 0, PROTOCOL_RANGE), () => true)
   connection.socket.destroy()
   return welcome
 }
+
+/** Internal: the keeper is there, and refuses this protocol. */
+class OtherProtocol extends HostUnavailable {}
 
 interface Connection {
   readonly socket: Socket
@@ -89,12 +119,15 @@ interface Connection {
   onEnd: (reason: string) => void
 }
 
-const openConnection = (
+const connectionOf = (
   path: string,
-  hello: Buffer
+  greeting: Buffer,
+  accepts: (protocol: number) => boolean
 ): Promise<{ readonly connection: Connection; readonly welcome: KeeperWelcome }> =>
   new Promise((resolve, reject) => {
     let failure = "the connection ended"
+    let isOtherProtocol = false
+    let isFinal = false
     const decoder = new FrameDecoder(FRAME_BYTES_MAX, (type, body) => connection.onFrame(type, body))
     const socket = connect({
       path,
@@ -120,8 +153,11 @@ const openConnection = (
       onFrame: (type, body) => {
         clearTimeout(timer)
         const answer = jsonIn(body) as Record<string, unknown>
-        if (type !== FrameType.Welcome || answer.protocol !== PROTOCOL_VERSION) {
-          failure = type === FrameType.Refused ? String(answer.message) : "the keeper speaks another protocol"
+        const protocol = Number(answer.protocol)
+        if (type !== FrameType.Welcome || !accepts(protocol)) {
+          failure = type === FrameType.Refused ? String(answer.message) : `the keeper speaks protocol ${protocol}`
+          isOtherProtocol = type !== FrameType.Refused || answer.reason === "protocol"
+          isFinal = true
           socket.destroy()
           return
         }
@@ -130,22 +166,26 @@ const openConnection = (
         const welcome = {
           id: String(answer.keeper),
           pid: Number(answer.pid),
+          protocol,
           sessions: Number(answer.sessions),
           sessionsMax: Number(answer.sessionsMax ?? SESSIONS_MAX_DEFAULT),
           lastFault: String(answer.lastFault)
         }
         resolve({ connection, welcome })
       },
-      onEnd: (reason) => reject(new HostUnavailable(reason))
+      onEnd: (reason) =>
+        reject(isOtherProtocol ? new OtherProtocol(reason, { isFinal }) : new HostUnavailable(reason, { isFinal }))
     }
-    socket.on("error", (error) => {
+    socket.on("error", (error: NodeJS.ErrnoException) => {
       failure = `no keeper at ${path}: ${error.message}`
+      // Nobody listens, or the socket is gone: it has ended. Everything else (no descriptors left, a full backlog) may pass.
+      isFinal = error.code === "ECONNREFUSED" || error.code === "ENOENT"
     })
     socket.on("close", () => {
       clearTimeout(timer)
       connection.onEnd(failure)
     })
-    socket.write(hello)
+    socket.write(greeting)
     socket.resume()
   })
 
@@ -160,6 +200,7 @@ type SessionId = SpawnRequest["session"]
 class KeeperClient implements PtyHost {
   readonly id: string
   readonly pid: number
+  readonly capabilities: HostCapabilities
   readonly sessionsMax: number
   readonly #socket: Socket
   readonly #listener: PtyHostListener
@@ -172,9 +213,10 @@ class KeeperClient implements PtyHost {
   #disposing = false
   #refusal: string | null = null
 
-  constructor(connection: Connection, { id, pid, sessionsMax }: KeeperWelcome, listener: PtyHostListener) {
+  constructor(connection: Connection, { id, pid, protocol, sessionsMax }: KeeperWelcome, listener: PtyHostListener) {
     this.id = id
     this.pid = pid
+    this.capabilities = capabilitiesOf(protocol)
     this.sessionsMax = sessionsMax
     this.#socket = connection.socket
     this.#listener = listener
@@ -183,6 +225,7 @@ class KeeperClient implements PtyHost {
   }
 
   async spawn(request: SpawnRequest): Promise<ProcessIdentity> {
+    if (!this.capabilities.takesSessions) throw new SpawnError("failed", `its keeper ${OLDER}, which takes no programs`)
     return this.#ask<ProcessIdentity>((number) => {
       try {
         const note = request.note === undefined ? undefined : Buffer.from(request.note).toString("base64")
@@ -258,12 +301,18 @@ class KeeperClient implements PtyHost {
     this.#send([sessionFrame(FrameType.Forget, session, 0)])
   }
 
+  #checkPipes(): void {
+    if (!this.capabilities.pipes) throw new PipeError("unsupported", `its keeper ${OLDER}, which has no pipes`)
+  }
+
   async openPipes(session: SessionId, pipes: ReadonlyArray<PipeRequest>): Promise<void> {
+    this.#checkPipes()
     const data = Buffer.from(JSON.stringify(pipes))
     await this.#ask((number) => [requestFrame(FrameType.OpenPipes, number, session, 0, data.length), data])
   }
 
   async listPipes(session: SessionId): Promise<ReadonlyArray<HeldPipe>> {
+    if (!this.capabilities.pipes) return []
     return this.#ask<ReadonlyArray<HeldPipe>>((number) => [requestFrame(FrameType.ListPipes, number, session)])
   }
 
@@ -273,6 +322,7 @@ class KeeperClient implements PtyHost {
     fromOffset: number,
     attached?: (held: HeldPipe) => void
   ): Promise<HeldPipe> {
+    this.#checkPipes()
     return this.#ask<HeldPipe>(
       (number) => [pipeRequestFrame(FrameType.AttachPipe, number, session, pipe, fromOffset)],
       attached
@@ -280,10 +330,11 @@ class KeeperClient implements PtyHost {
   }
 
   ackPipe(session: SessionId, pipe: number, offset: number): void {
-    this.#send([pipeFrame(FrameType.AckPipe, session, pipe, offset)])
+    if (this.capabilities.pipes) this.#send([pipeFrame(FrameType.AckPipe, session, pipe, offset)])
   }
 
   async writePipe(session: SessionId, pipe: number, sequence: number, bytes: Uint8Array): Promise<WriteResult> {
+    this.#checkPipes()
     if (bytes.length > INPUT_WRITE_BYTES_MAX) return { outcome: "full" }
     return this.#ask<WriteResult>((number) => [
       pipeRequestFrame(FrameType.WritePipe, number, session, pipe, sequence, bytes.length),
@@ -292,29 +343,35 @@ class KeeperClient implements PtyHost {
   }
 
   async endPipe(session: SessionId, pipe: number, sequence: number): Promise<WriteResult> {
+    this.#checkPipes()
     return this.#ask<WriteResult>((number) => [pipeRequestFrame(FrameType.EndPipe, number, session, pipe, sequence)])
   }
 
   closePipes(session: SessionId, pipes: ReadonlyArray<number>): void {
+    if (!this.capabilities.pipes) return
     const data = Buffer.from(JSON.stringify(pipes))
     this.#send([sessionFrame(FrameType.ClosePipes, session, 0, data.length), data])
   }
 
   setNote(session: SessionId, bytes: Uint8Array): void {
     if (bytes.length > NOTE_BYTES_MAX) throw new PipeError("limit", `a note has at most ${NOTE_BYTES_MAX} bytes`)
-    this.#send([sessionFrame(FrameType.SetNote, session, 0, bytes.length), Buffer.from(bytes)])
+    if (this.capabilities.notes)
+      this.#send([sessionFrame(FrameType.SetNote, session, 0, bytes.length), Buffer.from(bytes)])
   }
 
   async getNote(session: SessionId): Promise<Uint8Array | null> {
+    if (!this.capabilities.notes) return null
     const note = await this.#ask<string | undefined>((number) => [requestFrame(FrameType.GetNote, number, session)])
     return note === undefined ? null : Buffer.from(note, "base64")
   }
 
   async inputWait(session: SessionId): Promise<InputWait | null> {
+    if (!this.capabilities.pipes) return null
     return (await this.#ask<InputWait | undefined>((n) => [requestFrame(FrameType.InputWait, n, session)])) ?? null
   }
 
   async resetMode(session: SessionId): Promise<void> {
+    this.#checkPipes()
     await this.#ask((number) => [requestFrame(FrameType.ResetMode, number, session)])
   }
 

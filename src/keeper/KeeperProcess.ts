@@ -86,6 +86,22 @@ export const startKeeper = async (options: StartKeeperOptions): Promise<StartedK
   }
 }
 
+/** Waits between attempts to reach a keeper that is there and did not answer: what hinders it may pass. */
+const REACH_DELAYS_MILLIS = [20, 100, 500]
+
+/** Asks again, a few times, unless it is known that there is nobody. */
+export const untilFinal = async <A>(ask: () => Promise<A>): Promise<A> => {
+  for (const millis of REACH_DELAYS_MILLIS) {
+    try {
+      return await ask()
+    } catch (error) {
+      if (!(error instanceof HostUnavailable) || error.isFinal) throw error
+      await new Promise((resolve) => setTimeout(resolve, millis))
+    }
+  }
+  return ask()
+}
+
 /** The keepers that answer in this folder. One that was killed leaves a socket that nobody answers. */
 export const listKeepers = async (
   folder: string
@@ -102,7 +118,7 @@ export const listKeepers = async (
       .filter((name) => name.endsWith(SOCKET_SUFFIX))
       .map(async (name) => {
         const socket = join(folder, name)
-        return { ...(await probeKeeper(socket)), socket }
+        return { ...(await untilFinal(() => probeKeeper(socket))), socket }
       })
   )
   return answers.flatMap((answer) => (answer.status === "fulfilled" ? [answer.value] : []))

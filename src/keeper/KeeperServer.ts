@@ -30,6 +30,14 @@ import {
   WRITE_OUTCOMES
 } from "./Frames.ts"
 import { NOTE_BYTES_MAX, PipeError, type PipeRequest } from "./PipeHost.ts"
+import {
+  capabilitiesOf,
+  commonProtocol,
+  PROTOCOL_OF_SILENT_PROBES,
+  PROTOCOL_OLDEST,
+  PROTOCOL_RANGE,
+  rangeIn
+} from "./Protocol.ts"
 import type { PtyHostListener, SpawnRequest, WriteResult } from "./PtyHost.ts"
 import { SpawnError } from "./PtyHost.ts"
 import { Terminals } from "./Terminals.ts"
@@ -67,6 +75,8 @@ export class KeeperServer {
   /** Connections that are not the engine's, oldest first. */
   readonly #strangers = new Set<Socket>()
   #generation = 0
+  /** An engine of an older version ends the connection at a frame that it does not know. */
+  #speaksOfPipes = true
   #idleTimer: NodeJS.Timeout | undefined
   #lastFault = ""
 
@@ -147,14 +157,19 @@ export class KeeperServer {
 
   #onHandshake(socket: Socket, decoder: FrameDecoder, type: number, body: Buffer): void {
     if (type === FrameType.Probe) {
-      socket.end(this.#welcome())
+      const range = body.length > REQUEST_BYTES ? rangeIn(jsonIn(body)) : { protocol: PROTOCOL_OF_SILENT_PROBES }
+      socket.end(this.#welcome((range && commonProtocol(range)) ?? PROTOCOL_VERSION))
       return
     }
     if (type !== FrameType.Hello) throw new FrameError("the first frame says hello")
     const hello = jsonIn(body) as { protocol?: unknown; generation?: unknown } | null
-    const refuse = (reason: string, message: string) => socket.end(jsonFrame(FrameType.Refused, 0, { reason, message }))
-    if (hello?.protocol !== PROTOCOL_VERSION) {
-      refuse("protocol", `this keeper speaks protocol ${PROTOCOL_VERSION}, the engine speaks ${show(hello?.protocol)}`)
+    const refuse = (reason: string, message: string) =>
+      socket.end(jsonFrame(FrameType.Refused, 0, { reason, message, ...PROTOCOL_RANGE }))
+    const range = rangeIn(hello)
+    const protocol = range && commonProtocol(range)
+    if (hello === null || protocol === undefined) {
+      const own = `protocol ${PROTOCOL_OLDEST} to ${PROTOCOL_VERSION}`
+      refuse("protocol", `this keeper speaks ${own}, the engine speaks ${show(hello?.protocol)}`)
       return
     }
     const generation = hello.generation
@@ -174,13 +189,14 @@ export class KeeperServer {
     this.#engine = socket
     this.#strangers.delete(socket)
     clearTimeout(this.#idleTimer)
+    this.#speaksOfPipes = capabilitiesOf(protocol).pipes
     decoder.allow(FRAME_BYTES_MAX)
-    socket.write(this.#welcome())
+    socket.write(this.#welcome(protocol))
   }
 
-  #welcome(): Buffer {
+  #welcome(protocol: number): Buffer {
     return jsonFrame(FrameType.Welcome, 0, {
-      protocol: PROTOCOL_VERSION,
+      protocol,
       keeper: this.#options.id,
       pid: process.pid,
       generation: this.#generation,
@@ -335,15 +351,19 @@ export class KeeperServer {
       },
       terminalClosed: (session, outputBytes) =>
         send(sessionFrame(FrameType.TerminalClosed, session, outputBytes), new Uint8Array(0)),
-      pipeOutput: (session, pipe, offset, bytes) =>
-        send(pipeFrame(FrameType.PipeOutput, session, pipe, offset, bytes.length), bytes),
-      pipeEnded: (session, pipe, bytes) =>
-        send(pipeFrame(FrameType.PipeEnded, session, pipe, bytes), new Uint8Array(0)),
+      pipeOutput: (session, pipe, offset, bytes) => {
+        if (this.#speaksOfPipes) send(pipeFrame(FrameType.PipeOutput, session, pipe, offset, bytes.length), bytes)
+      },
+      pipeEnded: (session, pipe, bytes) => {
+        if (this.#speaksOfPipes) send(pipeFrame(FrameType.PipeEnded, session, pipe, bytes), new Uint8Array(0))
+      },
       disconnected: () => {}
     }
   }
 }
 
+/** In front of the JSON of a frame. */
+const REQUEST_BYTES = 4
 /** Answered with a WriteResult. */
 const WRITES = new Set<number>([FrameType.Write, FrameType.CloseInput, FrameType.WritePipe, FrameType.EndPipe])
 /** request, session, number of the pipe, one number, data. */

@@ -34,6 +34,8 @@ export type PipeFailure =
   | "pipe-unknown"
   /** The system refused: the folder is not there, the path is taken. */
   | "failed"
+  /** The keeper is of an older version, which has no pipes (HostCapabilities). */
+  | "unsupported"
 export class PipeError extends Error {
   readonly failure: PipeFailure
   constructor(failure: PipeFailure, message: string) {

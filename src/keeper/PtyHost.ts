@@ -73,6 +73,12 @@ export class SpawnError extends Error {
 /** The host is gone or the connection to it broke. What was not answered may or may not have happened. */
 export class HostUnavailable extends Error {
   override readonly name = "HostUnavailable"
+  /** Asking again is of no use: nobody listens there any more, or it does not serve this engine. */
+  readonly isFinal: boolean
+  constructor(message: string, options: { readonly isFinal?: boolean } = {}) {
+    super(message)
+    this.isFinal = options.isFinal ?? false
+  }
 }
 /** The host does not hold this session (it never did, or it was forgotten). */
 export class SessionUnknown extends Error {
@@ -144,13 +150,30 @@ export interface PtyHostListener extends PipeListener {
   disconnected(reason: string): void
 }
 
+/** What a host can do. A keeper that an older version started lacks what that version did not know. */
+export interface HostCapabilities {
+  /** It is of this version: new programs are given to it. An older one only keeps those that it has. */
+  readonly takesSessions: boolean
+  /**
+   * `openPipes`, `attachPipe`, `writePipe`, `endPipe`, `resetMode` and other programs in the place of ended ones. Without
+   * it they are refused with PipeError `unsupported`, no pipe is held, and nobody is known to wait for input.
+   */
+  readonly pipes: boolean
+  /** `setNote` and `getNote`. Without it nothing is noted, and there is never a note. */
+  readonly notes: boolean
+}
+
 export interface PtyHost extends PipeHost {
   /** Names this host among its engine's: a ULID for a keeper, "" in process. */
   readonly id: string
+  readonly capabilities: HostCapabilities
   readonly pid: number
   /** Sessions it takes; more are refused with the failure `limit`. */
   readonly sessionsMax: number
-  /** Rejects with SpawnError or HostUnavailable. Delivery starts at once, from `firstOffset`. */
+  /**
+   * Rejects with SpawnError or HostUnavailable. Delivery starts at once, from `firstOffset`. Refused by a host that is
+   * not of this version (`takesSessions`).
+   */
   spawn(request: SpawnRequest): Promise<ProcessIdentity>
   /** All sessions held, live or ended and not yet forgotten. */
   list(): Promise<ReadonlyArray<HeldSession>>

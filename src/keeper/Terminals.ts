@@ -17,6 +17,7 @@ import {
 import { Pipes } from "./Pipes.ts"
 import { checkSpawn } from "./Preflight.ts"
 import { processesOfSession, type SessionIdentity, signalGroup, signalProcess } from "./ProcessTable.ts"
+import { OWN_CAPABILITIES } from "./Protocol.ts"
 import type {
   HeldSession,
   ProcessIdentity,
@@ -42,6 +43,7 @@ type SessionId = SpawnRequest["session"]
 export class Terminals implements PtyHost {
   readonly id: string
   readonly pid = process.pid
+  readonly capabilities = OWN_CAPABILITIES
   readonly sessionsMax: number
   readonly #options: TerminalsOptions
   readonly #terminals = new Map<SessionId, HeldTerminal>()
@@ -93,7 +95,8 @@ export class Terminals implements PtyHost {
     } catch (error) {
       pipes.close(requests.map(({ pipe }) => pipe))
       if (!(error instanceof PipeError)) throw error
-      throw new SpawnError(error.failure === "pipe-unknown" ? "failed" : error.failure, error.message)
+      const { failure, message } = error
+      throw new SpawnError(failure === "pipe-unknown" || failure === "unsupported" ? "failed" : failure, message)
     }
   }
 

@@ -1,6 +1,6 @@
 /**
- * A client of the engine: gives `Sessions`, `History`, `Exec`, `Attach`, `Lifecycle`, `SessionOutput` and
- * `EngineControl` over the store's socket, or over a WebSocket door, so that its users know nothing of sockets. The CLI
+ * A client of the engine: gives `Sessions`, `History`, `Exec`, `Attach`, `Lifecycle`, `Retention`,
+ * `SessionOutput` and `EngineControl` over the store's socket, or over a WebSocket door, so that its users know nothing of sockets. The CLI
  * uses it; so may any program.
  *
  * An engine that dies is not an error here while it can be started again: calls are repeated (commands carry an id, so
@@ -13,19 +13,22 @@ import { Context, Effect, Exit, Layer, Schedule, Scope, Semaphore, Stream } from
 import { RpcClient, type RpcClientError, RpcSerialization } from "effect/rpc"
 import { Socket } from "effect/socket"
 import type { SessionId } from "../../journal/Event.ts"
+import { EVENT_KIND_MAX } from "../../journal/EventKind.ts"
 import { packageVersion } from "../EntryPoints.ts"
 import { Exec } from "../exec/Exec.ts"
 import { Attach, type AttachItem, type AttachShape } from "../session/Attach.ts"
 import { type FollowEvents, History, type HistoryShape } from "../session/History.ts"
 import { Lifecycle, type LifecycleItem, type LifecycleShape } from "../session/Lifecycle.ts"
 import type { OutputItem } from "../session/OutputItem.ts"
+import { Retention, type RetentionShape } from "../session/Retention.ts"
 import { InvalidRequest, SessionUnavailable } from "../session/SessionError.ts"
 import { type CommandOptions, type EngineStatus, Sessions, type SessionsShape } from "../session/Sessions.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
 import { withoutClosedWrites } from "./ClosedWrites.ts"
 import { asLost, ConnectionLost } from "./ConnectionLost.ts"
 import { connect, type EngineStart } from "./EngineConnection.ts"
-import { EngineError, EngineMismatch, EngineUnavailable } from "./EngineError.ts"
+import { EngineError, EngineUnavailable } from "./EngineError.ts"
+import { asSkew, type EngineGreeting, mismatchWith } from "./EngineSkew.ts"
 import { makeExec } from "./ExecClient.ts"
 import { EngineRpcs } from "./ExecRpcs.ts"
 import { hasTag, persistently, reconnecting, timed } from "./Reconnecting.ts"
@@ -67,16 +70,21 @@ export type EngineClientOptions = (LocalEngine | RemoteEngine) & {
   readonly anyVersion?: boolean | undefined
 }
 
+const HANDSHAKE = { protocol: PROTOCOL_VERSION, version: packageVersion, events: EVENT_KIND_MAX }
+
 type Client = RpcClient.FromGroup<typeof EngineRpcs, RpcClientError.RpcClientError>
 interface Connection {
   readonly client: Client
-  readonly pid: number
+  readonly engine: EngineGreeting
 }
 
 /** Fails when there is no engine to talk to (and none may be started), or when it is not to be talked to. */
 export const layer = (
   options: EngineClientOptions
-): Layer.Layer<Sessions | History | Exec | Attach | Lifecycle | SessionOutput | EngineControl, EngineError> =>
+): Layer.Layer<
+  Sessions | History | Exec | Attach | Lifecycle | Retention | SessionOutput | EngineControl,
+  EngineError
+> =>
   Layer.effectContext(
     Effect.gen(function* () {
       const remote = yield* makeRemote(options)
@@ -85,6 +93,7 @@ export const layer = (
         Context.add(Exec, makeExec({ ...remote, newSessionId })),
         Context.add(Attach, makeAttach(remote)),
         Context.add(Lifecycle, makeLifecycle(remote)),
+        Context.add(Retention, makeRetention(remote)),
         Context.add(SessionOutput, makeOutput(remote)),
         Context.add(EngineControl, makeControl(remote))
       )
@@ -97,12 +106,21 @@ interface Remote {
   readonly actor: string | undefined
   /** Runs a call on the shared connection, again on a new one when it broke. */
   call<A, E>(
-    f: (client: Client, pid: number) => Effect.Effect<A, E | RpcClientError.RpcClientError>
+    f: (client: Client, engine: EngineGreeting) => Effect.Effect<A, E | RpcClientError.RpcClientError>
   ): Effect.Effect<A, Exclude<E, RpcClientError.RpcClientError> | SessionUnavailable>
   /** Runs a call once, on a connection that has just answered: for what may not happen twice. */
   once<A, E>(
     f: (client: Client) => Effect.Effect<A, E | RpcClientError.RpcClientError>
   ): Effect.Effect<A, Exclude<E, RpcClientError.RpcClientError> | SessionUnavailable>
+  /**
+   * Ends as EngineMismatch where the engine would ignore a part of the request that is not to be ignored. Engines without
+   * revisions know it if they know a call that came with it.
+   */
+  knows(request: {
+    readonly group?: unknown
+    readonly limits?: unknown
+    readonly inheritEnv?: unknown
+  }): Effect.Effect<void, SessionUnavailable>
   /** Opens a stream on a connection of its own, again when it broke. `open` is called with the cursor it has reached. */
   stream<A, E>(
     open: (client: Client) => Stream.Stream<A, E | RpcClientError.RpcClientError>
@@ -152,7 +170,7 @@ const openConnection = Effect.fnUntraced(function* (options: EngineClientOptions
     )
   )
   const client = yield* RpcClient.make(EngineRpcs, { disableTracing: true }).pipe(Effect.provideContext(protocol))
-  const engine = yield* client.Handshake({ protocol: PROTOCOL_VERSION, version: packageVersion }).pipe(
+  const engine = yield* client.Handshake(HANDSHAKE).pipe(
     Effect.timeoutOrElse({
       duration: "url" in options ? HANDSHAKE_TIMEOUT_BEHIND_DOOR : HANDSHAKE_TIMEOUT,
       orElse: () =>
@@ -169,15 +187,9 @@ const openConnection = Effect.fnUntraced(function* (options: EngineClientOptions
     )
   )
   if (engine.protocol !== PROTOCOL_VERSION && options.anyVersion !== true) {
-    return yield* new EngineMismatch({
-      enginePid: engine.pid,
-      engineVersion: engine.version,
-      engineProtocol: engine.protocol,
-      clientVersion: packageVersion,
-      clientProtocol: PROTOCOL_VERSION
-    })
+    return yield* mismatchWith(engine)
   }
-  return { client, pid: engine.pid } satisfies Connection
+  return { client, engine } satisfies Connection
 })
 
 const makeRemote = Effect.fnUntraced(function* (options: EngineClientOptions) {
@@ -237,10 +249,12 @@ const makeRemote = Effect.fnUntraced(function* (options: EngineClientOptions) {
 
   const passes = (error: { readonly _tag: string }) => PASSING_TAGS.has(error._tag)
 
-  const attempt = <A, E>(f: (client: Client, pid: number) => Effect.Effect<A, E | RpcClientError.RpcClientError>) =>
+  const attempt = <A, E>(
+    f: (client: Client, engine: EngineGreeting) => Effect.Effect<A, E | RpcClientError.RpcClientError>
+  ) =>
     Effect.flatMap(Effect.andThen(open, shared), (held) =>
-      f(held.connection.client, held.connection.pid).pipe(
-        Effect.catchCause((cause) => Effect.failCause(asLost(cause))),
+      f(held.connection.client, held.connection.engine).pipe(
+        Effect.catchCause((cause) => Effect.failCause(asSkew(held.connection.engine, asLost(cause)))),
         timed,
         Effect.tapError((error) => (error instanceof ConnectionLost ? discard(held) : Effect.void))
       )
@@ -248,17 +262,25 @@ const makeRemote = Effect.fnUntraced(function* (options: EngineClientOptions) {
 
   const remote: Remote = {
     actor: options.actor,
+    knows: ({ group, inheritEnv, limits }) =>
+      (group ?? limits ?? inheritEnv) === undefined
+        ? Effect.void
+        : remote.call((client, { revision }) => (revision === undefined ? Effect.asVoid(client.Live()) : Effect.void)),
     call: (f) =>
       persistently(attempt(f), passes).pipe(Effect.mapError((error) => (isOurs(error) ? gone(error) : error))) as never,
     once: (f) =>
       remote
-        .call((client) => client.Handshake({ protocol: PROTOCOL_VERSION, version: packageVersion }))
+        .call((client) => client.Handshake(HANDSHAKE))
         .pipe(
           Effect.andThen(attempt(f)),
           Effect.mapError((error) => (isOurs(error) ? uncertain(error) : error))
         ) as never,
     stream: (read) =>
-      Stream.unwrap(Effect.map(Effect.andThen(open, openConnection(options)), ({ client }) => read(client))).pipe(
+      Stream.unwrap(
+        Effect.map(Effect.andThen(open, openConnection(options)), ({ client, engine }) =>
+          Stream.catchCause(read(client), (cause) => Stream.failCause(asSkew(engine, cause)))
+        )
+      ).pipe(
         Stream.catchCause((cause) => Stream.failCause(asLost(cause))),
         Stream.retry(reconnecting.pipe(Schedule.while(({ input }) => hasTag(input) && passes(input)))),
         Stream.mapError((error) => (isOurs(error) ? gone(error) : error))
@@ -294,6 +316,7 @@ const makeSessions = (remote: Remote): SessionsShape => {
     create: (request) =>
       Effect.gen(function* () {
         const payload = { ...request, actor: request.actor ?? remote.actor, id: request.id ?? (yield* newSessionId) }
+        yield* remote.knows(request)
         return yield* remote.call((client) => client.Create(payload))
       }),
     write: (session, data, options) =>
@@ -443,7 +466,15 @@ const makeLifecycle = (remote: Remote): LifecycleShape => ({
     })
 })
 
+/** Asked again, each of them finds what is done already. */
+const makeRetention = ({ actor, call }: Remote): RetentionShape => ({
+  prune: (request) => call((client) => client.Prune({ actor, ...request })),
+  hold: (session, reason, options) => call((client) => client.Hold({ session, reason, actor, ...options })),
+  release: (session, options) => call((client) => client.Release({ session, actor, ...options }))
+})
+
 const makeControl = (remote: Remote): EngineControlShape => ({
   status: remote.call((client) => client.Status()),
-  stop: (options) => remote.call((client, pid) => Effect.map(client.Stop(options), (report) => ({ ...report, pid })))
+  stop: (options) =>
+    remote.call((client, { pid }) => Effect.map(client.Stop(options), (report) => ({ ...report, pid })))
 })

@@ -42,14 +42,30 @@ export class EngineMismatch extends Schema.TaggedError<EngineMismatch>()("Engine
   enginePid: Schema.NullOr(Schema.Int),
   engineVersion: Schema.String,
   engineProtocol: Schema.Int,
+  /** What was added within the protocol, on either side. */
+  engineRevision: Schema.optional(Schema.Int),
   clientVersion: Schema.String,
-  clientProtocol: Schema.Int
+  clientProtocol: Schema.Int,
+  clientRevision: Schema.optional(Schema.Int),
+  /** What the older side does not know; absent where the protocols themselves differ. */
+  lacks: Schema.optional(Schema.String)
 }) {
   readonly code: ErrorCode = "FailedPrecondition"
   override get message() {
-    return this.engineProtocol > this.clientProtocol
-      ? `the engine of this store is newer (${this.engineVersion}) than this client (${this.clientVersion}); upgrade this reprise`
-      : `the engine of this store is older (${this.engineVersion}) than this client (${this.clientVersion}); ` +
+    const {
+      clientProtocol,
+      clientRevision = 0,
+      clientVersion,
+      engineProtocol,
+      engineRevision = 0,
+      engineVersion
+    } = this
+    const isNewer =
+      engineProtocol > clientProtocol || (engineProtocol === clientProtocol && engineRevision > clientRevision)
+    const lacks = this.lacks === undefined ? "" : `, which does not know ${this.lacks}`
+    return isNewer
+      ? `the engine of this store is newer (${engineVersion}) than this client (${clientVersion})${lacks}; upgrade this reprise`
+      : `the engine of this store is older (${engineVersion}${lacks}) than this client (${clientVersion}); ` +
           "`reprise stop` ends it, the next command starts the new one and sessions go on meanwhile"
   }
 }

@@ -14,21 +14,24 @@ import { Exec } from "../exec/Exec.ts"
 import { Attach } from "../session/Attach.ts"
 import { History } from "../session/History.ts"
 import { Lifecycle } from "../session/Lifecycle.ts"
+import type { Retention } from "../session/Retention.ts"
 import { Sessions } from "../session/Sessions.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
 import { execHandlers } from "./ExecHandlers.ts"
 import { EngineRpcs } from "./ExecRpcs.ts"
 import { type Guard, makeGuard } from "./GuardedServer.ts"
+import * as KnownEvents from "./KnownEvents.ts"
 import * as MessageGuard from "./MessageGuard.ts"
+import { retentionHandlers } from "./RetentionHandlers.ts"
 import { outputOf } from "./SessionOutput.ts"
-import { PROTOCOL_VERSION, SessionRpcs } from "./SessionRpcs.ts"
+import { PROTOCOL_REVISION, PROTOCOL_VERSION, SessionRpcs } from "./SessionRpcs.ts"
 import { checkSocketPath, makeSocketFolder, type SocketFolderRefused } from "./SocketFolder.ts"
 
 /** Sessions that `Stop` ends at a time: each may need seconds of HUP, TERM, KILL, and a keeper looks for all of them at once. */
 const CLOSE_CONCURRENCY = 256
 
 /** What a server of the engine needs: the engine. */
-export type EngineServices = Sessions | History | Exec | Attach | Lifecycle
+export type EngineServices = Sessions | History | Exec | Attach | Lifecycle | Retention
 
 /** Connections that wait to be accepted: the most that Linux allows. Beyond it clients try again. */
 const BACKLOG = 4096
@@ -76,7 +79,16 @@ const sessionHandlers = SessionRpcs.toLayer(
     })
 
     return SessionRpcs.of({
-      Handshake: () => Effect.succeed({ protocol: PROTOCOL_VERSION, version: packageVersion, pid: process.pid }),
+      Handshake: ({ events }, { client }) =>
+        Effect.sync(() => {
+          KnownEvents.keep(client, events)
+          return {
+            protocol: PROTOCOL_VERSION,
+            revision: PROTOCOL_REVISION,
+            version: packageVersion,
+            pid: process.pid
+          }
+        }),
       Status: () => sessions.status,
       Stop: ({ sessions: also }) =>
         Effect.gen(function* () {
@@ -91,13 +103,23 @@ const sessionHandlers = SessionRpcs.toLayer(
       Get: ({ session }) => history.get(session),
       StateAt: ({ session, point }) => history.stateAt(session, point),
       Redraw: ({ session, point, ...options }) => history.redraw(session, point, options),
-      Events: ({ session, after, until }) =>
-        history.events(session, { after, until }).pipe(Stream.mapArray((page) => Arr.of(page))),
-      Follow: ({ session, after }) => history.follow(session, after),
+      Events: ({ session, after, until }, { client }) => {
+        const known = KnownEvents.forClient(client)
+        return history.events(session, { after, until }).pipe(Stream.mapArray((page) => Arr.of(page.map(known))))
+      },
+      Follow: ({ session, after }, { client }) => {
+        const known = KnownEvents.forClient(client)
+        return Stream.map(history.follow(session, after), (item) =>
+          item._tag === "Page" ? { ...item, entries: item.entries.map(known) } : item
+        )
+      },
       Output: ({ session, after, until, live }) => outputOf(history, session, { after, until, live }),
 
       Attach: ({ session, ...options }) => attach.attach(session, { ...options, isBroken }),
-      Feed: ({ after }) => lifecycle.feed(after),
+      Feed: ({ after }, { client }) => {
+        const known = KnownEvents.forClient(client)
+        return Stream.map(lifecycle.feed(after), (item) => (item._tag === "Event" ? known(item) : item))
+      },
       Live: () => lifecycle.live,
       Usage: ({ session }) => lifecycle.usage(session),
 
@@ -138,7 +160,7 @@ export const layer = (
             disableFatalDefects: true
           })
         ),
-        Layer.provide([sessionHandlers, execHandlers]),
+        Layer.provide([sessionHandlers, execHandlers, retentionHandlers]),
         Layer.provide(RpcServer.layerProtocolSocketServer),
         Layer.provide(socketServer(paths, guard))
       )

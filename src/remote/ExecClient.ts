@@ -11,7 +11,8 @@ import {
   type ExecResult,
   type ExecShape,
   MESSAGE_OUTPUT_BYTES_MAX,
-  RESULT_OUTPUT_BYTES_MAX
+  RESULT_OUTPUT_BYTES_MAX,
+  type StartShell
 } from "../exec/Exec.ts"
 import { HeadTail, shifted } from "../exec/Truncate.ts"
 import { InvalidRequest, type SessionUnavailable } from "../session/SessionError.ts"
@@ -29,6 +30,8 @@ export interface ExecRemote {
   readonly call: Calling
   /** Tried once on a connection that answers. */
   readonly once: Calling
+  /** As in EngineClient.ts. */
+  readonly knows: (request: StartShell) => Effect.Effect<void, SessionUnavailable>
   readonly newSessionId: Effect.Effect<SessionId>
 }
 
@@ -40,6 +43,7 @@ export const makeExec = (remote: ExecRemote): ExecShape => ({
         actor: request.actor ?? remote.actor,
         id: request.id ?? (yield* remote.newSessionId)
       }
+      yield* remote.knows(request)
       return yield* remote.call((client) => client.ExecStart(payload))
     }),
   exec: (session, request) =>

@@ -10,6 +10,7 @@ import { CommandRecord, type ExecInput, ExecResult, RestoreReport, ShellStateVie
 import { ExecFinished, ExecNotFound, ExecRejected, PolicyDenied, SessionBusy } from "../exec/ExecError.ts"
 import {
   AccessDenied,
+  HistoryRemoved,
   InputRefused,
   InvalidRequest,
   LimitExceeded,
@@ -19,6 +20,7 @@ import {
   SpawnFailed
 } from "../session/SessionError.ts"
 import { SessionView } from "../session/SessionView.ts"
+import { RetentionRpcs } from "./RetentionRpcs.ts"
 import { LooseLimits, LooseSize, SessionRpcs } from "./SessionRpcs.ts"
 
 /** Numbers and names are loose on purpose: the engine tells what is wrong with them (InvalidRequest). */
@@ -56,7 +58,7 @@ export const fromWireInput = (input: Input): ExecInput => {
 }
 
 const Reading = Schema.Union([SessionNotFound, SessionUnavailable, InvalidRequest])
-const ReadingCommand = Schema.Union([SessionNotFound, SessionUnavailable, InvalidRequest, ExecNotFound])
+const ReadingCommand = Schema.Union([SessionNotFound, SessionUnavailable, InvalidRequest, ExecNotFound, HistoryRemoved])
 const Here = [SessionNotFound, SessionEnded, SessionUnavailable, InvalidRequest] as const
 
 /** Commands in pages: one alone can be 2 MiB, and a thousand would not fit a message. */
@@ -104,7 +106,7 @@ export class ExecRpcs extends RpcGroup.make(
       actor: Actor
     },
     success: ExecResult,
-    error: Schema.Union([...Here, SessionBusy, ExecRejected, PolicyDenied, SpawnFailed])
+    error: Schema.Union([...Here, SessionBusy, ExecRejected, PolicyDenied, SpawnFailed, HistoryRemoved])
   }),
   Rpc.make("ExecPoll", {
     payload: {
@@ -171,4 +173,4 @@ export class ExecRpcs extends RpcGroup.make(
 ) {}
 
 /** Everything that the engine serves. */
-export const EngineRpcs = SessionRpcs.merge(ExecRpcs)
+export const EngineRpcs = SessionRpcs.merge(ExecRpcs).merge(RetentionRpcs)

@@ -2,8 +2,9 @@
  * The contract between clients and the engine: everything of `Sessions`, `History` and `SessionOutput` as one RpcGroup.
  * EngineServer.ts serves it, EngineClient.ts turns it back into those services. It holds no behaviour.
  *
- * Evolution: a field or a method may be added (unknown methods fail one call, not the connection); whatever else changes
- * raises PROTOCOL_VERSION. `Handshake` and `Stop` never change, so that any client can tell, and end, any engine.
+ * Evolution: a method, or a field that may be absent, may be added (unknown methods fail one call, not the connection) and
+ * raises PROTOCOL_REVISION; whatever else changes raises PROTOCOL_VERSION. `Handshake` and `Stop` get no more than fields
+ * that may be absent, so that any client can tell, and end, any engine.
  */
 import { Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
@@ -15,6 +16,7 @@ import { OutputItem } from "../session/OutputItem.ts"
 import {
   AccessDenied,
   HistoryDamaged,
+  HistoryRemoved,
   InputRefused,
   InvalidRequest,
   LimitExceeded,
@@ -26,6 +28,11 @@ import {
 import { HistoryPoint, ScreenRedraw, SessionSnapshot, SessionView } from "../session/SessionView.ts"
 
 export const PROTOCOL_VERSION = 1
+/**
+ * Raised with each addition within the version, so that a client can tell what an engine does not know. An engine that
+ * says none has none of what was added since.
+ */
+export const PROTOCOL_REVISION = 1
 
 /** One message on the socket. Above the largest input a terminal queues (8 MiB) and any argument list (2 MiB on Linux). */
 export const FRAME_BYTES_MAX = 9 * 1024 * 1024
@@ -62,7 +69,8 @@ const EngineStatusSchema = Schema.Struct({
   socket: Schema.String,
   durability: Schema.Literals(["process", "power"]),
   startedAt: Schema.Finite,
-  limits: EngineLimits,
+  /** Not told by engines of the first releases. Without the key and not undefined: that would be another encoding. */
+  limits: Schema.optionalKey(EngineLimits),
   keepers: Schema.Array(Schema.Struct({ id: Schema.String, pid: Schema.Int, sessions: Schema.Array(Schema.String) })),
   sessions: Schema.Struct({ total: Schema.Int, live: Schema.Int }),
   suspended: Schema.NullOr(Schema.Struct({ reason: Schema.String, diskFull: Schema.Boolean, since: Schema.Finite })),
@@ -94,8 +102,18 @@ const Control = [SessionNotFound, SessionEnded, AccessDenied, SessionUnavailable
 export class SessionRpcs extends RpcGroup.make(
   // --- the engine itself
   Rpc.make("Handshake", {
-    payload: { protocol: Schema.Int, version: Schema.String },
-    success: Schema.Struct({ protocol: Schema.Int, version: Schema.String, pid: Schema.Int })
+    payload: {
+      protocol: Schema.Int,
+      version: Schema.String,
+      /** Latest kind of event that the client knows (journal/Record.ts): later ones are sent to it as Unknown. */
+      events: Schema.optional(Schema.Int)
+    },
+    success: Schema.Struct({
+      protocol: Schema.Int,
+      version: Schema.String,
+      pid: Schema.Int,
+      revision: Schema.optional(Schema.Int)
+    })
   }),
   Rpc.make("Status", { success: EngineStatusSchema }),
   Rpc.make("Stop", {
@@ -111,7 +129,7 @@ export class SessionRpcs extends RpcGroup.make(
   Rpc.make("StateAt", {
     payload: { session: SessionId, point: HistoryPoint },
     success: SessionSnapshot,
-    error: Schema.Union([SessionNotFound, InvalidRequest, SessionUnavailable, HistoryDamaged])
+    error: Schema.Union([SessionNotFound, InvalidRequest, SessionUnavailable, HistoryDamaged, HistoryRemoved])
   }),
   Rpc.make("Redraw", {
     payload: {

@@ -6,7 +6,7 @@
  */
 import { closeSync, writeSync } from "node:fs"
 import { parseArgs } from "node:util"
-import { Cause, Console, Deferred, Effect, Exit, Layer, Schedule } from "effect"
+import { Cause, Deferred, Effect, Exit, Layer, Schedule } from "effect"
 import type { Durability } from "../../journal/Journal.ts"
 import type { StoreRefused } from "../../journal/JournalError.ts"
 import * as JournalLevel from "../../journal/JournalLevel.ts"
@@ -18,6 +18,7 @@ import type { EngineLimits } from "../session/EngineLimits.ts"
 import * as HistoryLive from "../session/HistoryLive.ts"
 import * as SessionEngine from "../session/SessionEngine.ts"
 import { type StorePaths, storePaths } from "../session/StorePaths.ts"
+import * as EngineLog from "./EngineLog.ts"
 import * as EngineServer from "./EngineServer.ts"
 import { READY_FD, type StartMessage } from "./EngineStart.ts"
 import { collectRarely } from "./HeapGrowth.ts"
@@ -113,7 +114,9 @@ const main = (): void => {
     return
   }
 
-  const fiber = Effect.runFork(program(storePaths(values.store), values.durability, programUmask))
+  const fiber = Effect.runFork(
+    program(storePaths(values.store), values.durability, programUmask).pipe(Effect.provide(EngineLog.layer))
+  )
   let stopping = false
   const stop = () => {
     if (stopping) return
@@ -134,7 +137,7 @@ const main = (): void => {
     }
     const failure = failureOf(Cause.squash(exit.cause))
     say({ _tag: "Refused", ...failure })
-    Effect.runSync(Console.error(Cause.pretty(exit.cause)))
+    Effect.runSync(Effect.logError("the engine failed", exit.cause).pipe(Effect.provide(EngineLog.layer)))
     process.exit(1)
   })
 }

@@ -16,7 +16,8 @@ const CLASSES: ReadonlyArray<ErrorClass> = [
   SessionError.InputRefused,
   SessionError.LimitExceeded,
   SessionError.AccessDenied,
-  SessionError.SessionUnavailable
+  SessionError.SessionUnavailable,
+  SessionError.HistoryRemoved
 ]
 
 /** Gives the function that runs one call of a service as an Effect with a span of its name. `more`: errors beside those of a session. */

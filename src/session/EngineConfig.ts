@@ -1,14 +1,15 @@
 /**
- * What a store's own `config.json` says, for whoever runs its engine: the limits. A file of the store and not a variable of
+ * What a store's own `config.json` says, for whoever runs its engine: the limits, and what is kept. A file of the store and not a variable of
  * the environment, because an engine is started again by any client that finds none, with that client's environment. It
  * reads and checks; it never writes the file.
  *
- *     { "limits": { "sessions": 2000, "storeBytes": 10000000000 } }
+ *     { "limits": { "sessions": 2000, "storeBytes": 10000000000 }, "retention": { "store": { "maxSessions": 5000 } } }
  */
 import { readFileSync } from "node:fs"
 import { StoreRefused } from "../../journal/JournalError.ts"
 import type { QuotaOptions } from "../../journal/JournalQuota.ts"
 import { ENGINE_LIMITS, type EngineLimits } from "./EngineLimits.ts"
+import { checkPolicy, type RetentionPolicy } from "./RetentionPolicy.ts"
 import type { StorePaths } from "./StorePaths.ts"
 
 /** Below it a store has no room for LevelDB's own log (8 MiB) and one table. */
@@ -37,8 +38,11 @@ const RANGES: Readonly<Record<keyof EngineLimits, Range>> = {
 export const readEngineLimits = (paths: StorePaths, given: Partial<EngineLimits> = {}): EngineLimits => {
   const kept = readConfig(paths.config)
   for (const name of Object.keys(kept)) {
-    if (name !== "limits") throw refused(paths.config, `"${name.slice(0, 40)}" is not known; it has "limits" only`)
+    if (name !== "limits" && name !== "retention") {
+      throw refused(paths.config, `"${name.slice(0, 40)}" is not known; it has "limits" and "retention" only`)
+    }
   }
+  retentionIn(paths, kept)
   const { limits = {} } = kept
   if (!isObject(limits)) throw refused(paths.config, `"limits" is not an object`)
   return {
@@ -46,6 +50,15 @@ export const readEngineLimits = (paths: StorePaths, given: Partial<EngineLimits>
     ...checked(paths.config, "limits.", limits),
     ...checked(paths.store, "limits.", given)
   }
+}
+
+/** What the store keeps, as the file says it now. Throws StoreRefused (`config`). */
+export const readRetention = (paths: StorePaths): RetentionPolicy => retentionIn(paths, readConfig(paths.config))
+
+const retentionIn = (paths: StorePaths, { retention = {} }: Readonly<Record<string, unknown>>): RetentionPolicy => {
+  const policy = checkPolicy(retention)
+  if (typeof policy === "string") throw refused(paths.config, `retention${policy}`)
+  return policy
 }
 
 /** The quota of a store's journal, from the limits as they were read; undefined without one. `given`: as for readEngineLimits. */

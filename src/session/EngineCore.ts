@@ -20,11 +20,12 @@ import {
 } from "../../journal/Event.ts"
 import type { JournalShape, Row } from "../../journal/Journal.ts"
 import type { JournalDamaged, StorageUnavailable } from "../../journal/JournalError.ts"
+import { killPoint } from "../../journal/KillPoint.ts"
 import type { PlainOutput } from "../../projections/PlainOutput.ts"
 import type { SessionState } from "../../projections/SessionState.ts"
 import { endOrphans, isKeeperDead } from "../keeper/Orphans.ts"
 import type { PipeRequest } from "../keeper/PipeHost.ts"
-import { HostUnavailable, type PtyHost } from "../keeper/PtyHost.ts"
+import { type HeldSession, HostUnavailable, type PtyHost } from "../keeper/PtyHost.ts"
 import { Admission } from "./Admission.ts"
 import { Clients } from "./Clients.ts"
 import {
@@ -38,7 +39,7 @@ import {
 } from "./CreateRequest.ts"
 import type { EngineLimits } from "./EngineLimits.ts"
 import { type Feed, openFeed } from "./Feed.ts"
-import { type HostEvents, type Hosts, inProcessHosts, keeperHosts } from "./Hosts.ts"
+import { checkKeepers, type HostEvents, type Hosts, inProcessHosts, type KeeperPort, keeperHosts } from "./Hosts.ts"
 import { LiveSession, type LiveSessionPort, type UnappliedInput } from "./LiveSession.ts"
 import { entryOf, RecentSessions } from "./RecentSessions.ts"
 import { InvalidRequest, LimitExceeded, SessionEnded, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
@@ -59,6 +60,12 @@ const CREATOR_WAIT_MILLIS = 10_000
 /** Sessions taken back at a time: each reads a little of the journal and asks its keeper. */
 const ADOPT_CONCURRENCY = 16
 
+/**
+ * Waits before a session is taken back again that could not be: a read that failed, unlike a write, suspends nothing, so
+ * nobody says when the next one will do. Quick at first, then once in 2 s.
+ */
+const TAKE_BACK_DELAYS_MILLIS = [20, 100, 500, 2000]
+
 /** Defects that one engine tells of. More would be the same ones again. */
 const DEFECTS_MAX = 100
 
@@ -72,6 +79,7 @@ export interface EngineCoreOptions {
   readonly keeperEntry: string | undefined
   readonly sessionsPerKeeper?: number | undefined
   readonly programUmask?: number | undefined
+  readonly keepers?: KeeperPort | undefined
   readonly limits: EngineLimits
   readonly run: <A, E>(effect: Effect.Effect<A, E>) => Promise<A>
   readonly get: (session: SessionId) => Promise<SessionView>
@@ -129,6 +137,9 @@ export class EngineCore {
   readonly #ending = new Map<SessionId, Promise<void>>()
   /** What was told of defects, and of which sessions. */
   readonly #defects = new Set<string>()
+  /** By session, the next attempt to take it back. */
+  readonly #takingBack = new Map<SessionId, NodeJS.Timeout>()
+  #isStopping = false
   /** Rows on their way to the journal: the engine closes after them. */
   readonly #saving = new Set<Promise<void>>()
 
@@ -163,8 +174,9 @@ export class EngineCore {
         ...options.creationRows(session, created)
       ],
       feed,
-      saveState: (state) => this.#save(options.saveState(state)),
+      saveState: (state) => this.#save(this.#saveState(state)),
       drawLater: options.drawLater,
+      directoryOf: (pid) => this.#hosts.directoryOf(pid),
       plainOutput: options.plainOutput,
       interrupted: (session) => this.clients.interrupted(session),
       takeBack: (session, host, reason) => this.#inBackground(this.#takeBack(session.id, host, reason)),
@@ -175,14 +187,18 @@ export class EngineCore {
 
   /** Folds what is there, finds the keepers and takes their sessions back. When it resolves, sessions can be used. */
   static async open(options: EngineCoreOptions): Promise<EngineCore> {
+    // Before anything is written: a store that is refused is as it was.
+    if (options.keeperEntry !== undefined) await checkKeepers(options.paths.keepers, options.keepers)
     const engine = new EngineCore(options, await options.run(openFeed(options.journal)))
     options.opening?.(engine)
     const { journal, keeperEntry, run } = options
+    killPoint("engine.started.before")
     const { last: generation } = await run(
       journal.append(STORE_STREAM, [
         engine.#storeEvent({ _tag: "EngineStarted", pid: process.pid, version: options.version, node: process.version })
       ])
     )
+    killPoint("engine.started.after")
     const events = engine.#hostEvents()
     engine.#hosts =
       keeperEntry === undefined
@@ -193,6 +209,7 @@ export class EngineCore {
             generation,
             sessionsPerKeeper: options.sessionsPerKeeper,
             programUmask: options.programUmask,
+            keepers: options.keepers,
             events
           })
     await engine.#recover()
@@ -206,8 +223,9 @@ export class EngineCore {
     const { journal, run } = this.#options
     const hostOf = new Map<SessionId, PtyHost>()
     for (const host of await this.#hosts.recover()) {
-      for (const { session } of await host.list()) hostOf.set(session, host)
+      for (const { session } of await this.#heldBy(host)) hostOf.set(session, host)
     }
+    killPoint("recovery.keepers.after")
     const rows = await run(Stream.runCollect(journal.rows(LIVE_SPACE)))
     const ids = new Set<SessionId>(hostOf.keys())
     for (const row of rows) ids.add(Buffer.from(row.key).toString("latin1") as SessionId)
@@ -218,7 +236,34 @@ export class EngineCore {
     })
   }
 
-  async #takeBack(id: SessionId, host: PtyHost | undefined, reason: string): Promise<void> {
+  async #lose(session: LiveSession, reason: string): Promise<void> {
+    try {
+      await session.lose(reason)
+    } catch (error) {
+      this.#takeBackLater(session.id, undefined, reason, 0)
+      throw error
+    }
+  }
+
+  /** A connection that breaks now is made again by the hosts, and asked once more: what its keeper holds is not lost. */
+  async #heldBy(host: PtyHost): Promise<ReadonlyArray<HeldSession>> {
+    for (const millis of TAKE_BACK_DELAYS_MILLIS) {
+      const current = this.#hosts.find(host.id)
+      // It ended meanwhile.
+      if (current === undefined) return []
+      try {
+        return await current.list()
+      } catch (error) {
+        if (!(error instanceof HostUnavailable)) throw error
+        await new Promise((resolve) => setTimeout(resolve, millis))
+      }
+    }
+    return (this.#hosts.find(host.id) ?? host).list()
+  }
+
+  async #takeBack(id: SessionId, host: PtyHost | undefined, reason: string, attempts = 0): Promise<void> {
+    clearTimeout(this.#takingBack.get(id))
+    this.#takingBack.delete(id)
     const session = this.#live.get(id) ?? new LiveSession(id, this.#port)
     this.#live.set(id, session)
     this.#admission.keep(id, session.state.group)
@@ -233,6 +278,8 @@ export class EngineCore {
         return
       }
       this.#hosts.keep(id, host)
+      // Known also where the adoption fails: who tries again must not take the session for one without a keeper.
+      session.host = host
       await session.adopt(host, reason)
       if (!session.isEnded) this.#admission.keep(id, session.state.group)
       await this.clients.resumed(id)
@@ -242,7 +289,24 @@ export class EngineCore {
       // Storage or keeper went away meanwhile; each says so when it is back or gone, and the session is taken up again.
       if (!(error instanceof SessionUnavailable) && !(error instanceof HostUnavailable) && !isStorage(error))
         throw error
+      this.#takeBackLater(id, host, reason, attempts)
     }
+  }
+
+  /** A word of storage or keeper that comes before is answered at once, and this is not needed any more. */
+  #takeBackLater(id: SessionId, host: PtyHost | undefined, reason: string, attempts: number): void {
+    if (this.#isStopping || this.#takingBack.has(id)) return
+    const delay = TAKE_BACK_DELAYS_MILLIS[Math.min(attempts, TAKE_BACK_DELAYS_MILLIS.length - 1)]!
+    const again = () => {
+      this.#takingBack.delete(id)
+      const session = this.#live.get(id)
+      if (session === undefined || session.isEnded || session.isRunning) return
+      // Its end will take back every session.
+      if (this.#options.journal.suspended() !== undefined) return
+      const current = host === undefined ? undefined : this.#hosts.find(host.id)
+      this.#inBackground(this.#takeBack(id, current, reason, attempts + 1))
+    }
+    this.#takingBack.set(id, setTimeout(again, delay))
   }
 
   #awaitCreator(session: LiveSession): void {
@@ -275,7 +339,7 @@ export class EngineCore {
         for (const session of this.#sessionsOf(id)) {
           session.host = undefined
           this.#endOrphans(session, false)
-          this.#inBackground(session.lose(`its keeper is gone: ${reason}`))
+          this.#inBackground(this.#lose(session, `its keeper is gone: ${reason}`))
         }
       }
     }
@@ -359,7 +423,7 @@ export class EngineCore {
     this.#admission.admit(id, request.group ?? null)
     const host = await this.#hosts.acquire(id).catch((error: unknown) => {
       if (known === undefined) this.#admission.release(id)
-      throw error
+      throw error instanceof HostUnavailable ? new SessionUnavailable({ session: id, reason: error.message }) : error
     })
     const session = known ?? new LiveSession(id, this.#port)
     session.extension = exec?.extend(session)
@@ -390,8 +454,9 @@ export class EngineCore {
       this.timeouts.watch(session)
     } catch (error) {
       if (session.state.sequence === 0) this.#forget(session)
-      if (error instanceof HostUnavailable) throw new SessionUnavailable({ session: id, reason: error.message })
-      throw spawnFailed(error)
+      if (!(error instanceof HostUnavailable)) throw spawnFailed(error)
+      this.#takeBackLater(id, host, "its keeper went away while it was started", 0)
+      throw new SessionUnavailable({ session: id, reason: error.message })
     }
     return get(id)
   }
@@ -402,7 +467,11 @@ export class EngineCore {
    */
   async relaunch(session: LiveSession, { cwd, env, note, pipes }: Relaunch): Promise<void> {
     const { id, state } = session
-    const host = session.host ?? (await this.#hosts.acquire(id))
+    if (session.host?.capabilities.takesSessions === false) await this.#leave(session, session.host)
+    const acquired = session.host ?? this.#hosts.acquire(id)
+    const host = await Promise.resolve(acquired).catch((error: unknown) => {
+      throw error instanceof HostUnavailable ? new SessionUnavailable({ session: id, reason: error.message }) : error
+    })
     this.#live.set(id, session)
     this.recent.delete(id)
     this.#admission.keep(id, state.group)
@@ -419,6 +488,18 @@ export class EngineCore {
       if (error instanceof HostUnavailable) throw new SessionUnavailable({ session: id, reason: error.message })
       throw spawnFailed(error)
     }
+  }
+
+  /** The session's program has ended, and its keeper is of an older version: what comes next is another keeper's. */
+  async #leave(session: LiveSession, host: PtyHost): Promise<void> {
+    host.forget(session.id)
+    // Answered after the pipes are gone, in whose places there will be others.
+    const held = await host.list()
+    if (held.some((other) => other.session === session.id)) {
+      throw new SessionUnavailable({ session: session.id, reason: "its program has not ended yet; try again" })
+    }
+    session.host = undefined
+    this.#hosts.release(session.id)
   }
 
   /** The live session; one that was lost is read from the journal, not yet running. Rejects when it has ended. */
@@ -511,6 +592,31 @@ export class EngineCore {
     return foregroundGroup > 0 && foregroundGroup !== session.state.pid
   }
 
+  /**
+   * The last event of a live session that neither its program nor its keeper needs any more: inputs that are not typed
+   * yet are typed from the journal should the engine die. undefined: it does not live.
+   */
+  async notNeeded(id: SessionId): Promise<number | undefined> {
+    const session = this.#live.get(id)
+    if (session === undefined || session.isEnded) return undefined
+    const { host } = session
+    if (!session.isRunning || host === undefined) {
+      throw new SessionUnavailable({ session: id, reason: "it is being started or taken back" })
+    }
+    const held = (await host.list()).find((one) => one.session === id)
+    const { lastInputSequence } = session.state
+    if (held === undefined || held.inputSequence >= lastInputSequence) return Number.MAX_SAFE_INTEGER
+    return held.inputSequence
+  }
+
+  /** Journals a hold of a live session, or its release; false when it does not live. */
+  async appendHold(id: SessionId, event: SessionEvent, actor: string): Promise<boolean> {
+    const session = this.#live.get(id)
+    if (session === undefined || session.isEnded) return false
+    await session.appendHold(event, actor)
+    return true
+  }
+
   keepers(): ReadonlyArray<KeeperView> {
     return this.#hosts.list().map(({ host, sessions }) => ({ id: host.id, pid: host.pid, sessions }))
   }
@@ -558,12 +664,20 @@ export class EngineCore {
     this.recent.add(entryOf(state, activeAt), state.limits)
     const { journal, run, saveEnd } = this.#options
     const key = Buffer.from(session.id, "latin1")
+    killPoint("summary.write.before")
     this.#save(
       saveEnd(session.id).then(async () => {
+        killPoint("summary.write.after")
         // Brought back to life meanwhile, it has a row again, which must stay.
         if (!this.#live.has(session.id)) await run(journal.deleteRows(LIVE_SPACE, key, key))
       })
     )
+  }
+
+  async #saveState(state: SessionState): Promise<void> {
+    killPoint("snapshot.write.before")
+    await this.#options.saveState(state)
+    killPoint("snapshot.write.after")
   }
 
   #forget(session: LiveSession): void {
@@ -597,6 +711,9 @@ export class EngineCore {
 
   /** Sessions in keepers go on; sessions in this process are ended with their last word journaled. */
   async stop(reason: string): Promise<void> {
+    this.#isStopping = true
+    for (const timer of this.#takingBack.values()) clearTimeout(timer)
+    this.#takingBack.clear()
     this.#stopSuspensions()
     this.clients.close()
     if (this.#options.keeperEntry === undefined) {

@@ -147,6 +147,7 @@ export class Feed {
       Effect.map(([entry]): LifecycleEvent => {
         if (entry === undefined) return gone("missing")
         const { actor, event, timeMicros } = entry
+        if (event._tag === "EventsRemoved" && entry.sequence !== sequence) return gone(`removed: ${event.policy}`)
         return { ...place, timeMicros, actor, event }
       }),
       Effect.catchTag("JournalDamaged", (error) => Effect.succeed(gone(error.message)))

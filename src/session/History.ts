@@ -4,7 +4,13 @@
  */
 import { Context, type Effect, type Stream } from "effect"
 import type { JournalEntry, SessionId, TerminalSize } from "../../journal/Event.ts"
-import type { HistoryDamaged, InvalidRequest, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
+import type {
+  HistoryDamaged,
+  HistoryRemoved,
+  InvalidRequest,
+  SessionNotFound,
+  SessionUnavailable
+} from "./SessionError.ts"
 import type { HistoryPoint, ScreenRedraw, SessionSnapshot, SessionView } from "./SessionView.ts"
 
 /** Marks the place where history ends and the live part begins. */
@@ -25,7 +31,7 @@ export interface RedrawOptions {
 }
 
 export interface HistoryShape {
-  /** Newest first. */
+  /** Newest first; without those of which everything was removed: `get` knows them by their id. */
   readonly list: Effect.Effect<ReadonlyArray<SessionView>, SessionUnavailable>
   /** An id, a unique prefix of one, a name (the newest session of that name), or `last` (the newest session). */
   resolve(reference: string): Effect.Effect<SessionId, SessionNotFound | SessionUnavailable>
@@ -34,7 +40,10 @@ export interface HistoryShape {
   stateAt(
     session: SessionId,
     point: HistoryPoint
-  ): Effect.Effect<SessionSnapshot, SessionNotFound | InvalidRequest | SessionUnavailable | HistoryDamaged>
+  ): Effect.Effect<
+    SessionSnapshot,
+    SessionNotFound | InvalidRequest | SessionUnavailable | HistoryDamaged | HistoryRemoved
+  >
   /**
    * Bytes that draw the screen as it was at a point, for a terminal of `target`'s size (the session's own if absent), with up
    * to `scrollback` lines above it (default 256). It may be of an earlier event, or of none: see ScreenRedraw.

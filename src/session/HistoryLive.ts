@@ -8,11 +8,18 @@ import { SUMMARY_PROJECTIONS, sequenceAt, stateAt, summaryOf } from "../../proje
 import { screenRedraw } from "../../projections/ScreenAttach.ts"
 import { screenAt } from "../../projections/ScreenHistory.ts"
 import { ScreenOptions, ScreenService } from "../../projections/ScreenService.ts"
-import { INDEX_SPACE, indexKey, readIndexRow, type SessionSummary, summarize } from "../../projections/SessionIndex.ts"
+import {
+  INDEX_SPACE,
+  indexKey,
+  isRemoved,
+  readIndexRow,
+  type SessionSummary,
+  summarize
+} from "../../projections/SessionIndex.ts"
 import { screenWorkerEntry } from "../EntryPoints.ts"
 import { checkSize } from "./CreateRequest.ts"
 import { type FollowEvents, History, type RedrawOptions } from "./History.ts"
-import { HistoryDamaged, InvalidRequest, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
+import { HistoryDamaged, HistoryRemoved, InvalidRequest, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
 import type { HistoryPoint, ScreenRedraw, ScreenView, SessionSnapshot, SessionView } from "./SessionView.ts"
 
 /** A look at a screen answers within 2 s, also where it has not drawn everything: it then says `behind`. */
@@ -74,21 +81,25 @@ export const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService>
         ([id, kept]) => (kept?.closed ? Effect.succeed(kept) : Effect.map(summaryOf(id), ({ summary }) => summary)),
         { concurrency: LIST_CONCURRENCY }
       )
-      return all.filter((one) => one.sequence > 0).sort(newestFirst)
+      return all.filter((one) => one.sequence > 0 && !isRemoved(one)).sort(newestFirst)
     }).pipe(withJournal, Effect.mapError(unavailable("")))
 
     // Asked of the list and of the last events, not of a summary: of a session that lives, that may cost a fold of its
     // whole history.
     const hasEnded = Effect.fnUntraced(function* (session: SessionId) {
       if (readIndexRow(yield* journal.row(INDEX_SPACE, indexKey(session)))?.closed === true) return true
-      const newest = yield* Stream.runCollect(Stream.take(journal.readBackwards(session), LAST_WORD_EVENTS)).pipe(
+      const newest = yield* journal.readBackwards(session).pipe(
+        // They stand behind the last word too, any number of them.
+        Stream.filter(({ event }) => event._tag !== "HoldPlaced" && event._tag !== "HoldReleased"),
+        Stream.take(LAST_WORD_EVENTS),
+        Stream.runCollect,
         Effect.catchTag("JournalDamaged", () => Effect.succeed(undefined))
       )
-      if (newest === undefined) {
+      const found = newest?.findIndex(isLastWord) ?? -1
+      if (newest === undefined || (found < 0 && newest.at(-1)?.event._tag === "EventsRemoved")) {
         const { closed, status } = yield* summary(session)
         return closed || status === "lost"
       }
-      const found = newest.findIndex(isLastWord)
       return found >= 0 && !newest.slice(0, found).some(({ event }) => isRevival(event))
     })
 
@@ -133,6 +144,9 @@ export const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService>
         return yield* new InvalidRequest({ field: "at", reason: `the session has events 1 to ${head}` })
       }
       const place = yield* sequenceAt(session, point).pipe(withJournal, Effect.mapError(unavailable(session)))
+      if (place.removed !== null) {
+        return yield* new HistoryRemoved({ session, to: place.removed.to, reason: place.removed.message })
+      }
       if (place.damage !== null) return yield* damaged(session)(place.damage)
       if (place.sequence === 0) return yield* new InvalidRequest({ field: "at", reason: "the session began later" })
       const at: HistoryPoint = { _tag: "Sequence", sequence: place.sequence }
@@ -141,7 +155,8 @@ export const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService>
         Effect.mapError(unavailable(session))
       )
       if (damage !== null) return yield* damaged(session)(damage)
-      const view = toView(summarize(states.state, states.directory.cwd, states.title.title))
+      const gone = yield* journal.removal.of(session).pipe(Effect.mapError(unavailable(session)))
+      const view = toView(summarize(states.state, states.directory.cwd, states.title.title, gone))
       const screen = yield* screenAt(session, at, { lookMillis: SCREEN_LOOK_MILLIS }).pipe(
         withJournal,
         Effect.provideService(ScreenService, screens),
@@ -175,7 +190,12 @@ export const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService>
       const [first] = yield* Stream.runCollect(journal.read(session, { until: 1 })).pipe(
         Effect.mapError(readError(session))
       )
-      const size = first?.event._tag === "SessionCreated" ? first.event.size : screen.size
+      const size =
+        first?.event._tag === "SessionCreated"
+          ? first.event.size
+          : first?.event._tag === "EventsRemoved"
+            ? (yield* summary(session)).size
+            : screen.size
       if (!isTooLarge) return { ...screen, size } satisfies ScreenRedraw
       const reason = `drawing the screen takes more than ${REDRAW_BYTES_MAX} bytes`
       return { ...screen, data: new Uint8Array(0), sequence: 0, size, reason } satisfies ScreenRedraw
@@ -216,6 +236,12 @@ export const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService>
 const workerUrl = Layer.effect(
   ScreenOptions,
   Effect.map(ScreenOptions, (options) => ({ ...options, workerUrl: pathToFileURL(screenWorkerEntry) }))
+)
+
+/** With the screens that it draws on. */
+export const layerWithScreens: Layer.Layer<History | ScreenService, never, Journal> = layerNoScreen.pipe(
+  Layer.provideMerge(ScreenService.layer),
+  Layer.provide(workerUrl)
 )
 
 export const layer: Layer.Layer<History, never, Journal> = layerNoScreen.pipe(

@@ -1,13 +1,18 @@
 /**
  * The hosts of one engine: which keeper (or the in-process host) holds which session, a new keeper when all are full,
- * and what to do when one goes away. `SessionEngine` asks it; it knows neither journal nor events.
+ * and what to do when one goes away. A keeper of an older version keeps what it has and gets nothing new; when that has
+ * ended it is let go. `SessionEngine` asks it; it knows neither journal nor events.
  */
+import { readlink } from "node:fs/promises"
 import { ulid } from "ulid"
 import type { SessionId } from "../../journal/Event.ts"
+import { StoreRefused } from "../../journal/JournalError.ts"
+import { PROTOCOL_VERSION } from "../keeper/Frames.ts"
 import { makeInProcessHost } from "../keeper/InProcessHost.ts"
 import { connectKeeper } from "../keeper/KeeperClient.ts"
-import { listKeepers, startKeeper } from "../keeper/KeeperProcess.ts"
-import type { PtyHost, PtyHostListener } from "../keeper/PtyHost.ts"
+import { listKeepers, startKeeper, untilFinal } from "../keeper/KeeperProcess.ts"
+import { capabilitiesOf, commonProtocol, PROTOCOL_OLDEST } from "../keeper/Protocol.ts"
+import { HostUnavailable, type PtyHost, type PtyHostListener } from "../keeper/PtyHost.ts"
 
 /**
  * Sessions in one keeper: it costs 15 MB alone, and its death costs what it holds. 1 isolates each session. With these
@@ -19,6 +24,9 @@ const SESSIONS_SPREAD = 64
 /** ... and until there are this many keepers; then these fill up. */
 const KEEPERS_SPREAD = 4
 
+/** Waits between attempts to reach a keeper whose connection broke: quick at first, then once in 2 s for as long as it is there. */
+const RECONNECT_DELAYS_MILLIS = [5, 50, 250, 1000, 2000]
+
 /** What is told to the engine, with the host it concerns. */
 export interface HostEvents {
   readonly deliver: (host: string) => Omit<PtyHostListener, "disconnected">
@@ -26,6 +34,23 @@ export interface HostEvents {
   readonly returned: (host: PtyHost) => void
   /** The host is dead: its sessions are lost. */
   readonly gone: (host: string, reason: string) => void
+}
+
+/**
+ * Rejects with StoreRefused when one of the keepers speaks no protocol that this version does (Protocol.ts): to go on would
+ * be to call sessions lost that live.
+ */
+export const checkKeepers = async (folder: string, { list }: Pick<KeeperPort, "list"> = KEEPER_PORT): Promise<void> => {
+  for (const { pid, protocol } of await list(folder)) {
+    if (commonProtocol({ protocol }) !== undefined) continue
+    const spoken = `protocol ${PROTOCOL_OLDEST} to ${PROTOCOL_VERSION}`
+    const way = protocol > PROTOCOL_VERSION ? "newer" : "older"
+    throw new StoreRefused({
+      path: folder,
+      reason: "keeper",
+      detail: `its keeper ${pid} speaks protocol ${protocol}, this version ${spoken}; use the ${way} reprise that started it, or end its sessions with that one first`
+    })
+  }
 }
 
 export interface Hosts {
@@ -38,6 +63,8 @@ export interface Hosts {
   release(session: SessionId): void
   find(id: string): PtyHost | undefined
   list(): ReadonlyArray<{ readonly host: PtyHost; readonly sessions: ReadonlyArray<SessionId> }>
+  /** Where a process of this machine is at the moment, asked of the kernel; undefined when it is gone or not ours. */
+  directoryOf(pid: number): Promise<string | undefined>
   /** Keepers go on with their sessions; sessions in this process end with it. */
   dispose(): Promise<void>
 }
@@ -79,34 +106,56 @@ export interface KeeperHostsOptions {
   /** The umask of the programs: the engine's own is 077. */
   readonly programUmask?: number | undefined
   readonly events: HostEvents
+  readonly keepers?: KeeperPort | undefined
 }
 
+/** Everything through which an engine meets its keepers and their processes: where faults are put between them. */
+export interface KeeperPort {
+  readonly start: typeof startKeeper
+  readonly list: typeof listKeepers
+  readonly connect: typeof connectKeeper
+  readonly directoryOf: Hosts["directoryOf"]
+}
+
+const directoryOf = (pid: number): Promise<string | undefined> => readlink(`/proc/${pid}/cwd`).catch(() => undefined)
+
+export const KEEPER_PORT: KeeperPort = { start: startKeeper, list: listKeepers, connect: connectKeeper, directoryOf }
+
 export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
-  const { entry, events, folder, generation } = options
+  const { entry, events, folder, generation, keepers = KEEPER_PORT } = options
   const sessionsMax = options.sessionsPerKeeper ?? SESSIONS_PER_KEEPER
   const table = new HostTable()
   let starting: Promise<Held> | undefined
   let isDisposed = false
 
   const connect = async (id: string, socket: string): Promise<PtyHost> => {
+    /** A keeper that is there and cannot be reached holds its sessions all the same: only one that has ended is given up. */
     const disconnected = async (reason: string) => {
-      const held = table.held.get(id)
-      if (isDisposed || held === undefined) return
-      try {
-        const host = await connect(id, socket)
-        table.add(host, held.sessions)
-        events.returned(host)
-      } catch {
-        table.held.delete(id)
-        if (!isDisposed) events.gone(id, reason)
+      for (let attempt = 0; ; attempt++) {
+        const held = table.held.get(id)
+        if (isDisposed || held === undefined) return
+        try {
+          const host = await connect(id, socket)
+          if (isDisposed) return await host.dispose()
+          table.add(host, held.sessions)
+          return events.returned(host)
+        } catch (error) {
+          if (isDisposed) return
+          if (!(error instanceof HostUnavailable) || error.isFinal) {
+            table.held.delete(id)
+            return events.gone(id, reason)
+          }
+          const millis = RECONNECT_DELAYS_MILLIS[Math.min(attempt, RECONNECT_DELAYS_MILLIS.length - 1)]!
+          await new Promise((resolve) => setTimeout(resolve, millis).unref())
+        }
       }
     }
     const listener: PtyHostListener = { ...events.deliver(id), disconnected: (reason) => void disconnected(reason) }
-    return connectKeeper({ socket, generation, listener })
+    return keepers.connect({ socket, generation, listener })
   }
 
   const start = async (): Promise<Held> => {
-    const { id, socket } = await startKeeper({
+    const { id, socket } = await keepers.start({
       entry,
       folder,
       id: ulid(),
@@ -120,7 +169,7 @@ export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
   const isBelow = ({ host, sessions }: Held, max: number) =>
     sessions.size < Math.min(max, sessionsMax, host.sessionsMax)
   const withRoom = (): Held | undefined => {
-    const all = [...table.held.values()]
+    const all = [...table.held.values()].filter(({ host }) => host.capabilities.takesSessions)
     const ofFew = all.find((held) => isBelow(held, SESSIONS_SPREAD))
     if (ofFew !== undefined || all.length < KEEPERS_SPREAD) return ofFew
     return all
@@ -133,9 +182,11 @@ export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
   return {
     recover: async () => {
       const hosts: Array<PtyHost> = []
-      for (const { id, socket } of await listKeepers(folder)) {
+      for (const { id, protocol, sessions, socket } of await keepers.list(folder)) {
+        // Nothing is given to it any more, and without an engine it ends by itself.
+        if (sessions === 0 && !capabilitiesOf(protocol).takesSessions) continue
         try {
-          const host = await connect(id, socket)
+          const host = await untilFinal(() => connect(id, socket))
           table.add(host)
           hosts.push(host)
         } catch {
@@ -159,9 +210,18 @@ export const keeperHosts = (options: KeeperHostsOptions): Hosts => {
       }
     },
     keep: (session, host) => table.keep(session, host),
-    release: (session) => table.release(session),
+    release: (session) => {
+      table.release(session)
+      for (const { host, sessions } of table.held.values()) {
+        if (host.capabilities.takesSessions || sessions.size > 0) continue
+        table.held.delete(host.id)
+        // It ends when it holds nothing, and goes on with what no journal knows of.
+        void host.dispose()
+      }
+    },
     find: (id) => table.held.get(id)?.host,
     list: () => table.list(),
+    directoryOf: keepers.directoryOf,
     dispose: async () => {
       isDisposed = true
       await Promise.all([...table.held.values()].map(({ host }) => host.dispose()))
@@ -184,6 +244,7 @@ export const inProcessHosts = (events: HostEvents): Hosts => {
     release: (session) => table.release(session),
     find: (id) => table.held.get(id)?.host,
     list: () => table.list(),
+    directoryOf,
     dispose: () => host.dispose()
   }
 }

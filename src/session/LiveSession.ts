@@ -8,7 +8,6 @@
  * It never starts or ends a process by itself, and never decides which host holds it.
  */
 import { realpathSync } from "node:fs"
-import { readlink } from "node:fs/promises"
 import {
   ACTOR_ENGINE,
   ACTOR_PROGRAM,
@@ -23,6 +22,7 @@ import {
 } from "../../journal/Event.ts"
 import type { Appended, AppendOptions, HotJournal } from "../../journal/Journal.ts"
 import { StorageUnavailable } from "../../journal/JournalError.ts"
+import { killPoint } from "../../journal/KillPoint.ts"
 import type { PlainOutput } from "../../projections/PlainOutput.ts"
 import { isPlain } from "../../projections/PlainStretch.ts"
 import { UNDRAWN_BYTES } from "../../projections/ScreenFollower.ts"
@@ -78,6 +78,8 @@ export interface LiveSessionPort {
    * Its screen is drawn in the background.
    */
   readonly drawLater: (session: SessionId, outputBytes?: number) => void
+  /** Where a process is; undefined when it is gone. */
+  readonly directoryOf: (pid: number) => Promise<string | undefined>
   /** Is told what of the terminal's output is more than text. */
   readonly plainOutput: PlainOutput
   /** Its interruption is journaled, and nothing behind it yet. */
@@ -136,8 +138,11 @@ export class LiveSession {
   #idle: Array<() => void> = []
   /** One input at a time: their order in the journal is their order in the terminal. */
   #inputs: Promise<unknown> = Promise.resolve()
-  /** Command ids of hidden inputs that a dead engine journaled and nobody typed: their sender may send them again. */
-  readonly #untyped = new Set<string>()
+  /**
+   * By command id, the sequence of a hidden input that is journaled, and that nobody typed as far as is known: its sender may
+   * send it again. What the host has applied of them is known when the session is taken back.
+   */
+  readonly #untyped = new Map<string, number>()
   #closing: Promise<CloseReport> | undefined
   #resizes: ResizeDebounce<CommandOptions> | undefined
   /** What was taken beyond the limit of journaled bytes is not acknowledged, so that its host holds the program back. */
@@ -154,6 +159,11 @@ export class LiveSession {
   #cwdTimer: NodeJS.Timeout | undefined
   #snapshotSequence = 0
   #adopting: Promise<void> = Promise.resolve()
+  #launching: Promise<void> = Promise.resolve()
+  /** Its host went away before it said whether there is a process. */
+  #isStartUnknown = false
+  /** How often it was taken back: who waited meanwhile knows that its turn is over. */
+  #adoptions = 0
 
   constructor(id: SessionId, port: LiveSessionPort) {
     this.id = id
@@ -198,24 +208,42 @@ export class LiveSession {
     this.activeAt = this.#port.nowMicros()
     const entry: JournalEntry = { sequence: 1, actor, timeMicros: this.activeAt, event: created }
     await this.#append([entry], { expected: 0, rows: this.#port.creationRows(this.id, entry) })
+    killPoint("session.created.after")
   }
 
   /** Asks the host for the process of a created session. Rejects with the host's SpawnError after journaling the failure. */
-  async launch(
+  launch(
     host: PtyHost,
     spawn: () => Promise<ProcessIdentity>,
     options: Pick<AppendOptions, "rows"> & { readonly isRelaunch?: boolean } = {}
+  ): Promise<void> {
+    const launching = this.#launch(host, spawn, options)
+    this.#launching = launching.catch(() => undefined)
+    return launching
+  }
+
+  async #launch(
+    host: PtyHost,
+    spawn: () => Promise<ProcessIdentity>,
+    options: Pick<AppendOptions, "rows"> & { readonly isRelaunch?: boolean }
   ): Promise<void> {
     this.host = host
     const early: Array<() => void> = []
     this.#early = early
     let started: ProcessIdentity
     try {
+      killPoint("keeper.spawn.before")
       started = await spawn()
+      killPoint("keeper.spawn.after")
     } catch (error) {
       this.#early = undefined
+      if (error instanceof HostUnavailable && options.isRelaunch !== true) {
+        // Whether there is a process now is known when the host is back.
+        this.#isStartUnknown = true
+        throw error
+      }
       // A session that was there before can be tried again.
-      if (options.isRelaunch === true) await this.lose("its program could not be started again")
+      if (options.isRelaunch === true) await this.#lose("its program could not be started again")
       else await this.#close("failed", [])
       throw error
     }
@@ -234,6 +262,7 @@ export class LiveSession {
     const recorded = this.#append([this.#event(event)], { rows: options.rows })
     for (const deliver of early) deliver()
     await recorded
+    killPoint("session.started.after")
   }
 
   /**
@@ -278,7 +307,8 @@ export class LiveSession {
 
   /** Created, with no process yet, and none under way: its creator may come back and ask for it again. */
   get isUnstarted(): boolean {
-    return this.state.sequence > 0 && this.state.pid === null && this.#phase === "waiting" && this.#early === undefined
+    if (this.#isStartUnknown || this.#early !== undefined) return false
+    return this.state.sequence > 0 && this.state.pid === null && this.#phase === "waiting"
   }
 
   /** Its creator did not come back. */
@@ -298,10 +328,18 @@ export class LiveSession {
   }
 
   async #adopt(host: PtyHost, reason: string): Promise<void> {
+    killPoint("recovery.session.before")
+    this.#adoptions++
+    this.pause()
+    // Its process may just be starting, and an input on its way to a host that is still there: what becomes of them is known
+    // first, or each would be done by both.
+    await this.#launching
+    await this.#inputs
     this.pause()
     await this.whenIdle()
     await this.#load()
     const held = (await host.list()).find((held) => held.session === this.id)
+    this.#isStartUnknown = false
     if (this.state.closed) {
       // Journaled as closed before the host was told: nobody else will tell it.
       if (held !== undefined && !held.terminalClosed) await host.close(this.id)
@@ -331,9 +369,12 @@ export class LiveSession {
       const why = "acknowledged to the keeper, and not in the journal any more"
       taken.push({ _tag: "GapDetected", what: "output", from: journaled, to: held.heldFrom, why })
     }
+    killPoint("recovery.resumed.before")
     await this.#append(taken.map((event) => this.#event(event)))
+    killPoint("recovery.resumed.after")
     this.#port.interrupted(this.id)
     await this.#typeAgain(host, held)
+    killPoint("recovery.typed.after")
     if (held.size.cols !== this.state.size.cols || held.size.rows !== this.state.size.rows) {
       await host.resize(this.id, this.state.size)
     }
@@ -345,22 +386,26 @@ export class LiveSession {
     await host.attach(this.id, this.#nextOffset, () => {
       this.#phase = "running"
     })
+    killPoint("recovery.attached.after")
     if (this.extension === undefined) await this.#sampleCwd()
     else await this.extension.adopted()
     if (journaled >= UNDRAWN_BYTES) this.#port.drawLater(this.id, journaled)
   }
 
   async #typeAgain(host: PtyHost, held: HeldSession): Promise<void> {
+    for (const [commandId, sequence] of this.#untyped) {
+      if (sequence <= held.inputSequence) this.#untyped.delete(commandId)
+    }
     if (this.state.lastInputSequence <= held.inputSequence) return
     for (const { commandId, data, kind, sequence } of await this.#port.inputsAfter(this.id, held.inputSequence)) {
       if (kind === "hidden") {
-        if (commandId !== undefined) this.#untyped.add(commandId)
+        if (commandId !== undefined) this.#untyped.set(commandId, sequence)
         continue
       }
       const result = await (kind === "written"
         ? host.write(this.id, sequence, data)
         : host.closeInput(this.id, sequence))
-      await this.#recordUnapplied([result], sequence)
+      await this.#recordUnapplied([result], sequence, commandId)
     }
   }
 
@@ -386,6 +431,7 @@ export class LiveSession {
   /** A starting engine found no host that holds this session: loads it and says so in the journal. */
   async abandon(reason: string): Promise<void> {
     await this.#load()
+    this.#isStartUnknown = false
     if (this.state.closed || this.state.status === "lost") return this.#end()
     // Created, but its engine died before a process was made: nothing was lost, and it can still be started.
     if (this.state.pid !== null) await this.lose(reason)
@@ -393,14 +439,26 @@ export class LiveSession {
 
   /** The host is gone: how the session went on, and how it ended, cannot be known. */
   async lose(reason: string): Promise<void> {
+    await this.#launching
+    await this.#lose(reason)
+  }
+
+  async #lose(reason: string): Promise<void> {
     if (this.#phase === "ended") return
+    const isInDoubt = this.#phase === "waiting"
     this.pause()
+    await this.#inputs
     await this.whenIdle()
     // What was under way was its last word.
     if (this.isEnded) return
+    // An append that failed may be there all the same, and may have been its last word.
+    if (isInDoubt) await this.#load()
+    if (this.state.closed || this.state.status === "lost") return this.#end()
     const last = this.extension?.lastWords({ _tag: "Lost" }) ?? []
     this.#lastWord = true
+    killPoint("session.lost.before")
     await this.#append([...last, this.#event({ _tag: "SessionLost", reason })])
+    killPoint("session.lost.after")
     this.#end()
   }
 
@@ -496,7 +554,9 @@ export class LiveSession {
     this.#ackTimer = undefined
     if (this.#isFull) return
     this.#ackedOffset = this.#durableOffset
+    killPoint("keeper.ack.before")
     this.host?.ack(this.id, this.#durableOffset)
+    killPoint("keeper.ack.after")
   }
 
   /** Host and journal disagree about what was delivered: the journal is the truth, and delivery starts again from there. */
@@ -543,10 +603,15 @@ export class LiveSession {
   }
 
   async #close(reason: "exited" | "ended" | "failed", survivors: ReadonlyArray<SurvivingProcess>): Promise<void> {
+    this.#lastWord = true
+    const adoptions = this.#adoptions
+    // An input that is journaled and finds no terminal any more is said to be missing, and that has to stand before the end.
+    await this.#inputs
+    // Taken back meanwhile: its end is told again.
+    if (adoptions !== this.#adoptions) return
     this.#journalChunks()
     const exit = this.#leaderExit
     const last = this.extension?.lastWords({ _tag: "Ended", exit }) ?? []
-    this.#lastWord = true
     const events: Array<SessionEvent> = []
     if (this.#terminalOpen) events.push({ _tag: "TerminalClosed", outputBytes: this.#nextOffset })
     events.push({
@@ -557,7 +622,9 @@ export class LiveSession {
       survivors: survivors.map(({ command, pid }) => ({ pid, command }))
     })
     this.#terminalOpen = false
+    killPoint("session.closed.before")
     await this.#append([...last, ...events.map((event) => this.#event(event))])
+    killPoint("session.closed.after")
     this.#acknowledge()
     this.host?.forget(this.id)
     this.#end()
@@ -655,6 +722,15 @@ export class LiveSession {
     )
   }
 
+  /** Journals a hold or its release. Rejects while the session is started, taken back or about to end. */
+  async appendHold(event: SessionEvent, actor: string): Promise<void> {
+    if (!this.#isTaking) {
+      throw new SessionUnavailable({ session: this.id, reason: "it is being started, taken back or ended; try again" })
+    }
+    this.flush()
+    await this.#append([{ event, actor, timeMicros: this.#port.nowMicros() }])
+  }
+
   // --- commands ------------------------------------------------------------------------------------------------------
 
   write(data: Uint8Array, options: CommandOptions): Promise<WriteAck> {
@@ -680,9 +756,11 @@ export class LiveSession {
       pieces.map((piece) => this.#event({ _tag: "InputWritten", data: piece }, options))
     )
     this.#activity()
+    killPoint("keeper.write.before")
     const writes = pieces.map((piece, index) => host.write(this.id, first + index, piece))
     const results = await this.#typed(Promise.all(writes), [])
-    await this.#checkApplied(results, first)
+    killPoint("keeper.write.after")
+    await this.#checkApplied(results, first, options.commandId)
     return {
       sequence: last,
       hidden: false,
@@ -694,11 +772,13 @@ export class LiveSession {
   async #writeHidden(host: PtyHost, data: Uint8Array, options: CommandOptions): Promise<WriteAck> {
     const { last } = await this.#append([this.#event({ _tag: "InputHidden" }, options)])
     if (options.commandId !== undefined) this.#untyped.delete(options.commandId)
+    killPoint("keeper.write.before")
     const result = await this.#answer(host.write(this.id, last, data)).catch((error) => {
-      if (options.commandId !== undefined) this.#untyped.add(options.commandId)
+      if (options.commandId !== undefined) this.#untyped.set(options.commandId, last)
       throw error
     })
-    await this.#checkApplied([result], last)
+    killPoint("keeper.write.after")
+    await this.#checkApplied([result], last, options.commandId)
     return { sequence: last, hidden: true, truncatedTo: result.truncatedTo ?? null }
   }
 
@@ -711,7 +791,7 @@ export class LiveSession {
       const { last } = await this.#append([this.#event({ _tag: "InputClosed" }, options)])
       this.#activity()
       const result = await this.#typed(host.closeInput(this.id, last), { outcome: "applied" })
-      await this.#checkApplied([result], last)
+      await this.#checkApplied([result], last, options.commandId)
     })
   }
 
@@ -770,7 +850,8 @@ export class LiveSession {
     if (survivors.length === 0) this.#takeAgain()
     await withTimeout(isClosed, TERMINAL_CLOSED_WAIT_MILLIS)
     this.#terminalClosed = undefined
-    if (this.#phase === "running") await this.#close("ended", survivors)
+    // Again where it was taken back on the way.
+    while (this.#phase === "running") await this.#close("ended", survivors)
     return { survivors }
   }
 
@@ -871,8 +952,12 @@ export class LiveSession {
     }
   }
 
-  async #checkApplied(results: ReadonlyArray<WriteResult>, first: number): Promise<void> {
-    const outcome = await this.#recordUnapplied(results, first)
+  async #checkApplied(
+    results: ReadonlyArray<WriteResult>,
+    first: number,
+    commandId: string | undefined
+  ): Promise<void> {
+    const outcome = await this.#recordUnapplied(results, first, commandId)
     if (outcome === "full") throw this.#refused()
     if (outcome === "closed") throw this.#overError()
   }
@@ -880,14 +965,17 @@ export class LiveSession {
   /** Journaled input that the terminal refused is said to be missing, so that nobody types it later or believes it was typed. */
   async #recordUnapplied(
     results: ReadonlyArray<WriteResult>,
-    first: number
+    first: number,
+    commandId: string | undefined
   ): Promise<WriteResult["outcome"] | undefined> {
     const refused = results.findIndex(({ outcome }) => outcome === "full" || outcome === "closed")
     if (refused < 0) return undefined
     const { outcome } = results[refused]!
     const why = outcome === "full" ? "the program does not read and its queue is full" : "the terminal was closed"
     const to = first + results.length - 1
-    await this.#append([this.#event({ _tag: "GapDetected", what: "input", from: first + refused, to, why })])
+    // With its id where nothing of the command was typed: its sender, who is told so, may send it again.
+    const event = { _tag: "GapDetected", what: "input", from: first + refused, to, why } as const
+    await this.#append([this.#event(event, { commandId: refused === 0 ? commandId : undefined })])
     return outcome
   }
 
@@ -972,7 +1060,8 @@ export class LiveSession {
   }
 
   async #sampleCwd(): Promise<void> {
-    const cwd = await readlink(`/proc/${this.state.pid}/cwd`).catch(() => undefined)
+    const { pid } = this.state
+    const cwd = pid === null ? undefined : await this.#port.directoryOf(pid)
     if (cwd === undefined || cwd === this.#cwd || !this.#isTaking) return
     if (this.state.status !== "running") return
     this.#cwd = cwd

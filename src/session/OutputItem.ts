@@ -26,7 +26,7 @@ export const ProgramExited = Schema.TaggedStruct("Exited", {
   signal: Schema.NullOr(Schema.String),
   sequence: Schema.Int
 })
-/** Bytes are missing here and will not come. */
+/** Bytes are missing here and will not come. `from` may lie before what the reader has already: of what was removed it is 0. */
 export const OutputMissing = Schema.TaggedStruct("Missing", {
   from: Schema.Int,
   to: Schema.NullOr(Schema.Int),
@@ -122,11 +122,16 @@ export const joinOutput = <Item extends { readonly _tag: string }>(
 /** An event that is no output, to every reader; undefined where it is nothing to them. */
 export const otherItem = ({
   event,
-  sequence
+  sequence,
+  timeMicros
 }: JournalEntry): Exclude<OutputItem, { readonly _tag: "Synced" | "Output" }> | undefined => {
   switch (event._tag) {
     case "LeaderExited":
       return { _tag: "Exited", exitCode: event.exitCode, signal: event.signal, sequence }
+    case "EventsRemoved": {
+      const day = new Date(timeMicros / 1000).toISOString().slice(0, 10)
+      return { _tag: "Missing", from: 0, to: event.outputBytes, why: `removed on ${day} (${event.policy})`, sequence }
+    }
     case "GapDetected":
       if (event.what !== "output") return undefined
       return { _tag: "Missing", from: event.from, to: event.to, why: event.why, sequence }

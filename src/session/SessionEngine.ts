@@ -1,18 +1,20 @@
 /**
- * `Sessions`, `Exec`, `Attach` and `Lifecycle` as a layer: the engine, opened over a journal, closed with its scope. Keepers and their sessions
+ * `Sessions`, `Exec`, `Attach`, `Lifecycle` and `Retention` as a layer: the engine, opened over a journal, closed with its scope. Keepers and their sessions
  * go on.
  */
 import { pathToFileURL } from "node:url"
 import { Clock, Context, Effect, Layer } from "effect"
 import type { SessionId } from "../../journal/Event.ts"
 import { Journal } from "../../journal/Journal.ts"
-import { StorageUnavailable } from "../../journal/JournalError.ts"
+import { StorageUnavailable, StoreRefused } from "../../journal/JournalError.ts"
 import { Commands } from "../../projections/Commands.ts"
 import { PlainOutput } from "../../projections/PlainOutput.ts"
-import { SUMMARY_PROJECTIONS, snapshotRowOf, stateAt, summaryOf } from "../../projections/ProjectionRunner.ts"
+import { SUMMARY_PROJECTIONS, stateAt, summaryOf } from "../../projections/ProjectionRunner.ts"
 import { makeScreenFollower } from "../../projections/ScreenFollower.ts"
+import { makeScreenService, ScreenOptions } from "../../projections/ScreenService.ts"
 import { indexRow, summarize } from "../../projections/SessionIndex.ts"
 import { SessionState } from "../../projections/SessionState.ts"
+import { snapshotRowOf } from "../../projections/SnapshotRow.ts"
 import { keeperEntry, packageVersion, screenWorkerEntry } from "../EntryPoints.ts"
 import type { Exec } from "../exec/Exec.ts"
 import { ExecEngine } from "../exec/ExecEngine.ts"
@@ -20,11 +22,15 @@ import { execService } from "../exec/ExecService.ts"
 import { Attach } from "./Attach.ts"
 import { makeAttach } from "./AttachEngine.ts"
 import { engineCall } from "./EngineCall.ts"
+import { readRetention } from "./EngineConfig.ts"
 import { EngineCore } from "./EngineCore.ts"
 import { ENGINE_LIMITS, type EngineLimits } from "./EngineLimits.ts"
 import { History } from "./History.ts"
+import type { KeeperPort } from "./Hosts.ts"
 import { Lifecycle } from "./Lifecycle.ts"
 import { makeLifecycle } from "./LifecycleEngine.ts"
+import { Retention } from "./Retention.ts"
+import { makeRetention, RETENTION_SCREENS } from "./RetentionEngine.ts"
 import { Sessions } from "./Sessions.ts"
 import type { StorePaths } from "./StorePaths.ts"
 
@@ -37,13 +43,19 @@ export interface SessionEngineOptions {
   readonly sessionsPerKeeper?: number | undefined
   /** The umask of the programs; that of this process if absent. */
   readonly programUmask?: number | undefined
+  /** Stands between the engine and its keepers: where faults are put in. Default: nothing does. */
+  readonly keepers?: KeeperPort | undefined
   /** Field by field instead of ENGINE_LIMITS. Taken as they are: `readEngineLimits` checks them. */
   readonly limits?: Partial<EngineLimits> | undefined
 }
 
 export const layer = (
   options: SessionEngineOptions
-): Layer.Layer<Sessions | Exec | Attach | Lifecycle, StorageUnavailable, Journal | History> =>
+): Layer.Layer<
+  Sessions | Exec | Attach | Lifecycle | Retention,
+  StorageUnavailable | StoreRefused,
+  Journal | History
+> =>
   Layer.effectContext(
     Effect.gen(function* () {
       const journal = yield* Journal
@@ -57,11 +69,17 @@ export const layer = (
       const follower = yield* makeScreenFollower(pathToFileURL(screenWorkerEntry))
 
       const load = async (session: SessionId) => {
-        const { damage, states } = await run(stateAt({ state: SessionState }, session))
+        const { damage, removed, states } = await run(stateAt({ state: SessionState }, session))
         // Behind damage the stream goes on: what is appended now must find its number.
-        if (damage !== null) states.state.sequence = await run(journal.head(session))
+        if (damage !== null || removed !== null) states.state.sequence = await run(journal.head(session))
         return states.state
       }
+
+      const screens = yield* makeScreenService({
+        ...(yield* ScreenOptions),
+        workerUrl: pathToFileURL(screenWorkerEntry),
+        ...RETENTION_SCREENS
+      })
 
       const limits = { ...ENGINE_LIMITS, ...options.limits }
       const nowMicros = () => Number(clock.currentTimeNanosUnsafe() / 1000n)
@@ -86,6 +104,7 @@ export const layer = (
               keeperEntry: options.inProcess ? undefined : (options.keeperEntry ?? keeperEntry),
               sessionsPerKeeper: options.sessionsPerKeeper,
               programUmask: options.programUmask,
+              keepers: options.keepers,
               limits,
               run,
               get: (session) => run(history.get(session)),
@@ -125,7 +144,7 @@ export const layer = (
               }
             }),
           catch: (error) =>
-            error instanceof StorageUnavailable
+            error instanceof StorageUnavailable || error instanceof StoreRefused
               ? error
               : new StorageUnavailable({
                   operation: "open",
@@ -137,6 +156,21 @@ export const layer = (
       )
 
       yield* Effect.forkScoped(engine.timeouts.run)
+
+      const retention = yield* makeRetention({
+        journal,
+        history,
+        screens,
+        folder: options.paths.journal,
+        policy: () => readRetention(options.paths),
+        engine: {
+          feed: engine.feed,
+          notNeeded: (session) => engine.notNeeded(session),
+          appendHold: (session, event, actor) => engine.appendHold(session, event, actor)
+        },
+        openFeed: Effect.succeed(engine.feed)
+      })
+      yield* Effect.forkScoped(retention.run)
 
       const call = engineCall("Sessions")
       const sessions = Sessions.of({
@@ -183,7 +217,8 @@ export const layer = (
             }
           })
         ),
-        Context.add(Lifecycle, makeLifecycle({ engine, journal, nowMicros }))
+        Context.add(Lifecycle, makeLifecycle({ engine, journal, nowMicros })),
+        Context.add(Retention, retention)
       )
     })
   )

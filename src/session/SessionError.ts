@@ -66,7 +66,8 @@ export class SpawnFailed extends Schema.TaggedError<SpawnFailed>()("SpawnFailed"
   ]),
   reason: Schema.String
 }) {
-  readonly code: ErrorCode = "InvalidArgument"
+  /** A machine or a keeper that is full has room later; everything else is wrong with the request. */
+  readonly code: ErrorCode = this.failure === "limit" ? "ResourceExhausted" : "InvalidArgument"
   override get message() {
     return this.reason
   }
@@ -130,6 +131,19 @@ export class HistoryDamaged extends Schema.TaggedError<HistoryDamaged>()("Histor
   }
 }
 
+/** What was asked for was in the journal and is not any more: it was removed, on purpose. Later places are there. */
+export class HistoryRemoved extends Schema.TaggedError<HistoryRemoved>()("HistoryRemoved", {
+  session: Schema.String,
+  /** The earliest event whose state is known; the events behind it are all there. */
+  to: Schema.Int,
+  reason: Schema.String
+}) {
+  readonly code: ErrorCode = "NotFound"
+  override get message() {
+    return this.reason
+  }
+}
+
 export const SessionError = Schema.Union([
   SessionNotFound,
   SessionEnded,
@@ -139,6 +153,7 @@ export const SessionError = Schema.Union([
   LimitExceeded,
   AccessDenied,
   SessionUnavailable,
-  HistoryDamaged
+  HistoryDamaged,
+  HistoryRemoved
 ])
 export type SessionError = typeof SessionError.Type

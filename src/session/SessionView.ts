@@ -3,7 +3,7 @@
  * since 1970 (labels; order is the sequence). Nothing here is stored: it is projected from the journal.
  */
 import { Schema } from "effect"
-import { SessionId, TerminalSize } from "../../journal/Event.ts"
+import { RemovalReason, SessionId, TerminalSize } from "../../journal/Event.ts"
 
 /**
  * starting: created, no process yet. running. exited: the program ended (its terminal may be open still, see
@@ -42,7 +42,15 @@ export const SessionView = Schema.Struct({
   /** Times an engine was away while the session went on. */
   interruptions: Schema.Int,
   /** Processes that lived on after the session was closed. */
-  survivors: Schema.Array(Schema.Struct({ pid: Schema.Int, command: Schema.String }))
+  survivors: Schema.Array(Schema.Struct({ pid: Schema.Int, command: Schema.String })),
+  /** Nothing of it may be removed, for this reason, since `at`; null or absent: it may. */
+  hold: Schema.optionalKey(
+    Schema.NullOr(Schema.Struct({ reason: Schema.String, actor: Schema.String, at: Schema.Finite }))
+  ),
+  /** Its events 1 to `to` were removed `at` a time, for a rule in words; null or absent: it has all of them. */
+  removed: Schema.optionalKey(
+    Schema.NullOr(Schema.Struct({ to: Schema.Int, at: Schema.Finite, reason: RemovalReason, policy: Schema.String }))
+  )
 })
 export type SessionView = typeof SessionView.Type
 

@@ -79,8 +79,8 @@ export interface EngineStatus {
   readonly socket: string
   readonly durability: "process" | "power"
   readonly startedAt: number
-  /** What this engine allows: its own defaults, changed by the store's `config.json`. */
-  readonly limits: EngineLimits
+  /** What this engine allows: its own defaults, changed by the store's `config.json`. Absent for one of an early release. */
+  readonly limits?: EngineLimits
   readonly keepers: ReadonlyArray<KeeperView>
   readonly sessions: { readonly total: number; readonly live: number }
   /** null while the journal can be written; else why it cannot (sessions are paused, not ended). */

@@ -161,7 +161,17 @@ describe("what is shown again", () => {
     "\x1b]4;1;?\x1b\\",
     "\x1b]52;c;aGVsbG8=\x07",
     "\x1bP+q544e\x1b\\",
-    "\x1bP$qm\x1b\\"
+    "\x1bP$qm\x1b\\",
+    "\x1b[1$w",
+    "\x1b[1;1;1;1;10;10*y",
+    "\x1b[?1;1;0S",
+    "\x1b]10;?;?\x07",
+    "\x1b]50;?\x07",
+    // As one character: C2 9B, C2 9D and C2 90, as UTF-8 has them.
+    "\xc2\x9b6n",
+    "\xc2\x9d52;c;?\xc2\x9c",
+    "\xc2\x90$qm\xc2\x9c",
+    "\xc2\x9a"
   ]
   it("asks the terminal nothing, wherever its bytes are cut", () => {
     for (const question of questions) {
@@ -256,6 +266,7 @@ describe("exit codes", () => {
     assert.strictEqual(exitCodeOf(new HistoryDamaged({ session: "x", reason: "" })), 65)
     assert.strictEqual(exitCodeOf(new SpawnFailed({ failure: "program-missing", reason: "" })), 127)
     assert.strictEqual(exitCodeOf(new SpawnFailed({ failure: "program-not-executable", reason: "" })), 126)
+    assert.strictEqual(exitCodeOf(new SpawnFailed({ failure: "limit", reason: "" })), 75)
     assert.strictEqual(exitCodeOf(new Error("?")), 70)
   })
 })

@@ -61,6 +61,7 @@ const makeTerminal = Effect.fnUntraced(function* ({ after, outputBytes = 0, pict
       isInteractive: true,
       inputIsTerminal: true,
       outputIsTerminal: true,
+      errorIsTerminal: true,
       terminalSize: Effect.succeed(WINDOW),
       resizes: Stream.fromQueue(windows),
       input: Stream.empty,
@@ -96,6 +97,7 @@ const makeTerminal = Effect.fnUntraced(function* ({ after, outputBytes = 0, pict
     readOnly,
     isNew: false,
     isShell: false,
+    clipboard: false,
     after,
     modes: makeTerminalModes()
   }).pipe(Effect.provide(Layer.mergeAll(caller, history, sessions)))

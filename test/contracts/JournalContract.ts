@@ -117,7 +117,22 @@ export const sampleEvents: ReadonlyArray<SessionEvent> = [
     restored: { cwd: "/tmp", env: ["A"], functions: ["f"], aliases: [], imports: [] },
     missing: ["variable TOKEN: its value is not stored"]
   },
-  { _tag: "DefectDetected", what: "screen-redraw", session: "s", at: 7, detail: "cell 3,4" }
+  { _tag: "DefectDetected", what: "screen-redraw", session: "s", at: 7, detail: "cell 3,4" },
+  {
+    _tag: "EventsRemoved",
+    from: 1,
+    to: 9,
+    events: 9,
+    bytes: 900,
+    outputBytes: 300,
+    lastTimeMicros: 1_700_000_000_000_000,
+    sha256: "00ff",
+    reason: "age",
+    policy: "older than 30 days",
+    kept: ["session-state"]
+  },
+  { _tag: "HoldPlaced", reason: "é" },
+  { _tag: "HoldReleased" }
 ]
 
 const plain = (event: SessionEvent) =>

@@ -18,6 +18,7 @@ import type {
 } from "../../src/keeper/PtyHost.ts"
 import {
   CANONICAL_LINE_BYTES_MAX,
+  CLOSE_GRACE_MILLIS_MAX,
   INPUT_WRITE_BYTES_MAX,
   OUTPUT_CHUNK_BYTES_MAX,
   OUTPUT_HELD_BYTES_HIGH,
@@ -290,7 +291,7 @@ export const ptyHostContract = (options: {
         assert.strictEqual(record.text, seqOutput(5000))
       })
 
-      it.each([17_000, 200_000, 900_000])("of %i bytes waits when nobody acknowledges it", async (bytes) => {
+      it.each([16_893, 200_000, 900_000])("of %i bytes waits when nobody acknowledges it", async (bytes) => {
         recorder.acknowledging = false
         const record = await run(`head -c ${bytes} /dev/zero | tr '\\0' x`)
         assert.strictEqual(record.nextOffset, bytes)
@@ -317,12 +318,20 @@ export const ptyHostContract = (options: {
         }
       )
 
-      it("of a grandchild is delivered after the leader's exit", async () => {
+      it("reliability row 3: of a grandchild, 0.1 s and 1 s after the leader's exit, is delivered behind the exit", async () => {
         // Without the trap the kernel itself ends the grandchild: a leader's exit hangs up its foreground group.
-        const record = await run("trap '' HUP; (sleep 0.3; echo late) & echo now; exit 4")
-        assert.strictEqual(record.text, "now\r\nlate\r\n")
-        assert.deepStrictEqual(record.events, ["output", "leaderExited", "output", "terminalClosed"])
-        assert.strictEqual(record.exit?.exitCode, 4)
+        const script = "trap '' HUP; (sleep 0.1; echo soon; sleep 0.9; echo late) & echo now; exit 4"
+        const sessions = await Promise.all(Array.from({ length: 20 }, () => shell(script)))
+        for (const session of sessions) {
+          const record = await recorder.closed(session)
+          assert.strictEqual(record.text, "now\r\nsoon\r\nlate\r\n")
+          assert.deepStrictEqual(
+            // On a busy machine the leader may end after its child's first words.
+            record.events.filter((event, index) => event !== "output" || record.events[index - 1] !== "output"),
+            ["output", "leaderExited", "output", "terminalClosed"]
+          )
+          assert.strictEqual(record.exit?.exitCode, 4)
+        }
       })
 
       it("keeps all 256 byte values", async () => {
@@ -390,13 +399,19 @@ export const ptyHostContract = (options: {
         assert.strictEqual(record.text, "ready\r\none\r\ntwo\r\n")
       })
 
-      it("of 1 MiB arrives complete", async () => {
-        const bytes = Buffer.alloc(INPUT_WRITE_BYTES_MAX, "The quick brown fox. ")
-        const session = await shell(`stty raw -echo; echo ready; head -c ${bytes.length} | md5sum`)
-        await recorder.shows(session, "ready")
-        assert.strictEqual((await host.write(session, 1, bytes)).outcome, "applied")
-        await recorder.closed(session)
-        assert.include(recorder.of(session).text, createHash("md5").update(bytes).digest("hex"))
+      it.each(["raw", "cooked"])("reliability row 7: of 1 MiB arrives complete in %s mode, 5 times", async (mode) => {
+        const bytes = Buffer.alloc(INPUT_WRITE_BYTES_MAX, "The quick brown fox.\n")
+        // In line mode a line is read when it has ended.
+        bytes[bytes.length - 1] = 10
+        const digest = createHash("md5").update(bytes).digest("hex")
+        const script = `stty ${mode === "raw" ? "raw" : "icanon"} -echo; echo ready; head -c ${bytes.length} | md5sum`
+        for (let i = 0; i < 5; i++) {
+          const session = await shell(script)
+          await recorder.shows(session, "ready")
+          assert.strictEqual((await host.mode(session)).canonical, mode === "cooked")
+          assert.deepStrictEqual(await host.write(session, 1, bytes), { outcome: "applied" })
+          assert.include((await recorder.closed(session)).text, digest)
+        }
       })
 
       it("is refused, and not cut, when too much of it waits", async () => {
@@ -424,11 +439,13 @@ export const ptyHostContract = (options: {
         assert.strictEqual(record.exit?.exitCode, 0)
       })
 
-      it("tells when the kernel will cut a line", async () => {
+      it("reliability row 7, hostile case 18: a line that the kernel will cut is told, with what is left of it", async () => {
         const session = await shell("echo ready; cat > /dev/null")
         await recorder.shows(session, "ready")
         assert.isUndefined((await type(session, `${"x".repeat(CANONICAL_LINE_BYTES_MAX)}\n`)).truncatedTo)
-        assert.strictEqual((await type(session, `${"x".repeat(5000)}\n`)).truncatedTo, CANONICAL_LINE_BYTES_MAX)
+        for (let i = 0; i < 5; i++) {
+          assert.strictEqual((await type(session, `${"x".repeat(5000)}\n`)).truncatedTo, CANONICAL_LINE_BYTES_MAX)
+        }
         assert.isUndefined((await type(session, "x".repeat(4000))).truncatedTo)
         assert.strictEqual((await type(session, "x".repeat(96))).truncatedTo, CANONICAL_LINE_BYTES_MAX)
         // The end of a line that was cut cuts nothing, and what was thrown away counts no more.
@@ -572,26 +589,32 @@ export const ptyHostContract = (options: {
         assert.deepStrictEqual(await host.close(session), [])
       })
 
-      it("by closing reaches nohup, setsid, ignored signals and stopped jobs", async () => {
+      it("reliability row 23: by closing reaches nohup, setsid, ignored signals and stopped jobs, 10 times", async () => {
         const ignoring = "trap '' HUP TERM INT; "
-        const session = await shell(
-          `${ignoring}
+        const script = `${ignoring}
           (while :; do sleep 1000; done) &
           setsid sh -c "${ignoring} sleep 1000" &
           setsid setsid sleep 1000 &
           nohup sleep 1000 > /dev/null 2>&1 &
           sleep 1000 & kill -STOP $!
           echo ready; while :; do sleep 1000; done`
-        )
-        await recorder.shows(session, "ready")
-        // The shell, its two children with a child each, and the three that sleep.
-        while (processesMarked(session).length < 8) await new Promise((resolve) => setTimeout(resolve, 5))
-        const start0 = performance.now()
-        assert.deepStrictEqual(await host.close(session, 1000), [])
-        assert.isBelow(performance.now() - start0, 2000)
-        const { exit } = await recorder.closed(session)
-        assert.strictEqual(exit?.signal, "SIGKILL")
-        assert.deepStrictEqual(processesMarked(session), [])
+        // Five at once, twice: the second five find the machine as the first left it.
+        for (let round = 0; round < 2; round++) {
+          const sessions = await Promise.all(Array.from({ length: 5 }, () => shell(script)))
+          for (const session of sessions) {
+            await recorder.shows(session, "ready")
+            // The shell, its two children with a child each, and the three that sleep.
+            while (processesMarked(session).length < 8) await new Promise((resolve) => setTimeout(resolve, 20))
+          }
+          const start0 = performance.now()
+          const survivors = await Promise.all(sessions.map((session) => host.close(session, 1000)))
+          assert.deepStrictEqual(survivors.flat(), [])
+          assert.isBelow(performance.now() - start0, CLOSE_GRACE_MILLIS_MAX)
+          for (const session of sessions) {
+            assert.strictEqual((await recorder.closed(session)).exit?.signal, "SIGKILL")
+            assert.deepStrictEqual(processesMarked(session), [])
+          }
+        }
       })
 
       it("of a running program is not brought by forgetting it", async () => {

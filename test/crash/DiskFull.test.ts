@@ -20,7 +20,7 @@ const seen = async (
 }
 
 describe.skipIf(!canMount)(`disk full${canMount ? "" : " (skipped: mounting a tmpfs needs root)"}`, () => {
-  it("a run is paused, says so, and goes on without a lost byte", () =>
+  it("reliability row 12: a run is paused, says so, and goes on without a lost byte", () =>
     withSmallDisk(32, async (disk) => {
       const cli = new CommandLine(`${disk}/store`)
       try {

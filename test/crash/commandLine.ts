@@ -29,13 +29,16 @@ export interface RunOptions {
 
 export class CommandLine {
   readonly store: string
+  readonly #program: string
 
-  constructor(store = mkdtempSync(join(tmpdir(), "reprise-cli-"))) {
+  /** `entry`: the command line of another release. */
+  constructor(store = mkdtempSync(join(tmpdir(), "reprise-cli-")), entry = program) {
     this.store = store
+    this.#program = entry
   }
 
   spawn(args: ReadonlyArray<string>, options: RunOptions = {}): ChildProcess {
-    return spawn(process.execPath, [program, "--store", this.store, ...args], {
+    return spawn(process.execPath, [this.#program, "--store", this.store, ...args], {
       stdio: [options.input === undefined && !options.openInput ? "ignore" : "pipe", "pipe", "pipe"],
       env: { ...process.env, ...options.env }
     })

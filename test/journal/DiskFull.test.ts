@@ -1,4 +1,4 @@
-/** reliability 4.12: a full disk loses nothing that was acknowledged, says so, and is over by itself when there is room. */
+/** A full disk loses nothing that was acknowledged, says so, and is over by itself when there is room. */
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Stream } from "effect"
@@ -17,7 +17,7 @@ const isWritable = (journal: JournalShape) =>
     check()
   })
 
-describe.skipIf(!canMount)(`a full disk${canMount ? "" : " (skipped: mounting a tmpfs needs root)"}`, () => {
+describe.skipIf(!canMount)(`reliability row 12: a full disk${canMount ? "" : " (mounting a tmpfs needs root)"}`, () => {
   for (const mebibytes of [4, 6, 8, 24]) {
     for (const durability of ["process", "power"] as const) {
       it(`of ${mebibytes} MiB in mode ${durability} loses no acknowledged event`, () =>

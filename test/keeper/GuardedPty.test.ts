@@ -30,9 +30,9 @@ describe("GuardedPty", () => {
     return request.session
   }
 
-  it("writes no input to a file that was opened after the program died", async () => {
+  it("reliability row 4: writes no input to a file that was opened after the program died, 30 times", async () => {
     const files: Array<number> = []
-    for (let i = 0; i < 10; i++) {
+    for (let i = 0; i < 30; i++) {
       const session = await start("stty raw -echo; echo ready; exec sleep 1000")
       await recorder.shows(session, "ready")
       await host.write(session, 1, Buffer.alloc(1024 * 1024, "SECRET "))
@@ -49,20 +49,9 @@ describe("GuardedPty", () => {
     // Longer than the longest wait between two attempts to write.
     await new Promise((resolve) => setTimeout(resolve, 70))
     for (const fd of files) {
-      assert.strictEqual(fstatSync(fd).size, 0)
+      assert.strictEqual(fstatSync(fd).size, 0, "bytes of input in a foreign file")
       closeSync(fd)
     }
-  })
-
-  it("costs next to nothing while input waits for a program that does not read", async () => {
-    const session = await start("stty raw -echo; echo ready; exec sleep 1000")
-    await recorder.shows(session, "ready")
-    await host.write(session, 1, Buffer.alloc(1024 * 1024))
-    const before = process.cpuUsage()
-    await new Promise((resolve) => setTimeout(resolve, 500))
-    const { user, system } = process.cpuUsage(before)
-    // 15 %, of which the test runner takes its part; a spin takes 80 %.
-    assert.isBelow((user + system) / 500_000, 0.15)
   })
 
   it("closes at once after a program that nobody outlives", async () => {

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path"
 import { afterEach, assert, beforeEach, describe, it } from "vitest"
 import { missingHeadRoom } from "../../src/keeper/HeadRoom.ts"
 
-describe("missingHeadRoom", () => {
+describe("reliability row 18: missingHeadRoom", () => {
   let root: string
   const put = (path: string, text: string) => {
     mkdirSync(dirname(join(root, path)), { recursive: true })

@@ -108,7 +108,7 @@ describe("a keeper's door", () => {
     await stillServes()
   })
 
-  it("is reset a hundred times", async () => {
+  it("reliability row 35: is reset a hundred times", async () => {
     for (let round = 0; round < 100; round++) {
       const { socket } = await peer()
       if (round % 3 > 0) socket.write(round % 3 === 1 ? HELLO : HELLO.subarray(0, 7))

@@ -251,7 +251,7 @@ describe("a keeper", () => {
     )
   })
 
-  it("speaks one protocol and says so", async () => {
+  it("says which protocols it speaks", async () => {
     const socket = connect(keeper.socket)
     socket.write(jsonFrame(FrameType.Hello, 0, { protocol: 99, generation: 1 }))
     let answer = ""
@@ -259,7 +259,7 @@ describe("a keeper", () => {
       answer += chunk.toString("latin1")
     })
     await closeOf(socket)
-    assert.include(answer, `speaks protocol ${PROTOCOL_VERSION}, the engine speaks 99`)
+    assert.include(answer, `to ${PROTOCOL_VERSION}, the engine speaks 99`)
   })
 
   it("listens on a socket that is its owner's alone, and tells who it is without disturbing the engine", async () => {
@@ -343,7 +343,7 @@ describe("starting a keeper", () => {
     assert.isFalse(existsSync(socket))
   })
 
-  it("takes the place of a keeper that was killed, never of one that lives", async () => {
+  it("reliability row 34: takes the place of a keeper that was killed, never of one that lives", async () => {
     const first = await startKeeper({ ...options(folder), idleMillis: 10_000 })
     const again = { ...options(folder), id: first.id, idleMillis: 10_000 }
     assert.include((await failureOf(startKeeper(again))).message, "listens on")
@@ -357,7 +357,7 @@ describe("starting a keeper", () => {
     await ended(second.pid)
   })
 
-  it("is refused in a folder that others can enter, behind a link, on a long path or over a file", async () => {
+  it("reliability row 33: is refused in a folder that others can enter, behind a link, on a long path or over a file", async () => {
     const open = join(folder, "open")
     mkdirSync(open)
     chmodSync(open, 0o755)
@@ -383,9 +383,9 @@ describe("starting a keeper", () => {
     await few.dispose()
   })
 
-  it("leaves it alive when descriptors run out", async () => {
+  it("reliability row 18: leaves it alive when descriptors run out", async () => {
     const shell = join(folder, "node")
-    writeFileSync(shell, `#!/bin/sh\nulimit -n 60\nexec ${process.execPath} "$@"\n`, { mode: 0o700 })
+    writeFileSync(shell, `#!/bin/sh\nulimit -n 64\nexec ${process.execPath} "$@"\n`, { mode: 0o700 })
     const keeper = await startKeeper({ ...options(folder), execPath: shell, sessionsMax: 64, idleMillis: 10_000 })
     const recorder = new SessionRecorder()
     const host = await connectKeeper({ socket: keeper.socket, generation: 1, listener: recorder })

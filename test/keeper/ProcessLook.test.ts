@@ -57,7 +57,7 @@ describe("ProcessLook", () => {
     assert.deepStrictEqual(pidsIn(await late), [...second.pids].sort())
   })
 
-  it("does not take an older process with a session's marker for its own", async () => {
+  it("reliability row 24: does not take an older process with a session's marker for its own", async () => {
     const { pids, session } = await start("LOOK-F")
     const later = { ...session.leader, startTime: String(Number(session.leader.startTime) + 1_000_000) }
     assert.lengthOf(pids, 2)

@@ -27,7 +27,7 @@ describe("ProcessTable", () => {
     assert.isNull(readProcess(2 ** 30))
   })
 
-  it("signals a process only with its own start time", async () => {
+  it("reliability row 24: signals a process only with its own start time", async () => {
     const child = spawn("sleep", ["1000"], { stdio: "ignore" })
     const exit = exitOf(child)
     const { pid, startTime } = readProcess(child.pid!)!
@@ -40,7 +40,7 @@ describe("ProcessTable", () => {
     assert.isFalse(signalProcess({ pid, startTime }, "SIGTERM"))
   })
 
-  it("signals a group only in its own session", async () => {
+  it("reliability row 24: signals a group only in its own session", async () => {
     const child = spawn("sleep", ["1000"], { stdio: "ignore", detached: true })
     const exit = exitOf(child)
     const self = readProcess(child.pid!)!

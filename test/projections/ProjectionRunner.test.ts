@@ -6,17 +6,10 @@ import { JournalDamaged } from "../../journal/JournalError.ts"
 import * as JournalMemory from "../../journal/JournalMemory.ts"
 import { Buffers } from "../../projections/Buffers.ts"
 import type { Projection } from "../../projections/Projection.ts"
-import {
-  SNAPSHOT_EVENTS,
-  SNAPSHOT_SPACE,
-  sequenceAt,
-  snapshotKey,
-  snapshotRowOf,
-  stateAt,
-  summaryOf
-} from "../../projections/ProjectionRunner.ts"
+import { SNAPSHOT_EVENTS, sequenceAt, stateAt, summaryOf } from "../../projections/ProjectionRunner.ts"
 import { INDEX_SPACE, indexKey, readIndexRow } from "../../projections/SessionIndex.ts"
 import { SessionState } from "../../projections/SessionState.ts"
+import { SNAPSHOT_SPACE, snapshotKey, snapshotRowOf } from "../../projections/SnapshotRow.ts"
 import { WorkingDirectory } from "../../projections/WorkingDirectory.ts"
 import { created, foldAll, output, randomOutput, STREAM, seeded, started } from "./events.ts"
 
@@ -172,7 +165,11 @@ describe("sequenceAt", () => {
         [300_000_000, 300],
         [1e15, 300]
       ] as const) {
-        assert.deepStrictEqual(yield* sequenceAt(STREAM, { _tag: "Time", timeMicros }), { sequence, damage: null })
+        assert.deepStrictEqual(yield* sequenceAt(STREAM, { _tag: "Time", timeMicros }), {
+          sequence,
+          damage: null,
+          removed: null
+        })
       }
       const missing = "01ARZ3NDEKTSV4RRFFQ69G5FAZ" as typeof STREAM
       assert.strictEqual((yield* sequenceAt(missing, { _tag: "Time", timeMicros: 5 })).sequence, 0)

@@ -3,10 +3,10 @@ import { Effect, Layer, Stream } from "effect"
 import type { SessionEvent, SessionId } from "../../journal/Event.ts"
 import { Journal } from "../../journal/Journal.ts"
 import * as JournalMemory from "../../journal/JournalMemory.ts"
-import { SNAPSHOT_SPACE, snapshotSequence } from "../../projections/ProjectionRunner.ts"
 import { makeScreenFollower, type ScreenFollower, UNDRAWN_BYTES } from "../../projections/ScreenFollower.ts"
 import { quarantineOf, screenAt } from "../../projections/ScreenHistory.ts"
 import { ScreenOptions, ScreenService } from "../../projections/ScreenService.ts"
+import { SNAPSHOT_SPACE, snapshotSequence } from "../../projections/SnapshotRow.ts"
 import { created, entriesOf, output, STREAM } from "./events.ts"
 
 const OTHER = "01ARZ3NDEKTSV4RRFFQ69G5FAW" as SessionId

@@ -3,9 +3,9 @@ import { Effect, Layer, Stream } from "effect"
 import type { SessionEvent, SessionId } from "../../journal/Event.ts"
 import { Journal } from "../../journal/Journal.ts"
 import * as JournalMemory from "../../journal/JournalMemory.ts"
-import { SNAPSHOT_SPACE } from "../../projections/ProjectionRunner.ts"
 import { QUARANTINE_SPACE, quarantineOf, screenAt } from "../../projections/ScreenHistory.ts"
 import { ScreenOptions, ScreenService } from "../../projections/ScreenService.ts"
+import { SNAPSHOT_SPACE } from "../../projections/SnapshotRow.ts"
 import { created, entriesOf, output, STREAM, started } from "./events.ts"
 
 const OTHER = "01ARZ3NDEKTSV4RRFFQ69G5FAW" as SessionId

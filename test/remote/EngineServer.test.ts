@@ -53,7 +53,7 @@ describe("EngineServer", () => {
     })
   )
 
-  it.live("a path that the kernel would cut is refused", () =>
+  it.live("reliability row 33: a path that the kernel would cut is refused", () =>
     Effect.gen(function* () {
       const paths = storePaths((yield* temporaryPaths).store)
       const long = { ...paths, engineSocket: join(paths.run, `${"x".repeat(120)}.sock`) }
@@ -61,7 +61,7 @@ describe("EngineServer", () => {
     })
   )
 
-  it.live("a socket on which nobody answers is replaced, one that answers is left alone", () =>
+  it.live("reliability row 34: a socket on which nobody answers is replaced, one that answers is left alone", () =>
     Effect.gen(function* () {
       const paths = yield* temporaryPaths
       mkdirSync(paths.run, { mode: 0o700 })

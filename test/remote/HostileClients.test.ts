@@ -110,7 +110,7 @@ describe("hostile clients at the doors", () => {
       await stillServes()
     })
 
-    it(`${name}: a hundred connections that are reset`, async () => {
+    it(`reliability row 35: ${name}: a hundred connections that are reset`, async () => {
       for (let round = 0; round < 100; round++) {
         const { stream, reset } = await connect()
         if (round % 3 > 0) stream.write(round % 3 === 1 ? handshake : handshake.subarray(0, 9))

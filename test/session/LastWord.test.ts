@@ -30,6 +30,7 @@ const running = async () => {
     creationRows: () => [],
     saveState: () => {},
     ended: (one: LiveSession) => ends.push(one),
+    directoryOf: async () => undefined,
     plainOutput: { note: () => undefined, after: () => undefined }
   } as unknown as LiveSessionPort)
   const host = {
@@ -73,6 +74,7 @@ describe("behind the last word of a session nothing is journaled", () => {
     await new Promise((resolve) => setImmediate(resolve))
     release()
     for (const result of await Promise.all(results)) assert.instanceOf(result, SessionEnded)
+    await session.whenIdle()
     assert.deepStrictEqual(tags.slice(2), ["TerminalClosed", "SessionClosed"])
     assert.strictEqual(ends.length, 1)
   })

@@ -161,7 +161,7 @@ describe("recovery", () => {
   )
 
   it.skipIf(!canMount)(
-    "reliability 4.12: a full disk pauses sessions, says so, loses nothing, and they go on when there is room",
+    "reliability row 12: a full disk pauses sessions, says so, loses nothing, and they go on when there is room",
     () =>
       withSmallDisk(12, (disk) =>
         Effect.runPromise(

@@ -1,0 +1,5 @@
+/** What the commands that look after a whole store load when they are used: no other command pays for it. */
+export { backup } from "../src/care/Backup.ts"
+export { doctor } from "../src/care/Doctor.ts"
+export { importBackup } from "../src/care/Import.ts"
+export { planRepair, repair } from "../src/care/Repair.ts"

@@ -1,0 +1,173 @@
+/**
+ * Checks the raw entries of a whole store as they are read in the order of their keys: checksums, contiguity, and where each
+ * stream ends. The fold that a check, a backup, a repair and an import share; it reads nothing itself, and keeps a line for each
+ * stream and each damage, whatever the length of the history.
+ */
+import { createHash, type Hash } from "node:crypto"
+import { type SessionId, STORE_STREAM } from "./Event.ts"
+import type { Damage } from "./Journal.ts"
+import * as Keys from "./Keys.ts"
+import * as Record from "./Record.ts"
+
+/** What the events of one stream are, the store's own stream among them. */
+export interface StreamCheck {
+  readonly stream: SessionId
+  events: number
+  /** Of keys and values. */
+  bytes: number
+  /** Last sequence. */
+  head: number
+  /** It was created, and neither closed nor lost since. */
+  isLive: boolean
+}
+
+export interface EntryReport {
+  /** Without the store's own. */
+  readonly sessions: number
+  readonly events: number
+  /** Of the keys and values of all events. */
+  readonly eventBytes: number
+  readonly rows: number
+  /** They are left out by every reader, and made again. */
+  readonly damagedRows: number
+  readonly streams: ReadonlyArray<StreamCheck>
+  readonly damages: ReadonlyArray<Damage>
+  /** The beginning of a stream was removed: an older reprise takes that for damage. */
+  readonly hasRemovals: boolean
+  /** Over length (u32) and bytes of key and value of every event, in the order of the keys; hex. */
+  readonly sha256: string
+}
+
+/** Damages named one by one. A store with more is told as one that has more. */
+const DAMAGES_MAX = 10_000
+const LIVE_KINDS = new Set([16, 17, 29, 30])
+const END_KINDS = new Set([31, 32])
+/** EventsRemoved: a stream whose beginning was removed has it in the place of its first event. */
+const KIND_REMOVED = 41
+
+export class EntryCheck {
+  readonly #hash: Hash = createHash("sha256")
+  readonly #lengths = Buffer.alloc(8)
+  readonly #streams: Array<StreamCheck> = []
+  readonly #damages: Array<Damage> = []
+  #current: StreamCheck | undefined
+  #currentBytes: Uint8Array | undefined
+  /** Events up to here were removed on purpose; some may still be there. */
+  #removedTo = 0
+  #events = 0
+  #eventBytes = 0
+  #rows = 0
+  #damagedRows = 0
+  #hasRemovals = false
+
+  /** The entry's damage, if it is one that must not be served. */
+  add(key: Uint8Array, value: Uint8Array): Damage | undefined {
+    if (key[0] === Keys.ROW_PREFIX) {
+      this.#rows++
+      if (Record.decodeRow(key, value) === undefined) this.#damagedRows++
+      return undefined
+    }
+    if (!Keys.isEventKey(key)) {
+      const reason = `key ${Buffer.from(key).toString("hex")} is no event key`
+      return this.#damage({ stream: STORE_STREAM, from: 0, to: null, reason })
+    }
+    const sequence = Keys.sequenceOf(key)
+    const stream = this.#streamOf(key)
+    this.#count(stream, key, value)
+    const reason = Record.damageOf(key, value)
+    let damage: Damage | undefined
+    if (sequence > this.#removedTo) {
+      const expected = Math.max(stream.head, this.#removedTo) + 1
+      if (sequence !== expected) {
+        damage = this.#damage({ stream: stream.stream, from: expected, to: sequence - 1, reason: "missing" })
+      }
+      stream.head = sequence
+    }
+    if (reason !== undefined) return this.#damage({ stream: stream.stream, from: sequence, to: sequence, reason })
+    const kind = value[5]!
+    if (kind === KIND_REMOVED && sequence === 1) {
+      this.#removedTo = removedTo(value)
+      stream.head = Math.max(stream.head, this.#removedTo)
+      this.#hasRemovals = true
+      // What it was is not among the events any more.
+      stream.isLive = true
+    }
+    if (LIVE_KINDS.has(kind)) stream.isLive = true
+    else if (END_KINDS.has(kind)) stream.isLive = false
+    return damage
+  }
+
+  report(): EntryReport {
+    return {
+      sessions: this.#streams.filter(({ stream }) => stream !== STORE_STREAM).length,
+      events: this.#events,
+      eventBytes: this.#eventBytes,
+      rows: this.#rows,
+      damagedRows: this.#damagedRows,
+      streams: this.#streams,
+      damages: this.#damages,
+      hasRemovals: this.#hasRemovals,
+      sha256: this.#hash.copy().digest("hex")
+    }
+  }
+
+  #streamOf(key: Uint8Array): StreamCheck {
+    const bytes = key.subarray(0, Keys.STREAM_ID_BYTES)
+    if (this.#current !== undefined && Buffer.compare(this.#currentBytes!, bytes) === 0) return this.#current
+    this.#currentBytes = Uint8Array.from(bytes)
+    this.#removedTo = 0
+    this.#current = { stream: Keys.streamOf(bytes), events: 0, bytes: 0, head: 0, isLive: false }
+    this.#streams.push(this.#current)
+    return this.#current
+  }
+
+  #count(stream: StreamCheck, key: Uint8Array, value: Uint8Array): void {
+    const bytes = key.byteLength + value.byteLength
+    stream.events++
+    stream.bytes += bytes
+    this.#events++
+    this.#eventBytes += bytes
+    this.#lengths.writeUInt32BE(key.byteLength, 0)
+    this.#lengths.writeUInt32BE(value.byteLength, 4)
+    this.#hash.update(this.#lengths).update(key).update(value)
+  }
+
+  #damage(damage: Damage): Damage {
+    if (this.#damages.length < DAMAGES_MAX) this.#damages.push(damage)
+    return damage
+  }
+}
+
+/** A stream's recorded end that is not there any more. */
+export const missingEnds = (
+  report: EntryReport,
+  ends: ReadonlyMap<SessionId, number> | undefined
+): ReadonlyArray<Damage> => {
+  const heads = new Map(report.streams.map(({ head, stream }) => [stream, head]))
+  return [...(ends ?? [])].flatMap(([stream, end]) => {
+    const head = heads.get(stream) ?? 0
+    return head < end ? [{ stream, from: head + 1, to: end, reason: "the end is missing" }] : []
+  })
+}
+
+/** Whether an entry is one that was written: its own checksum says so. */
+export const isEntry = (key: Uint8Array, value: Uint8Array): boolean =>
+  key[0] === Keys.ROW_PREFIX
+    ? Record.decodeRow(key, value) !== undefined
+    : Keys.isEventKey(key) && Record.damageOf(key, value) === undefined
+
+/**
+ * The last sequence that the first event of a stream stands for, when the beginning of the stream was removed; else 0. It reads
+ * the payload itself, so that an event of a later version is understood too.
+ */
+export const removedTo = (value: Uint8Array): number => {
+  if (value[5] !== KIND_REMOVED) return 0
+  const { event } = Record.decodeRecord(1, value)
+  try {
+    const fields: { readonly to?: unknown } =
+      event._tag === "Unknown" ? JSON.parse(Buffer.from(event.payload).toString()) : event
+    return typeof fields.to === "number" && Number.isSafeInteger(fields.to) ? fields.to : 0
+  } catch {
+    return 0
+  }
+}

@@ -1,0 +1,169 @@
+/**
+ * A backup of a store: a folder that is a store itself, with every event and every row of one moment, read while an engine goes
+ * on writing and read back before it has its name. It opens nothing of the original for writing.
+ *
+ *   TARGET.tmp/       while it is made
+ *   TARGET/           0700
+ *     journal/        as in any store
+ *     config.json     the original's, if it has one
+ *     backup.json     what it is a backup of (BackupNote)
+ */
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs"
+import { dirname, join, resolve } from "node:path"
+import type { SessionId } from "../../journal/Event.ts"
+import type { Damage } from "../../journal/Journal.ts"
+import { describe } from "../../journal/JournalCore.ts"
+import { StorageUnavailable } from "../../journal/JournalError.ts"
+import { type JournalLook, lookAtJournal } from "../../journal/JournalLook.ts"
+import { JournalWriter, syncFolder } from "../../journal/JournalWriter.ts"
+import * as Keys from "../../journal/Keys.ts"
+import { checkPrivateFolder, replaceFile } from "../../journal/StoreGuard.ts"
+import { packageVersion } from "../EntryPoints.ts"
+import { type StorePaths, storePaths } from "../session/StorePaths.ts"
+import { TargetFull, TargetRefused } from "./CareError.ts"
+
+export interface BackupReport {
+  readonly target: string
+  readonly sessions: number
+  readonly events: number
+  /** Of the keys and values of the events. */
+  readonly bytes: number
+  /** Over all events, in order (EntryReport). */
+  readonly sha256: string
+  /** What of the original could not be read; it is named in the backup too. */
+  readonly damages: ReadonlyArray<Damage>
+}
+
+export interface BackupOptions {
+  readonly nowMicros: number
+  /** Ends the work at the next page; nothing is left behind. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** What lies beside the journal of a backup. */
+export interface BackupNote {
+  readonly store: string
+  readonly timeMicros: number
+  readonly version: string
+  readonly sessions: number
+  readonly events: number
+  readonly bytes: number
+  readonly sha256: string
+}
+
+const NOTE_FILE = "backup.json"
+/** Written to find out whether a disk takes writes: of no use anywhere else. */
+const ROW_LEFT_OUT = Keys.rowKey("probe", new Uint8Array(0))
+
+/** Throws StoreRefused, TargetRefused, StorageUnavailable; nothing of the backup is there then. */
+export const backup = async (paths: StorePaths, target: string, options: BackupOptions): Promise<BackupReport> => {
+  checkPrivateFolder(paths.store)
+  const final = resolve(target)
+  checkTarget(paths, final)
+  const temporary = `${final}.tmp`
+  try {
+    mkdirSync(temporary, { mode: 0o700 })
+  } catch (error) {
+    throw targetRefused(temporary, error)
+  }
+  try {
+    const report = await fill(paths, temporary, options)
+    // An empty folder is replaced; one that was filled meanwhile is not.
+    renameSync(temporary, final)
+    syncFolder(dirname(final))
+    return { ...report, target: final }
+  } catch (error) {
+    rmSync(temporary, { recursive: true, force: true })
+    throw isFull(error) ? new TargetFull({ target: final, reason: describe(error) }) : error
+  }
+}
+
+/** undefined: the folder is no backup, or does not say so any more. */
+export const readNote = (paths: StorePaths): BackupNote | undefined => {
+  try {
+    const note = JSON.parse(readFileSync(join(paths.store, NOTE_FILE), "utf8"))
+    return typeof note?.sha256 === "string" && typeof note?.store === "string" ? note : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const checkTarget = (paths: StorePaths, target: string): void => {
+  const refuse = (reason: string) => {
+    throw new TargetRefused({ target, reason })
+  }
+  if (`${target}/`.startsWith(`${paths.store}/`)) refuse("lies in the store itself; choose a folder outside")
+  const stat = lstatSync(target, { throwIfNoEntry: false })
+  if (stat?.isSymbolicLink()) refuse("is a symbolic link; name the folder itself")
+  if (stat !== undefined && !stat.isDirectory()) refuse("is there and is no folder; choose another name")
+  if (stat !== undefined && stat.uid !== process.getuid?.())
+    refuse(`belongs to user ${stat.uid}; choose a folder of your own`)
+  if (stat !== undefined && readdirSync(target).length > 0) refuse("is not empty; choose a new folder")
+  if (!existsSync(dirname(target))) refuse(`there is no folder ${dirname(target)}; make it first`)
+}
+
+const targetRefused = (temporary: string, error: unknown): TargetRefused => {
+  const { code, message } = error as NodeJS.ErrnoException
+  const reason =
+    code === "EEXIST"
+      ? "is there, from a backup that was interrupted or still runs; remove it first"
+      : `cannot be made: ${message}`
+  return new TargetRefused({ target: temporary, reason })
+}
+
+const fill = async (
+  paths: StorePaths,
+  folder: string,
+  { nowMicros, signal }: BackupOptions
+): Promise<Omit<BackupReport, "target">> => {
+  const journal = storePaths(folder).journal
+  const writer = await JournalWriter.create(journal)
+  let original: JournalLook
+  try {
+    original = await lookAtJournal(paths.journal, (page) => {
+      signal?.throwIfAborted()
+      return writer.write(page.filter(([key]) => Buffer.compare(key, ROW_LEFT_OUT) !== 0))
+    })
+  } finally {
+    await writer.close()
+  }
+  const { damages, entries, hidden } = original
+  const format = original.format ?? (entries.hasRemovals ? 2 : 1)
+  writer.finish({ format, ends: knownEnds(original), damages: hidden, name: "backup" })
+  signal?.throwIfAborted()
+  const copy = (await lookAtJournal(journal, () => signal?.throwIfAborted())).entries
+  if (copy.sha256 !== entries.sha256 || copy.events !== entries.events) {
+    const reason = `the backup does not read back as it was written (${copy.events} of ${entries.events} events); check the disk of the target`
+    throw new StorageUnavailable({ operation: "append", reason, diskFull: false })
+  }
+  const { eventBytes: bytes, events, sessions, sha256 } = entries
+  if (existsSync(paths.config)) replaceFile(storePaths(folder).config, readFileSync(paths.config, "utf8"))
+  const note: BackupNote = {
+    store: paths.store,
+    timeMicros: nowMicros,
+    version: packageVersion,
+    sessions,
+    events,
+    bytes,
+    sha256
+  }
+  replaceFile(join(folder, NOTE_FILE), `${JSON.stringify(note)}\n`)
+  syncFolder(folder)
+  return { sessions, events, bytes, sha256, damages }
+}
+
+/** Where streams must end, from the last stop and from what is there: an end that was lost stays lost in a copy. */
+export const knownEnds = ({ ends, entries }: JournalLook): ReadonlyMap<SessionId, number> => {
+  const all = new Map(ends)
+  for (const { head, stream } of entries.streams) {
+    const known = all.get(stream) ?? 0
+    all.delete(stream)
+    all.set(stream, Math.max(known, head))
+  }
+  return all
+}
+
+const isFull = (error: unknown): boolean =>
+  error instanceof StorageUnavailable
+    ? error.diskFull
+    : ["ENOSPC", "EDQUOT"].includes((error as NodeJS.ErrnoException)?.code ?? "")

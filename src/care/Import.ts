@@ -1,0 +1,265 @@
+/**
+ * Takes the sessions of a backup into a store. Everything is checked before anything is written, every session keeps its id, and
+ * what the store has already is compared (StreamCompare.ts) and never changed. No engine may be using the store; the backup is
+ * only read.
+ */
+import { existsSync } from "node:fs"
+import { join, resolve } from "node:path"
+import { DatabaseReader } from "../../journal/DatabaseReader.ts"
+import { EntryCheck, isEntry, missingEnds } from "../../journal/EntryCheck.ts"
+import type { SessionId } from "../../journal/Event.ts"
+import { describe, SEALED_STREAMS_MAX } from "../../journal/JournalCore.ts"
+import { StorageUnavailable, StoreRefused } from "../../journal/JournalError.ts"
+import * as Keys from "../../journal/Keys.ts"
+import { LevelStorage } from "../../journal/LevelStorage.ts"
+import type { KeyValue, Put } from "../../journal/Storage.ts"
+import {
+  checkOwnFolder,
+  checkPrivateFolder,
+  guardStore,
+  readEnds,
+  readFormat,
+  replaceFile,
+  STORE_FORMAT,
+  writeEnds,
+  writeFormat
+} from "../../journal/StoreGuard.ts"
+import { guardTables } from "../../journal/TableGuard.ts"
+import { prepareStoreFolder } from "../session/StoreFolder.ts"
+import { type StorePaths, storePaths } from "../session/StorePaths.ts"
+import { BackupRefused, SessionDiffers, StoreInUse, TargetFull } from "./CareError.ts"
+import { checkRoom } from "./FreeSpace.ts"
+import { lockHolder } from "./LockHolder.ts"
+import { RecordCheck } from "./RecordCheck.ts"
+import { liveRow } from "./Repair.ts"
+import { type Comparison, compareStreams } from "./StreamCompare.ts"
+
+export interface ImportReport {
+  readonly backup: string
+  readonly isDryRun: boolean
+  readonly sessions: ReadonlyArray<Comparison>
+}
+
+export interface ImportOptions {
+  /** Compares and writes nothing. */
+  readonly dryRun: boolean
+  /** A session that differs is left alone and the others are taken; else one refuses all. */
+  readonly skipDifferent: boolean
+  readonly signal?: AbortSignal | undefined
+}
+
+/** One batch: large enough that its fsync costs little. */
+const BATCH_BYTES_MAX = 4 * 1024 * 1024
+/** The state at the place up to which a stream was removed: the one kind of row that cannot be made again. */
+const BASE_SPACE = "base"
+
+/** Throws BackupRefused, SessionDiffers, StoreInUse, StoreRefused, TargetFull, StorageUnavailable. */
+export const importBackup = async (
+  paths: StorePaths,
+  folder: string,
+  options: ImportOptions
+): Promise<ImportReport> => {
+  const backup = storePaths(resolve(folder))
+  const { format, reader } = await openBackup(backup, paths)
+  try {
+    await checkBackup(backup, reader, options.signal)
+    const sessions = options.dryRun
+      ? await compareWith(paths, reader)
+      : await withTarget(paths, format, async (storage) => {
+          const found = await compareWith(paths, reader)
+          const different = found.find(({ outcome }) => outcome === "differs")
+          if (different !== undefined && !options.skipDifferent) {
+            throw new SessionDiffers({ session: different.session, sequence: different.differsAt })
+          }
+          await write(paths, storage, reader, found, options.signal)
+          return found
+        })
+    return { backup: backup.store, isDryRun: options.dryRun, sessions }
+  } finally {
+    reader.close()
+  }
+}
+
+// --- the backup ------------------------------------------------------------------------------------------------------
+
+const openBackup = async (backup: StorePaths, paths: StorePaths) => {
+  const refuse = (reason: string) => new BackupRefused({ backup: backup.store, session: "", record: 0, reason })
+  if (backup.store === paths.store) throw refuse("is the store itself")
+  checkOwnFolder(backup.store)
+  checkPrivateFolder(backup.journal)
+  const database = join(backup.journal, "db")
+  checkOwnFolder(database)
+  const format = readFormat(backup.journal)
+  if (format === undefined) throw refuse(`has no format.json; run: reprise repair --store ${backup.store}`)
+  if (format > STORE_FORMAT) {
+    const detail = `has format ${format}, this version reads up to ${STORE_FORMAT}; use a newer reprise`
+    throw new StoreRefused({ path: backup.journal, reason: "format", detail })
+  }
+  return { format, reader: await DatabaseReader.open(database, { isEntry }) }
+}
+
+/** Reads all of it before anything is written anywhere. */
+const checkBackup = async (backup: StorePaths, reader: DatabaseReader, signal: AbortSignal | undefined) => {
+  const refuse = (session: string, reason: string) =>
+    new BackupRefused({ backup: backup.store, session, record: 0, reason })
+  const records = new RecordCheck(backup.store)
+  const entries = new EntryCheck()
+  for await (const page of reader.pages()) {
+    signal?.throwIfAborted()
+    for (const [key, value] of page) {
+      records.add(key, value)
+      entries.add(key, value)
+    }
+  }
+  const [damage] = reader.damages.filter(({ loss, needsRepair }) => needsRepair || loss !== "none")
+  if (damage !== undefined) throw refuse("", `db/${damage.file} ${damage.detail}`)
+  const { ends, endsDamage } = readEnds(backup.journal)
+  if (endsDamage !== undefined) throw refuse("", endsDamage)
+  const [missing] = missingEnds(entries.report(), ends)
+  if (missing !== undefined) {
+    throw refuse(
+      missing.stream,
+      `session ${missing.stream}: events ${missing.from} to ${missing.to} are missing at its end`
+    )
+  }
+}
+
+// --- the store -------------------------------------------------------------------------------------------------------
+
+/** Reads the store beside whoever has it open. */
+const compareWith = async (paths: StorePaths, backup: DatabaseReader): Promise<ReadonlyArray<Comparison>> => {
+  if (!existsSync(paths.journal)) return compareStreams(backup, undefined, undefined)
+  const { database, ends, isNew } = guardStore(paths.journal, false)
+  if (isNew) return compareStreams(backup, undefined, undefined)
+  const store = await DatabaseReader.open(database, { isEntry })
+  try {
+    return await compareStreams(backup, store, ends)
+  } finally {
+    store.close()
+  }
+}
+
+const withTarget = async <A>(
+  paths: StorePaths,
+  format: number,
+  use: (storage: LevelStorage) => Promise<A>
+): Promise<A> => {
+  prepareStoreFolder(paths)
+  const { database, isNew } = guardStore(paths.journal, true)
+  if (!isNew) await guardTables(paths.journal, database, Number.POSITIVE_INFINITY, () => refuseLocked(paths, database))
+  const storage = await LevelStorage.open(database, "power", isNew).catch(async (cause: unknown) => {
+    await refuseLocked(paths, database)
+    throw unavailable(cause)
+  })
+  try {
+    const now = readFormat(paths.journal)
+    if (now === undefined) writeFormat(paths.journal)
+    // An older reprise must not take what was removed for damage.
+    if ((now ?? 1) < format) replaceFile(join(paths.journal, "format.json"), `{"format":${format}}\n`)
+    return await use(storage)
+  } finally {
+    await storage.close()
+  }
+}
+
+const refuseLocked = async (paths: StorePaths, database: string): Promise<void> => {
+  if (!(await LevelStorage.isLocked(database))) return
+  throw new StoreInUse({ store: paths.store, pid: lockHolder(database) || null })
+}
+
+const write = async (
+  paths: StorePaths,
+  storage: LevelStorage,
+  backup: DatabaseReader,
+  sessions: ReadonlyArray<Comparison>,
+  signal: AbortSignal | undefined
+): Promise<void> => {
+  const wanted = new Map(sessions.filter(({ missing }) => missing.length > 0).map((one) => [one.session, one]))
+  checkRoom(
+    paths.store,
+    [...wanted.values()].reduce((sum, { missingBytes }) => sum + missingBytes, 0)
+  )
+  const batch = new Batch(storage)
+  const eachPage = async (put: (entry: KeyValue) => void) => {
+    for await (const page of backup.pages()) {
+      signal?.throwIfAborted()
+      page.forEach(put)
+      await batch.flush(BATCH_BYTES_MAX)
+    }
+  }
+  // Before the events that need them.
+  if ([...wanted.values()].some(({ hasRemoval }) => hasRemoval)) {
+    await eachPage(([key, value]) => {
+      if (wanted.get(sessionOfBase(key))?.hasRemoval === true) batch.put(key, value)
+    })
+  }
+  // A session without its first event is one whose import was interrupted, and is finished by the next: so that comes last.
+  let first: KeyValue | undefined
+  await eachPage(([key, value]) => {
+    const one = Keys.isEventKey(key) ? wanted.get(Keys.streamOf(key)) : undefined
+    const sequence = one === undefined ? 0 : Keys.sequenceOf(key)
+    if (first !== undefined && sequence <= 1) first = begin(batch, first)
+    if (one?.missing.some(([from, to]) => sequence >= from && sequence <= to) !== true) return
+    if (sequence === 1) first = [Uint8Array.from(key), Uint8Array.from(value)]
+    else batch.put(key, value)
+  })
+  if (first !== undefined) begin(batch, first)
+  await batch.flush(0)
+  const ends = new Map(readEnds(paths.journal).ends)
+  for (const { head, session } of wanted.values()) {
+    const known = ends.get(session) ?? 0
+    ends.delete(session)
+    ends.set(session, Math.max(known, head))
+  }
+  writeEnds(paths.journal, new Map([...ends].slice(-SEALED_STREAMS_MAX)))
+}
+
+/** The engine looks at it when it starts next: nobody holds the process of a session that was running when it was backed up. */
+const begin = (batch: Batch, [key, value]: KeyValue): undefined => {
+  batch.put(...liveRow(Keys.streamOf(key)))
+  batch.put(key, value)
+}
+
+class Batch {
+  readonly #storage: LevelStorage
+  #puts: Array<Put> = []
+  #bytes = 0
+
+  constructor(storage: LevelStorage) {
+    this.#storage = storage
+  }
+
+  put(key: Uint8Array, value: Uint8Array): void {
+    this.#puts.push({ key, value })
+    this.#bytes += key.byteLength + value.byteLength
+  }
+
+  /** Once there are so many bytes. */
+  async flush(bytesMin: number): Promise<void> {
+    if (this.#puts.length === 0 || this.#bytes < bytesMin) return
+    const puts = this.#puts
+    this.#puts = []
+    this.#bytes = 0
+    await this.#storage.batch(puts).catch((cause: unknown) => {
+      throw unavailable(cause)
+    })
+  }
+}
+
+/** `name|SESSION|sequence`. */
+const sessionOfBase = (key: Uint8Array): SessionId => {
+  const [, session = ""] = Buffer.from(key)
+    .toString("latin1")
+    .slice(BASE_SPACE.length + 2)
+    .split("|")
+  return (Buffer.compare(key.subarray(0, BASE_SPACE.length + 2), BASE_PREFIX) === 0 ? session : "") as SessionId
+}
+
+const BASE_PREFIX = Keys.rowKey(BASE_SPACE, new Uint8Array(0))
+
+const unavailable = (cause: unknown): Error => {
+  const reason = describe(cause)
+  return /ENOSPC|EDQUOT|No space left/i.test(reason)
+    ? new TargetFull({ target: "the store", reason })
+    : new StorageUnavailable({ operation: "append", reason, diskFull: false })
+}

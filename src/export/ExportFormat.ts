@@ -1,0 +1,59 @@
+/**
+ * What a format of `reprise export` is: a name, and a function from a session's events to the bytes of a file. A new
+ * format is a file of its own that gives this function, and a line in Export.ts. Formats are pure: no file, no clock, no network; the same journal
+ * and the same version of reprise give the same bytes.
+ */
+import { Effect, Stream } from "effect"
+import type { JournalEntry } from "../../journal/Event.ts"
+import type { HistoryDamaged, SessionNotFound, SessionUnavailable } from "../session/SessionError.ts"
+import type { SessionView } from "../session/SessionView.ts"
+
+export type ExportError = SessionNotFound | SessionUnavailable | HistoryDamaged
+
+export interface ExportSource {
+  readonly view: SessionView
+  /**
+   * The events of `view`, the first to `view.sequence`, in order; one chunk of the stream is one page of the journal
+   * (at most 256 KiB). It can be run more than once. What the journal no longer has is missing from the numbers.
+   */
+  readonly events: Stream.Stream<JournalEntry, ExportError>
+}
+
+/**
+ * The file, in pieces. It holds on to a bounded amount of memory, however long the session is. Text of the session is safe
+ * to show wherever the file is usually opened.
+ */
+export type WriteExport = (source: ExportSource) => Stream.Stream<Uint8Array, ExportError>
+
+export interface ExportFormat {
+  /** As `--format` takes it. */
+  readonly name: string
+  /** Of a file, without the dot. */
+  readonly extension: string
+  /** One line for the help: what the file is for. */
+  readonly description: string
+  /** Loaded when it is wanted: no command pays for what formats need but the one that exports. */
+  readonly load: () => Promise<WriteExport>
+}
+
+/** The state of one run over the events: plain code, so that an event costs no effect. */
+export interface ExportFold {
+  /** What to write for this page. */
+  readonly page: (entries: ReadonlyArray<JournalEntry>) => string
+  /** What to write behind the last one. */
+  readonly end: () => string
+}
+
+/** A format of text that reads the events once. `begin` is called anew for each run. */
+export const foldPages =
+  (begin: (view: SessionView) => ExportFold): WriteExport =>
+  ({ events, view }) =>
+    Stream.suspend(() => {
+      const fold = begin(view)
+      return Stream.chunks(events).pipe(
+        Stream.map((entries) => fold.page(entries)),
+        Stream.concat(Stream.fromEffect(Effect.sync(() => fold.end()))),
+        Stream.filter((text) => text !== ""),
+        Stream.map((text) => Buffer.from(text))
+      )
+    })

@@ -1,0 +1,68 @@
+/** A session that starts as many processes as it can: others' sessions answer meanwhile, and closing it ends them all. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { type History, Sessions } from "../../src/index.ts"
+import { engineProcess } from "../exec/engineProcess.ts"
+import { idOf, until } from "../session/sessionsUnderTest.ts"
+import { makeEchoWatch } from "./EchoWatch.ts"
+import { canBeAnother, type OtherUser, processesOf, withOtherUser } from "./otherUser.ts"
+
+/** `npm run campaign` makes it 8. */
+const BOMBS = Number(process.env.REPRISE_BOMBS ?? 1)
+const PROCESSES = 200
+const ECHO_MILLIS_MAX = 1000
+/** How much longer than the same echo beside nothing. */
+const SLOWER_MAX = 5
+const CLOSE_MILLIS_MAX = 5000
+
+/** The shell that starts them is one more, and ends when the kernel refuses it a process. */
+const PROCESSES_MAX = PROCESSES + 10
+const BOMB = `i=0; while [ $i -lt ${PROCESSES} ]; do sleep 1000 & i=$((i+1)); done; echo bombed; wait`
+
+if (canBeAnother) {
+  describe("a fork bomb", { timeout: 120_000 }, () => {
+    it.live(
+      `reliability row 19: ${BOMBS} times ${PROCESSES} processes: another session's echo takes less than a second`,
+      () =>
+        Effect.gen(function* () {
+          const engine = yield* engineProcess
+          yield* Effect.gen(function* () {
+            const sessions = yield* Sessions
+            const echo = yield* makeEchoWatch
+            const [, usual] = yield* echo.during(Effect.sleep(500))
+            const context = yield* Effect.context<Sessions | History>()
+            const bombed = (user: OtherUser) =>
+              Effect.gen(function* () {
+                const limited = ["prlimit", `--nproc=${PROCESSES_MAX}:${PROCESSES_MAX}`, "sh", "-c", BOMB]
+                const working = Effect.gen(function* () {
+                  const id = idOf(yield* sessions.create({ argv: [...user.as, ...limited], cwd: "/" }))
+                  yield* until(id, "bombed")
+                  return id
+                })
+                const [id, times] = yield* echo.during(working)
+                assert.isAtLeast(processesOf(user).length, PROCESSES)
+                const began = performance.now()
+                const [closed, timesOfClose] = yield* echo.during(sessions.close(id))
+                const closeMillis = performance.now() - began
+                if (process.env.REPRISE_FIGURES) console.log({ times, timesOfClose, closeMillis, usual })
+                assert.deepStrictEqual(closed, { survivors: [] })
+                assert.deepStrictEqual(processesOf(user), [])
+                assert.isBelow(closeMillis, CLOSE_MILLIS_MAX + SLOWER_MAX * usual.p99Millis)
+                for (const { slowestMillis } of [times, timesOfClose]) {
+                  assert.isBelow(
+                    slowestMillis,
+                    ECHO_MILLIS_MAX + SLOWER_MAX * usual.p99Millis,
+                    "milliseconds of an echo"
+                  )
+                }
+              })
+            for (let bomb = 0; bomb < BOMBS; bomb++) {
+              yield* Effect.promise(() =>
+                withOtherUser((user) => Effect.runPromise(Effect.provideContext(bombed(user), context)))
+              )
+            }
+          }).pipe(Effect.scoped, Effect.provide(engine.client()))
+        })
+    )
+  })
+}
