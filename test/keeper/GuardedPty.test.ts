@@ -1,13 +1,25 @@
 /** What only shows from inside the process that owns the terminals: its descriptors, its CPU time, its latency. */
-import { closeSync, fstatSync, mkdtempSync, openSync, readdirSync, rmSync } from "node:fs"
+import { closeSync, fstatSync, mkdtempSync, openSync, readdirSync, readlinkSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, assert, beforeEach, describe, it } from "vitest"
+import { GuardedPty } from "../../src/keeper/GuardedPty.ts"
 import { makeInProcessHost } from "../../src/keeper/InProcessHost.ts"
-import type { PtyHost } from "../../src/keeper/PtyHost.ts"
+import { OUTPUT_HELD_BYTES_HIGH, type PtyHost } from "../../src/keeper/PtyHost.ts"
 import { SessionRecorder, spawnRequest } from "../contracts/PtyHostContract.ts"
+import { isRunning } from "../crash/execUnderTest.ts"
 
 const openDescriptors = () => readdirSync("/proc/self/fd").length
+/** Descriptors of this process that are open on this file. */
+const heldOn = (path: string) =>
+  readdirSync("/proc/self/fd").filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === path
+    } catch {
+      // That of the listing itself.
+      return false
+    }
+  }).length
 const threads = () => readdirSync("/proc/self/task").length
 
 describe("GuardedPty", () => {
@@ -52,6 +64,47 @@ describe("GuardedPty", () => {
       assert.strictEqual(fstatSync(fd).size, 0, "bytes of input in a foreign file")
       closeSync(fd)
     }
+  })
+
+  it("holds the slave itself until the output of a program that exited was read, and not longer", async () => {
+    recorder.acknowledging = false
+    const session = await start("tty; exec yes")
+    const record = await recorder.shows(session, "\r\n").then(() => recorder.of(session))
+    const slave = record.text.slice(0, record.text.indexOf("\r"))
+    assert.match(slave, /^\/dev\/pts\/\d+$/)
+    assert.strictEqual(heldOn(slave), 1)
+    // Nobody acknowledges: it is held back with bytes in the kernel, and killed there.
+    await recorder.until(() => record.nextOffset >= OUTPUT_HELD_BYTES_HIGH)
+    await host.signal(session, "SIGKILL", "leader")
+    const pid = (await host.list())[0]!.pid
+    while (isRunning(pid)) await new Promise((resolve) => setTimeout(resolve, 5))
+    assert.isFalse(record.closed)
+    assert.strictEqual(heldOn(slave), 1)
+    recorder.acknowledging = true
+    host.ack(session, record.nextOffset)
+    await recorder.closed(session)
+    assert.strictEqual(heldOn(slave), 0)
+  })
+
+  it("tells of an exit behind the last byte, also when it was paused before the first", async () => {
+    const told: Array<string> = []
+    const closed = Promise.withResolvers<void>()
+    const pty = new GuardedPty(spawnRequest(["sh", "-c", "seq 1 1000; exit 3"]), {
+      output: (bytes) => told.push(Buffer.from(bytes).toString()),
+      leaderExited: ({ exitCode }) => told.push(`exit ${exitCode}`),
+      closed: () => {
+        told.push("closed")
+        closed.resolve()
+      }
+    })
+    pty.pause()
+    while (!pty.exited) await new Promise((resolve) => setTimeout(resolve, 5))
+    // A read that had begun may have given some of it.
+    assert.notInclude(told.join(""), "exit")
+    pty.resume()
+    await closed.promise
+    const printed = Array.from({ length: 1000 }, (_, i) => `${i + 1}\r\n`).join("")
+    assert.strictEqual(told.join(""), `${printed}exit 3closed`)
   })
 
   it("closes at once after a program that nobody outlives", async () => {

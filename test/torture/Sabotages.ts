@@ -110,16 +110,16 @@ export const SABOTAGES: ReadonlyArray<Sabotage> = [
     file: "src/keeper/GuardedPty.ts",
     find: `    return openSync(path, fileConstants.O_RDWR | fileConstants.O_NOCTTY)`,
     replacement: `    return path === "" ? openSync(path, fileConstants.O_RDWR) : -1`,
-    tests: ["test/keeper/InProcessHost.test.ts"],
-    pattern: "output"
+    tests: ["test/keeper/GuardedPty.test.ts"],
+    pattern: "holds the slave"
   },
   {
     name: "the leader's exit is told before its output was read",
     file: "src/keeper/GuardedPty.ts",
     find: `    else this.#read(0)\n  }`,
     replacement: `    else (this.#tellLeaderExited(this.#leaderExit), this.#read(0))\n  }`,
-    tests: ["test/keeper/InProcessHost.test.ts"],
-    pattern: "comes before the exit"
+    tests: ["test/keeper/GuardedPty.test.ts"],
+    pattern: "tells of an exit behind the last byte"
   },
   {
     name: "a line typed without echo is not taken for a secret",
