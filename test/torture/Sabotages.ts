@@ -159,7 +159,7 @@ export const SABOTAGES: ReadonlyArray<Sabotage> = [
     find: `this.host?.ack(this.id, this.#durableOffset)`,
     replacement: `this.host?.ack(this.id, Number.MAX_SAFE_INTEGER)`,
     tests: ["test/session/Recovery.test.ts"],
-    pattern: "."
+    pattern: "a full disk pauses sessions"
   },
   {
     name: "a command with an id that was used is applied again",
