@@ -1,14 +1,25 @@
 /** What only shows from inside the process that owns the terminals: its descriptors, its CPU time, its latency. */
-import { closeSync, fstatSync, mkdtempSync, openSync, readdirSync, rmSync } from "node:fs"
+import { closeSync, fstatSync, mkdtempSync, openSync, readdirSync, readlinkSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, assert, beforeEach, describe, it } from "vitest"
 import { GuardedPty } from "../../src/keeper/GuardedPty.ts"
 import { makeInProcessHost } from "../../src/keeper/InProcessHost.ts"
-import type { PtyHost } from "../../src/keeper/PtyHost.ts"
+import { OUTPUT_HELD_BYTES_HIGH, type PtyHost } from "../../src/keeper/PtyHost.ts"
 import { SessionRecorder, spawnRequest } from "../contracts/PtyHostContract.ts"
+import { isRunning } from "../crash/execUnderTest.ts"
 
 const openDescriptors = () => readdirSync("/proc/self/fd").length
+/** Descriptors of this process that are open on this file. */
+const heldOn = (path: string) =>
+  readdirSync("/proc/self/fd").filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === path
+    } catch {
+      // That of the listing itself.
+      return false
+    }
+  }).length
 const threads = () => readdirSync("/proc/self/task").length
 
 describe("GuardedPty", () => {
@@ -53,6 +64,26 @@ describe("GuardedPty", () => {
       assert.strictEqual(fstatSync(fd).size, 0, "bytes of input in a foreign file")
       closeSync(fd)
     }
+  })
+
+  it("holds the slave itself until the output of a program that exited was read, and not longer", async () => {
+    recorder.acknowledging = false
+    const session = await start("tty; exec yes")
+    const record = await recorder.shows(session, "\r\n").then(() => recorder.of(session))
+    const slave = record.text.slice(0, record.text.indexOf("\r"))
+    assert.match(slave, /^\/dev\/pts\/\d+$/)
+    assert.strictEqual(heldOn(slave), 1)
+    // Nobody acknowledges: it is held back with bytes in the kernel, and killed there.
+    await recorder.until(() => record.nextOffset >= OUTPUT_HELD_BYTES_HIGH)
+    await host.signal(session, "SIGKILL", "leader")
+    const pid = (await host.list())[0]!.pid
+    while (isRunning(pid)) await new Promise((resolve) => setTimeout(resolve, 5))
+    assert.isFalse(record.closed)
+    assert.strictEqual(heldOn(slave), 1)
+    recorder.acknowledging = true
+    host.ack(session, record.nextOffset)
+    await recorder.closed(session)
+    assert.strictEqual(heldOn(slave), 0)
   })
 
   it("hostile case 15: a program prints 16,893 bytes and ends while nobody reads for 5 s: all of them, then the exit", async () => {
