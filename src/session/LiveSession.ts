@@ -304,10 +304,16 @@ export class LiveSession {
     await this.extension?.load()
   }
 
+  /** Its host went away while it was started: whether it has a process is known when the host is back. */
+  get isStartUnknown(): boolean {
+    return this.#isStartUnknown
+  }
+
   /** Created, with no process yet, and none under way: its creator may come back and ask for it again. */
   get isUnstarted(): boolean {
     if (this.#isStartUnknown || this.#early !== undefined) return false
-    return this.state.sequence > 0 && this.state.pid === null && this.#phase === "waiting"
+    const { closed, pid, sequence, status } = this.state
+    return sequence > 0 && pid === null && !closed && status !== "lost" && this.#phase === "waiting"
   }
 
   /** Its creator did not come back. */
@@ -345,7 +351,8 @@ export class LiveSession {
       return this.#end()
     }
     if (held === undefined) {
-      return this.state.pid === null ? this.#close("failed", []) : this.lose("its keeper does not know it any more")
+      // Its creator may come back, as after the death of an engine.
+      return this.state.pid === null ? undefined : this.lose("its keeper does not know it any more")
     }
     this.host = host
     this.#leaderExit = undefined
