@@ -421,7 +421,10 @@ export class EngineCore {
     const { get, journal, run } = this.#options
     let known = this.#live.get(id)
     if (known?.isStartUnknown === true) {
-      throw new SessionUnavailable({ session: id, reason: "its keeper went away while it was started; ask again" })
+      throw new SessionUnavailable({
+        session: id,
+        reason: "its journal or its keeper went away while it was started; ask again"
+      })
     }
     if (known?.isUnstarted !== true && (known !== undefined || (await run(journal.head(id))) > 0)) {
       const unstarted = known === undefined ? await this.#unstarted(id) : undefined

@@ -162,7 +162,7 @@ export class LiveSession {
   #launching: Promise<void> = Promise.resolve()
   /** An append failed, and may be there all the same: what the state says of its end is not sure. */
   #isInDoubt = false
-  /** Its host went away before it said whether there is a process. */
+  /** Whether there is a process is not known, or not journaled: its host or the storage went away meanwhile. */
   #isStartUnknown = false
   /** How often it was taken back: who waited meanwhile knows that its turn is over. */
   #adoptions = 0
@@ -260,7 +260,13 @@ export class LiveSession {
     this.#port.plainOutput.note(this.id, this.state.sequence)
     const recorded = this.#append([this.#event(event)], { rows: options.rows })
     for (const deliver of early) deliver()
-    await recorded
+    try {
+      await recorded
+    } catch (error) {
+      // It runs. Until the session is taken back, its creator must not have it started again.
+      this.#isStartUnknown = true
+      throw error
+    }
   }
 
   /**
@@ -304,7 +310,7 @@ export class LiveSession {
     await this.extension?.load()
   }
 
-  /** Its host went away while it was started: whether it has a process is known when the host is back. */
+  /** Host or storage went away while it was started: whether it has a process is told when it is taken back. */
   get isStartUnknown(): boolean {
     return this.#isStartUnknown
   }
