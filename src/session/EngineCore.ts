@@ -289,6 +289,7 @@ export class EngineCore {
       // Known also where the adoption fails: who tries again must not take the session for one without a keeper.
       session.host = host
       await session.adopt(host, reason)
+      if (session.isUnstarted) return this.#awaitCreator(session)
       if (!session.isEnded) this.#admission.keep(id, session.state.group)
       await this.clients.resumed(id)
       session.checkLimits()
@@ -432,8 +433,18 @@ export class EngineCore {
     const spawn = { ...checkCreate(id, request), pipes: exec?.pipes, note: exec?.note }
     checkOptions(request)
     const { get, journal, run } = this.#options
-    const known = this.#live.get(id)
-    if (known?.isUnstarted !== true && (known !== undefined || (await run(journal.head(id))) > 0)) return get(id)
+    let known = this.#live.get(id)
+    if (known?.isStartUnknown === true) {
+      throw new SessionUnavailable({
+        session: id,
+        reason: "its journal or its keeper went away while it was started; ask again"
+      })
+    }
+    if (known?.isUnstarted !== true && (known !== undefined || (await run(journal.head(id))) > 0)) {
+      const unstarted = known === undefined ? await this.#unstarted(id) : undefined
+      if (unstarted === undefined) return get(id)
+      known = unstarted
+    }
     this.#checkQuota()
     this.#admission.admit(id, request.group ?? null)
     const host = await this.#hosts.acquire(id).catch((error: unknown) => {
@@ -474,6 +485,13 @@ export class EngineCore {
       throw new SessionUnavailable({ session: id, reason: error.message })
     }
     return get(id)
+  }
+
+  /** A session that is in the journal although its creation was said to have failed: nobody else will start it. */
+  async #unstarted(id: SessionId): Promise<LiveSession | undefined> {
+    const session = new LiveSession(id, this.#port)
+    await session.reopen()
+    return session.isUnstarted ? session : undefined
   }
 
   /**

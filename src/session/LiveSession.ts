@@ -163,7 +163,7 @@ export class LiveSession {
   #launching: Promise<void> = Promise.resolve()
   /** An append failed, and may be there all the same: what the state says of its end is not sure. */
   #isInDoubt = false
-  /** Its host went away before it said whether there is a process. */
+  /** Whether there is a process is not known, or not journaled: its host or the storage went away meanwhile. */
   #isStartUnknown = false
   /** How often it was taken back: who waited meanwhile knows that its turn is over. */
   #adoptions = 0
@@ -264,7 +264,13 @@ export class LiveSession {
     this.#port.plainOutput.note(this.id, this.state.sequence)
     const recorded = this.#append([this.#event(event)], { rows: options.rows })
     for (const deliver of early) deliver()
-    await recorded
+    try {
+      await recorded
+    } catch (error) {
+      // It runs. Until the session is taken back, its creator must not have it started again.
+      this.#isStartUnknown = true
+      throw error
+    }
     killPoint("session.started.after")
   }
 
@@ -309,10 +315,16 @@ export class LiveSession {
     await this.extension?.load()
   }
 
+  /** Host or storage went away while it was started: whether it has a process is told when it is taken back. */
+  get isStartUnknown(): boolean {
+    return this.#isStartUnknown
+  }
+
   /** Created, with no process yet, and none under way: its creator may come back and ask for it again. */
   get isUnstarted(): boolean {
     if (this.#isStartUnknown || this.#lastWord || this.#early !== undefined) return false
-    return this.state.sequence > 0 && this.state.pid === null && this.#phase === "waiting"
+    const { closed, pid, sequence, status } = this.state
+    return sequence > 0 && pid === null && !closed && status !== "lost" && this.#phase === "waiting"
   }
 
   /** Its creator did not come back. */
@@ -351,7 +363,8 @@ export class LiveSession {
       return this.#end()
     }
     if (held === undefined) {
-      return this.state.pid === null ? this.#close("failed", []) : this.lose("its keeper does not know it any more")
+      // Its creator may come back, as after the death of an engine.
+      return this.state.pid === null ? undefined : this.lose("its keeper does not know it any more")
     }
     this.host = host
     this.#leaderExit = undefined

@@ -269,6 +269,11 @@ class Simulation {
   #create(): void {
     const id = `01TESTTESTTESTTESTTEST${String(++this.#ids).padStart(4, "0")}` as SessionId
     this.#sessions.push(id)
+    this.#askFor(id)
+  }
+
+  /** Asked again with the same id, it is the same session. */
+  #askFor(id: SessionId): void {
     this.#ask(
       `create ${id}`,
       Sessions.use((s) => s.create({ id, argv: ["/bin/sh"], cwd: "/", limits: LIMITS })),
@@ -306,6 +311,8 @@ class Simulation {
   #again(): void {
     const unanswered = this.#writes.filter(({ ack, commandId }) => ack === undefined && commandId !== undefined)
     for (const write of unanswered.slice(-3)) this.#send(write)
+    const [uncreated] = this.#sessions.filter((id) => !this.#created.has(id)).slice(-1)
+    if (uncreated !== undefined) this.#askFor(uncreated)
   }
 
   #print(program: SimulatedProgram): void {
@@ -559,6 +566,9 @@ class Simulation {
     this.#backwards += events.filter(
       ({ timeMicros }, index) => timeMicros < (events[index - 1]?.timeMicros ?? 0)
     ).length
+    const isStarted = events.some(({ event }) => event._tag === "ProcessStarted")
+    if (this.#created.has(session) && closed < 0 && !isLost && !isStarted)
+      throw where("its creation was acknowledged, and it was never started")
     if (program === undefined) return 0
 
     const output = outputOf(events)

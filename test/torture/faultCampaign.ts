@@ -5,15 +5,23 @@
 import { type Campaign, type CampaignRun, count } from "./Campaign.ts"
 import { simulate } from "./EngineSimulation.ts"
 import { oneIn } from "./FaultPlan.ts"
+import { faultyRound } from "./faultyRound.ts"
 
-/** Runs of the simulation between two looks at whether the campaign is over: some hundred milliseconds. */
-const RUNS_PER_ROUND = 8
+/** Runs of the simulation for each round against a real engine: both take some seconds. */
+const RUNS_PER_ROUND = 40
+/** Lines typed in a real round. */
+const LINES = 30
 
 export const faultCampaign: Campaign = {
   name: "faults",
   run: async (run: CampaignRun) => {
-    for (let seed = run.seed * 1_000_000; !run.isOver(); ) {
-      for (let i = 0; i < RUNS_PER_ROUND; i++, seed++) await simulateOne(run, seed)
+    for (let seed = run.seed * 1_000_000; !run.isOver(); seed++) {
+      for (let i = 0; i < RUNS_PER_ROUND && !run.isOver(); i++) await simulateOne(run, seed++)
+      if (run.isOver()) return
+      const { faults, hangs, typed } = await faultyRound(seed, LINES)
+      count(run.tally, "real faults", faults)
+      count(run.tally, "lines typed", typed)
+      run.tally.hangs += hangs
     }
   }
 }

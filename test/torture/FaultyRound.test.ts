@@ -1,0 +1,20 @@
+/** The parts of the fault campaign that are real: LevelDB, keepers, programs. REPRISE_ROUNDS raises how often. */
+import { assert, describe, it } from "vitest"
+import { faultyRound } from "./faultyRound.ts"
+
+const ROUNDS = Number(process.env.REPRISE_ROUNDS ?? 1)
+const FIRST_SEED = Number(process.env.REPRISE_SEED ?? 1)
+
+describe("a real engine with real keepers", () => {
+  it(`types each line once and keeps each byte while its storage and sockets fail: ${ROUNDS} rounds`, {
+    timeout: 120_000 + ROUNDS * 60_000
+  }, async () => {
+    let faults = 0
+    for (let seed = FIRST_SEED; seed < FIRST_SEED + ROUNDS; seed++) {
+      const round = await faultyRound(seed, 30)
+      faults += round.faults
+      assert.strictEqual(round.hangs, 0)
+    }
+    assert.isAbove(faults, 10 * ROUNDS)
+  })
+})
