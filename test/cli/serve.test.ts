@@ -175,7 +175,7 @@ const tree = (folder: string): ReadonlyArray<string> =>
 
 const isRoot = process.getuid?.() === 0
 
-describe("another user of the machine", () => {
+describe("hostile case 22: another user of the machine", () => {
   for (const umask of [0o000, 0o002, 0o022]) {
     // Only root can become somebody else.
     if (!isRoot) continue
