@@ -158,31 +158,35 @@ describe("a damaged store", () => {
       await openings(folder).run(Effect.asVoid(Journal))
     }))
 
-  it(`reliability row 11: one flipped bit in ${PLACES} places is never served and always named`, () =>
-    temporary(async (folder) => {
-      const base = join(folder, "base")
-      const streams = await makeStore(base)
-      writeFileSync(join(folder, "expected.json"), JSON.stringify(streams))
-      const files = readFilesOf(base)
-      const sizes = files.map((file) => statSync(join(base, file)).size)
-      const total = sizes.reduce((sum, size) => sum + size, 0)
-      const places = files.flatMap((file, index) => {
-        const count = Math.max(3, Math.round((PLACES * sizes[index]!) / total))
-        return Array.from(
-          { length: count },
-          (_, place) => `${file} ${Math.floor(((place + 0.5) * sizes[index]!) / count)}`
-        )
+  it(
+    `reliability row 11: one flipped bit in ${PLACES} places is never served and always named`,
+    { timeout: 300_000 },
+    () =>
+      temporary(async (folder) => {
+        const base = join(folder, "base")
+        const streams = await makeStore(base)
+        writeFileSync(join(folder, "expected.json"), JSON.stringify(streams))
+        const files = readFilesOf(base)
+        const sizes = files.map((file) => statSync(join(base, file)).size)
+        const total = sizes.reduce((sum, size) => sum + size, 0)
+        const places = files.flatMap((file, index) => {
+          const count = Math.max(3, Math.round((PLACES * sizes[index]!) / total))
+          return Array.from(
+            { length: count },
+            (_, place) => `${file} ${Math.floor(((place + 0.5) * sizes[index]!) / count)}`
+          )
+        })
+        assert.isAtLeast(places.length, PLACES)
+        const words = await probe(folder, base, places)
+        const wrong = places
+          .map((place, index) => `${place}: ${words[index]}`)
+          .filter((_, index) => !NAMED.includes(words[index]!))
+        // A bit that LevelDB never looks at (padding, a table's filter, an old manifest record) harms nothing: all was served.
+        const harmful = wrong.filter((line) => !line.endsWith(": intact"))
+        assert.strictEqual(harmful.join("\n"), "")
+        assert.isBelow(wrong.length, places.length * 0.15, wrong.join("\n"))
       })
-      assert.isAtLeast(places.length, PLACES)
-      const words = await probe(folder, base, places)
-      const wrong = places
-        .map((place, index) => `${place}: ${words[index]}`)
-        .filter((_, index) => !NAMED.includes(words[index]!))
-      // A bit that LevelDB never looks at (padding, a table's filter, an old manifest record) harms nothing: all was served.
-      const harmful = wrong.filter((line) => !line.endsWith(": intact"))
-      assert.strictEqual(harmful.join("\n"), "")
-      assert.isBelow(wrong.length, places.length * 0.15, wrong.join("\n"))
-    }))
+  )
 
   it(`more than one bit in ${OVERWRITTEN} places is never served, and always named`, () =>
     temporary(async (folder) => {
@@ -201,69 +205,73 @@ describe("a damaged store", () => {
       assert.isAtLeast(words.filter((word) => word === "named").length, OVERWRITTEN * 0.9)
     }))
 
-  it(`reliability row 10: a log cut at ${CUTS} places leaves a verified prefix, and what is missing is named`, () =>
-    temporary(async (folder) => {
-      const base = join(folder, "base")
-      const stream = newSessionId()
-      const random = seededRandom(10)
-      const texts = Array.from({ length: 80 }, () => random.bytes(20 + random.below(200)).toString("hex"))
-      await openings(base).run(
-        Effect.gen(function* () {
-          const journal = yield* Journal
-          for (const text of texts) yield* journal.append(stream, [outputEvent(text)])
-        })
-      )
-      const database = join(base, "db")
-      const [log] = readdirSync(database).filter((name) => name.endsWith(".log"))
-      const { size } = statSync(join(database, log!))
-      assert.isAbove(size, 16 * 1024)
-      // Every byte of the last 4 KiB and every 97th before it, thinned out evenly to so many.
-      const all = Array.from({ length: size }, (_, at) => at).filter((at) => at >= size - 4096 || at % 97 === 0)
-      const cuts = Array.from(
-        { length: Math.min(CUTS, all.length) },
-        (_, at) => all[Math.floor((at * all.length) / Math.min(CUTS, all.length))]!
-      )
-      let shortest = texts.length
-      const tryCut = async (cut: number) => {
-        const copy = join(folder, `copy-${cut}`)
-        cpSync(base, copy, { recursive: true })
-        chmodSync(copy, 0o700)
-        truncateSync(join(copy, "db", log!), cut)
-        // What a check says of it before anything opens it.
-        const look = await lookAtJournal(copy)
-        await openings(copy).run(
+  it(
+    `reliability row 10: a log cut at ${CUTS} places leaves a verified prefix, and what is missing is named`,
+    { timeout: 300_000 },
+    () =>
+      temporary(async (folder) => {
+        const base = join(folder, "base")
+        const stream = newSessionId()
+        const random = seededRandom(10)
+        const texts = Array.from({ length: 80 }, () => random.bytes(20 + random.below(200)).toString("hex"))
+        await openings(base).run(
           Effect.gen(function* () {
             const journal = yield* Journal
-            const served: Array<string> = []
-            const damage = yield* Effect.flip(
-              Stream.runForEach(journal.read(stream), ({ event }) =>
-                Effect.sync(
-                  () => void served.push(event._tag === "OutputReceived" ? Buffer.from(event.data).toString() : "")
-                )
-              )
-            )
-            assert.deepStrictEqual(served, texts.slice(0, served.length), `${cut}`)
-            shortest = Math.min(shortest, served.length)
-            const missing = { stream, from: served.length + 1, to: texts.length }
-            assert.deepInclude(damage, { _tag: "JournalDamaged", ...missing })
-            const named = { ...missing, reason: "the end is missing" }
-            assert.deepInclude(journal.openingDamages, named)
-            assert.deepInclude(look.damages, named)
-            // No number stands for two events, however many are gone.
-            if (cut % 10 === 0) {
-              assert.strictEqual((yield* journal.append(stream, [outputEvent("later")])).first, texts.length + 1)
-            }
+            for (const text of texts) yield* journal.append(stream, [outputEvent(text)])
           })
         )
-        rmSync(copy, { recursive: true })
-      }
-      // Most of the time of each is the disk's.
-      const lanes = Array.from({ length: 6 }, async () => {
-        for (let cut = cuts.pop(); cut !== undefined; cut = cuts.pop()) await tryCut(cut)
+        const database = join(base, "db")
+        const [log] = readdirSync(database).filter((name) => name.endsWith(".log"))
+        const { size } = statSync(join(database, log!))
+        assert.isAbove(size, 16 * 1024)
+        // Every byte of the last 4 KiB and every 97th before it, thinned out evenly to so many.
+        const all = Array.from({ length: size }, (_, at) => at).filter((at) => at >= size - 4096 || at % 97 === 0)
+        const cuts = Array.from(
+          { length: Math.min(CUTS, all.length) },
+          (_, at) => all[Math.floor((at * all.length) / Math.min(CUTS, all.length))]!
+        )
+        let shortest = texts.length
+        const tryCut = async (cut: number) => {
+          const copy = join(folder, `copy-${cut}`)
+          cpSync(base, copy, { recursive: true })
+          chmodSync(copy, 0o700)
+          truncateSync(join(copy, "db", log!), cut)
+          // What a check says of it before anything opens it.
+          const look = await lookAtJournal(copy)
+          await openings(copy).run(
+            Effect.gen(function* () {
+              const journal = yield* Journal
+              const served: Array<string> = []
+              const damage = yield* Effect.flip(
+                Stream.runForEach(journal.read(stream), ({ event }) =>
+                  Effect.sync(
+                    () => void served.push(event._tag === "OutputReceived" ? Buffer.from(event.data).toString() : "")
+                  )
+                )
+              )
+              assert.deepStrictEqual(served, texts.slice(0, served.length), `${cut}`)
+              shortest = Math.min(shortest, served.length)
+              const missing = { stream, from: served.length + 1, to: texts.length }
+              assert.deepInclude(damage, { _tag: "JournalDamaged", ...missing })
+              const named = { ...missing, reason: "the end is missing" }
+              assert.deepInclude(journal.openingDamages, named)
+              assert.deepInclude(look.damages, named)
+              // No number stands for two events, however many are gone.
+              if (cut % 10 === 0) {
+                assert.strictEqual((yield* journal.append(stream, [outputEvent("later")])).first, texts.length + 1)
+              }
+            })
+          )
+          rmSync(copy, { recursive: true })
+        }
+        // Most of the time of each is the disk's.
+        const lanes = Array.from({ length: 6 }, async () => {
+          for (let cut = cuts.pop(); cut !== undefined; cut = cuts.pop()) await tryCut(cut)
+        })
+        await Promise.all(lanes)
+        assert.strictEqual(shortest, 0)
       })
-      await Promise.all(lanes)
-      assert.strictEqual(shortest, 0)
-    }))
+  )
 
   it("takes no more into a stream whose end is gone and not known, and goes on with the others", () =>
     temporary(async (folder) => {
