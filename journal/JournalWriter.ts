@@ -10,7 +10,7 @@ import { describe, SEALED_STREAMS_MAX } from "./JournalCore.ts"
 import { StorageUnavailable } from "./JournalError.ts"
 import { LevelStorage } from "./LevelStorage.ts"
 import type { KeyValue, Put } from "./Storage.ts"
-import { replaceFile, writeEnds } from "./StoreGuard.ts"
+import { replaceFile, writeEnds, writeFormat } from "./StoreGuard.ts"
 
 /** One batch: large enough that its fsync costs little. */
 const BATCH_BYTES_MAX = 4 * 1024 * 1024
@@ -75,7 +75,7 @@ export class JournalWriter {
       syncFolder(join(this.#location, "damaged"))
     }
     writeEnds(this.#location, new Map([...ends].slice(-SEALED_STREAMS_MAX)))
-    replaceFile(join(this.#location, "format.json"), `{"format":${format}}\n`)
+    writeFormat(this.#location, format)
     syncFolder(this.#location)
   }
 }

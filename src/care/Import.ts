@@ -19,7 +19,6 @@ import {
   guardStore,
   readEnds,
   readFormat,
-  replaceFile,
   STORE_FORMAT,
   writeEnds,
   writeFormat
@@ -155,7 +154,7 @@ const withTarget = async <A>(
     const now = readFormat(paths.journal)
     if (now === undefined) writeFormat(paths.journal)
     // An older reprise must not take what was removed for damage.
-    if ((now ?? 1) < format) replaceFile(join(paths.journal, "format.json"), `{"format":${format}}\n`)
+    if ((now ?? 1) < format) writeFormat(paths.journal, format)
     return await use(storage)
   } finally {
     await storage.close()

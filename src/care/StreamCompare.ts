@@ -10,7 +10,7 @@ import { damageOf } from "../../journal/Record.ts"
 import type { KeyValue } from "../../journal/Storage.ts"
 
 /**
- * new: is not in the store. same: all of it is, perhaps with more behind it. mended: some of its events are missing or damaged in
+ * new: is not in the store. same: all of it is, perhaps with more behind it, or was removed there on purpose. mended: some of its events are missing or damaged in
  * the store. differs: has other events there.
  */
 export type Outcome = "new" | "same" | "mended" | "differs"
@@ -75,6 +75,8 @@ class Building {
   #lastHere = 0
   /** Events up to here were removed on purpose. */
   #removedTo = 0
+  /** The same of the store. */
+  #removedHere = 0
 
   constructor(key: Uint8Array) {
     this.#session = Keys.streamOf(key)
@@ -90,9 +92,19 @@ class Building {
     this.#events++
     // What was removed and is still there is nobody's.
     if (sequence > 1 && sequence <= this.#removedTo) return
-    if (sequence === 1) this.#removedTo = removedTo(value)
+    const isSoundHere = valueHere !== undefined && damageOf(key, valueHere) === undefined
+    if (sequence === 1) {
+      this.#removedTo = removedTo(value)
+      const here = isSoundHere ? removedTo(valueHere) : 0
+      if (here >= this.#removedTo) this.#removedHere = here
+    }
     this.#head = Math.max(sequence, this.#removedTo)
-    if (valueHere === undefined || damageOf(key, valueHere) !== undefined) {
+    // Removed on purpose since: it stays so.
+    if (sequence <= this.#removedHere) {
+      this.#lastHere = Math.max(this.#lastHere, this.#removedHere)
+      return
+    }
+    if (!isSoundHere) {
       this.#missingBytes += key.byteLength + value.byteLength
       const last = this.#missing.at(-1)
       if (last !== undefined && last[1] === sequence - 1) last[1] = sequence

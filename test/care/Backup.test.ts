@@ -15,69 +15,79 @@ import { CommandLine, withCommandLine } from "../crash/commandLine.ts"
 import { canMount, withSmallDisk } from "../fixtures/smallDisk.ts"
 import { contentOf, created, filesOf, makeStore, served, withFolder, withJournal } from "./stores.ts"
 
+/** Many processes, one after the other: a bound for a machine that is busy with ten times as much. */
+const TIMEOUT_MILLIS = 300_000
 const now = { nowMicros: 1_800_000_000_000_000 }
 
 describe("a backup", () => {
-  it("of a store that is written to is a store with all that was acknowledged before, and the session goes on", () =>
-    withCommandLine(async (cli) =>
-      withFolder(async (folder) => {
-        const id = (
-          await cli.text(["run", "--detach", "--", "sh", "-c", "while :; do seq 1 300; sleep 0.01; done"])
-        ).trim()
-        for (let round = 0; round < 3; round++) {
-          const before = (await cli.json(["inspect", id])).sequence as number
-          const target = join(folder, `backup-${round}`)
-          const report = await cli.json(["backup", target])
-          assert.deepStrictEqual(report.damages, [])
-          const { entries, damages, files } = await lookAtJournal(storePaths(target).journal)
-          assert.deepStrictEqual([damages, files], [[], []])
-          assert.strictEqual(entries.sha256, report.sha256)
-          assert.strictEqual(entries.events, report.events)
-          const stream = entries.streams.find((one) => one.stream === id)!
-          assert.isAtLeast(stream.head, before)
-        }
-        await cli.text(["end", id])
-        await cli.text(["stop"])
-        // All of each is in the store, event by event, with more behind it.
-        for (let round = 0; round < 3; round++) {
-          const paths = storePaths(cli.store)
-          const { sessions } = await importBackup(paths, join(folder, `backup-${round}`), {
-            dryRun: true,
-            skipDifferent: false
-          })
-          assert.deepStrictEqual(
-            sessions.map(({ outcome }) => outcome),
-            ["same"]
-          )
-        }
-        // Any command reads it.
-        const listed = await cli.json(["list"])
-        assert.strictEqual(listed.length, 1)
-      })
-    ))
+  it(
+    "of a store that is written to is a store with all that was acknowledged before, and the session goes on",
+    { timeout: TIMEOUT_MILLIS },
+    () =>
+      withCommandLine(async (cli) =>
+        withFolder(async (folder) => {
+          const id = (
+            await cli.text(["run", "--detach", "--", "sh", "-c", "while :; do seq 1 300; sleep 0.01; done"])
+          ).trim()
+          for (let round = 0; round < 3; round++) {
+            const before = (await cli.json(["inspect", id])).sequence as number
+            const target = join(folder, `backup-${round}`)
+            const report = await cli.json(["backup", target])
+            assert.deepStrictEqual(report.damages, [])
+            const { entries, damages, files } = await lookAtJournal(storePaths(target).journal)
+            assert.deepStrictEqual([damages, files], [[], []])
+            assert.strictEqual(entries.sha256, report.sha256)
+            assert.strictEqual(entries.events, report.events)
+            const stream = entries.streams.find((one) => one.stream === id)!
+            assert.isAtLeast(stream.head, before)
+          }
+          await cli.text(["end", id])
+          await cli.text(["stop"])
+          // All of each is in the store, event by event, with more behind it.
+          for (let round = 0; round < 3; round++) {
+            const paths = storePaths(cli.store)
+            const { sessions } = await importBackup(paths, join(folder, `backup-${round}`), {
+              dryRun: true,
+              skipDifferent: false
+            })
+            assert.deepStrictEqual(
+              sessions.map(({ outcome }) => outcome),
+              ["same"]
+            )
+          }
+          // Any command reads it.
+          const listed = await cli.json(["list"])
+          assert.strictEqual(listed.length, 1)
+        })
+      )
+  )
 
-  it("that gets an engine of its own takes nothing away from the sessions it is a copy of", () =>
-    withCommandLine((cli) =>
-      withFolder(async (folder) => {
-        const id = (await cli.text(["run", "--detach", "--", "cat"])).trim()
-        const shell = JSON.parse(await cli.text(["start"])).session_id as string
-        await cli.text(["exec", shell, "--", "left=1"])
-        const target = join(folder, "backup")
-        await cli.text(["backup", target])
-        const copy = new CommandLine(target)
-        try {
-          await copy.text(["run", "--", "true"])
-          const statuses = new Map(
-            (await copy.json(["list"])).map((view: { id: string; status: string }) => [view.id, view.status])
-          )
-          assert.deepStrictEqual([statuses.get(id), statuses.get(shell)], ["lost", "lost"])
-        } finally {
-          await copy.run(["stop", "--sessions"])
-        }
-        assert.strictEqual((await cli.text(["exec", shell, "--", "echo $left"])).trim(), "1")
-        assert.strictEqual((await cli.json(["inspect", id])).status, "running")
-      })
-    ))
+  it(
+    "that gets an engine of its own takes nothing away from the sessions it is a copy of",
+    { timeout: TIMEOUT_MILLIS },
+    () =>
+      withCommandLine((cli) =>
+        withFolder(async (folder) => {
+          const id = (await cli.text(["run", "--detach", "--", "cat"])).trim()
+          const shell = JSON.parse(await cli.text(["start"])).session_id as string
+          await cli.text(["exec", shell, "--", "left=1"])
+          const target = join(folder, "backup")
+          await cli.text(["backup", target])
+          const copy = new CommandLine(target)
+          try {
+            await copy.text(["run", "--", "true"])
+            const statuses = new Map(
+              (await copy.json(["list"])).map((view: { id: string; status: string }) => [view.id, view.status])
+            )
+            assert.deepStrictEqual([statuses.get(id), statuses.get(shell)], ["lost", "lost"])
+          } finally {
+            await copy.run(["stop", "--sessions"])
+          }
+          assert.strictEqual((await cli.text(["exec", shell, "--", "echo $left"])).trim(), "1")
+          assert.strictEqual((await cli.json(["inspect", id])).status, "running")
+        })
+      )
+  )
 
   it("is refused where something is, and never follows a link", () =>
     withFolder(async (folder) => {

@@ -15,14 +15,17 @@ import {
 import { join } from "node:path"
 import { crc32 } from "node:zlib"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Stream } from "effect"
 import { DatabaseReader } from "../../journal/DatabaseReader.ts"
 import { Journal, type SessionId } from "../../journal/index.ts"
 import { eventKey, streamBytes } from "../../journal/Keys.ts"
 import { LevelStorage } from "../../journal/LevelStorage.ts"
 import { encodeRecord } from "../../journal/Record.ts"
+import { BASE_SPACE, snapshotKey } from "../../projections/SnapshotRow.ts"
 import { backup } from "../../src/care/Backup.ts"
+import { doctor } from "../../src/care/Doctor.ts"
 import { importBackup } from "../../src/care/Import.ts"
+import { repair } from "../../src/care/Repair.ts"
 import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
 import { newSessionId, outputEvent } from "../contracts/JournalContract.ts"
 import { closed, contentOf, copyStore, created, filesOf, makeStore, served, withFolder, withJournal } from "./stores.ts"
@@ -108,6 +111,63 @@ describe("an import", () => {
       assert.isTrue(mended.sessions.some(({ outcome }) => outcome === "mended"))
       assert.strictEqual(await whole(paths), texts.size)
       assert.deepStrictEqual(await outcomes(paths, target), ["same", "same", "same"])
+    }))
+
+  it("brings what was kept of events that were removed, and the format that tells of them", () =>
+    withFolder(async (folder) => {
+      const { paths, texts } = await makeStore(join(folder, "store"))
+      const [stream] = texts.keys()
+      const base = { space: BASE_SPACE, key: snapshotKey("state", stream!, 20), value: Buffer.from("what it was") }
+      const removal = {
+        to: 20,
+        reason: "asked",
+        policy: "by hand",
+        actor: "test",
+        timeMicros: 1,
+        kept: ["state"],
+        rows: [base]
+      } as const
+      const all20 = (journal: StorePaths) =>
+        withJournal(
+          journal,
+          Effect.gen(function* () {
+            const { read, row, verify } = yield* Journal
+            const entries = yield* Stream.runCollect(read(stream!))
+            assert.deepInclude(entries[0]!.event, { _tag: "EventsRemoved", to: 20 })
+            assert.deepStrictEqual((yield* row(BASE_SPACE, base.key))?.value.toString(), base.value.toString())
+            assert.deepStrictEqual((yield* verify).damages, [])
+            return entries.map(({ sequence }) => sequence)
+          })
+        )
+      await withJournal(
+        paths,
+        Effect.flatMap(Journal, (journal) => journal.removal.remove(stream!, removal, []))
+      )
+      const { target } = await backup(paths, join(folder, "backup"), now)
+      const other = storePaths(join(folder, "other"))
+      assert.deepStrictEqual(await outcomes(other, target), ["new", "new", "new"])
+      assert.deepStrictEqual(await all20(other), await all20(paths))
+      assert.include(readFileSync(join(other.journal, "format.json"), "utf8"), "2")
+      assert.deepStrictEqual(await outcomes(other, target), ["same", "same", "same"])
+      assert.strictEqual((await doctor(other, { engine: undefined })).state, "healthy")
+      // What a repair makes of it says so too.
+      unlinkSync(join(other.journal, "format.json"))
+      unlinkSync(join(other.journal, "db", "CURRENT"))
+      await repair(other, now)
+      assert.deepStrictEqual(await all20(other), await all20(paths))
+      // What was removed on purpose does not come back with an older backup; what was damaged behind it does.
+      const whole = await makeStore(join(folder, "whole"), 1)
+      const [one] = whole.texts.keys()
+      const before = await backup(whole.paths, join(folder, "before"), now)
+      await withJournal(
+        whole.paths,
+        Effect.flatMap(Journal, (journal) => journal.removal.remove(one!, { ...removal, rows: [] }, []))
+      )
+      assert.deepStrictEqual(await outcomes(whole.paths, before.target), ["same"])
+      await writeRaw(whole.paths, [[eventKey(streamBytes(one!), 30), Buffer.from("not what was written")]])
+      assert.deepStrictEqual(await outcomes(whole.paths, before.target), ["mended"])
+      const read = await withJournal(whole.paths, served(one!))
+      assert.deepStrictEqual(read, { outputs: whole.texts.get(one!)!.slice(19), damage: undefined })
     }))
 
   it("goes on where it was interrupted", () =>

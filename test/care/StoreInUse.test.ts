@@ -25,6 +25,8 @@ import { type CommandLine, withCommandLine } from "../crash/commandLine.ts"
 import { withFolder, withJournal } from "./stores.ts"
 
 const OPENINGS = 50
+/** Many processes, one after the other: a bound for a machine that is busy with ten times as much. */
+const TIMEOUT_MILLIS = 300_000
 /** Of them, engines of their own; the others are openings of the journal in this process, which is what an engine begins with. */
 const ENGINES = 8
 
@@ -38,114 +40,122 @@ const startEngine = (cli: CommandLine): Promise<number | null> =>
   })
 
 describe("a store in use", () => {
-  it(`reliability row 15: a second engine that is started ${OPENINGS} times never opens it, while the first reads, backs up and is stopped`, () =>
-    withCommandLine((cli) =>
-      withFolder(async (folder) => {
-        const paths = storePaths(cli.store)
-        const database = join(paths.journal, "db")
-        const command = ["run", "--detach", "--", "sh", "-c", "while read line; do echo $line; done"]
-        const id = (await cli.text(command)).trim()
-        const pid = await cli.enginePid()
-        assert.isNotNull(pid)
-        assert.strictEqual(lockHolder(database), pid)
-        let refused = 0
-        const tryOpen = () =>
-          withJournal(paths, Effect.asVoid(Journal)).then(
-            () => assert.fail("opened"),
-            (error) => {
-              assert.deepInclude(error, { _tag: "StoreRefused", reason: "locked" })
-              refused++
-            }
-          )
-        const uses = [
-          () => cli.json(["doctor"]),
-          () => cli.json(["backup", join(folder, "backup")]),
-          () => cli.json(["list"]),
-          () => cli.text(["send", id, "hello", "--enter"]),
-          () => cli.text(["replay", id])
-        ]
-        for (const use of uses) {
-          const using = use()
-          const engines = Array.from({ length: 1 }, () => startEngine(cli))
-          for (let at = 0; at < 8; at++) await tryOpen()
-          await using
-          // It waits for the one that runs to answer, says so, and ends.
-          for (const code of await Promise.all(engines)) assert.strictEqual(code, 0)
+  it(
+    `reliability row 15: a second engine that is started ${OPENINGS} times never opens it, while the first reads, backs up and is stopped`,
+    { timeout: TIMEOUT_MILLIS },
+    () =>
+      withCommandLine((cli) =>
+        withFolder(async (folder) => {
+          const paths = storePaths(cli.store)
+          const database = join(paths.journal, "db")
+          const command = ["run", "--detach", "--", "sh", "-c", "while read line; do echo $line; done"]
+          const id = (await cli.text(command)).trim()
+          const pid = await cli.enginePid()
+          assert.isNotNull(pid)
           assert.strictEqual(lockHolder(database), pid)
-          assert.strictEqual(await cli.enginePid(), pid)
-        }
-        // LevelDB's own descriptor of LOCK, and no other.
-        const locks = readdirSync(`/proc/${pid}/fd`).filter((fd) => {
-          try {
-            return statSync(`/proc/${pid}/fd/${fd}`).ino === lstatSync(join(database, "LOCK")).ino
-          } catch {
-            return false
+          let refused = 0
+          const tryOpen = () =>
+            withJournal(paths, Effect.asVoid(Journal)).then(
+              () => assert.fail("opened"),
+              (error) => {
+                assert.deepInclude(error, { _tag: "StoreRefused", reason: "locked" })
+                refused++
+              }
+            )
+          const uses = [
+            () => cli.json(["doctor"]),
+            () => cli.json(["backup", join(folder, "backup")]),
+            () => cli.json(["list"]),
+            () => cli.text(["send", id, "hello", "--enter"]),
+            () => cli.text(["replay", id])
+          ]
+          for (const use of uses) {
+            const using = use()
+            const engines = Array.from({ length: 1 }, () => startEngine(cli))
+            for (let at = 0; at < 8; at++) await tryOpen()
+            await using
+            // It waits for the one that runs to answer, says so, and ends.
+            for (const code of await Promise.all(engines)) assert.strictEqual(code, 0)
+            assert.strictEqual(lockHolder(database), pid)
+            assert.strictEqual(await cli.enginePid(), pid)
+          }
+          // LevelDB's own descriptor of LOCK, and no other.
+          const locks = readdirSync(`/proc/${pid}/fd`).filter((fd) => {
+            try {
+              return statSync(`/proc/${pid}/fd/${fd}`).ino === lstatSync(join(database, "LOCK")).ino
+            } catch {
+              return false
+            }
+          })
+          assert.lengthOf(locks, 1)
+          // While it is stopped, one of those that start gets the store, after it.
+          for (let at = uses.length; at < ENGINES; at++) {
+            const stopping = cli.text(["stop"])
+            const starting = cli.text(["send", id, "again", "--enter"])
+            await Promise.all([stopping, starting.catch(() => "")])
+          }
+          for (let at = refused + uses.length + (ENGINES - uses.length); at < OPENINGS; at++) {
+            if ((await cli.enginePid()) === null) await cli.text(["send", id, "again", "--enter"])
+            await tryOpen()
+          }
+          await cli.text(["end", id])
+          await cli.run(["stop"])
+          // Every engine stopped before the next one started.
+          const tags = await withJournal(
+            paths,
+            Effect.gen(function* () {
+              const journal = yield* Journal
+              assert.deepStrictEqual((yield* journal.verify).damages, [])
+              return (yield* Stream.runCollect(journal.read(STORE_STREAM))).map(({ event }) => event._tag)
+            })
+          )
+          assert.isAtLeast(tags.length, 2)
+          for (let at = 0; at < tags.length; at++) {
+            assert.strictEqual(tags[at], at % 2 === 0 ? "EngineStarted" : "EngineStopped", tags.join())
           }
         })
-        assert.lengthOf(locks, 1)
-        // While it is stopped, one of those that start gets the store, after it.
-        for (let at = uses.length; at < ENGINES; at++) {
-          const stopping = cli.text(["stop"])
-          const starting = cli.text(["send", id, "again", "--enter"])
-          await Promise.all([stopping, starting.catch(() => "")])
+      )
+  )
+
+  it(
+    "hostile case 30: CURRENT deleted, a bit flipped, the log cut: said by every command, and never an empty or a wrong list",
+    { timeout: TIMEOUT_MILLIS },
+    () =>
+      withCommandLine(async (cli) => {
+        await cli.text(["run", "--", "seq", "1", "2000"])
+        await cli.text(["stop"])
+        const database = join(cli.store, "journal", "db")
+        const current = join(database, "CURRENT")
+        const saved = readFileSync(current)
+        unlinkSync(current)
+        const listed = await cli.run(["list"])
+        assert.deepStrictEqual([listed.code, String(listed.stdout)], [73, ""])
+        assert.include(listed.stderr, "reprise repair")
+        assert.strictEqual((await cli.run(["run", "--", "true"])).code, 73)
+        assert.strictEqual((await cli.run(["doctor"])).code, 73)
+        assert.strictEqual((await cli.run(["repair"])).code, 73)
+        assert.isFalse(readdirSync(cli.store).some((name) => name.includes("repair")))
+        assert.strictEqual((await cli.run(["repair", "--yes"])).code, 0)
+        assert.strictEqual((await cli.run(["doctor"])).code, 0)
+        assert.include(await cli.text(["replay", "last"]), "1999\r\n2000\r\n")
+        assert.isAbove(saved.length, 0)
+
+        // What the repair wrote last is in the log, or in a table since somebody read it.
+        const files = readdirSync(database).filter((name) => /\.(log|ldb)$/.test(name))
+        for (const file of files.map((name) => join(database, name))) {
+          const bytes = readFileSync(file)
+          if (bytes.length < 1000) continue
+          const middle = Math.floor(bytes.length / 3)
+          writeFileSync(file, bytes.fill(0x55, middle, middle + 100))
         }
-        for (let at = refused + uses.length + (ENGINES - uses.length); at < OPENINGS; at++) {
-          if ((await cli.enginePid()) === null) await cli.text(["send", id, "again", "--enter"])
-          await tryOpen()
-        }
-        await cli.text(["end", id])
-        await cli.run(["stop"])
-        // Every engine stopped before the next one started.
-        const tags = await withJournal(
-          paths,
-          Effect.gen(function* () {
-            const journal = yield* Journal
-            assert.deepStrictEqual((yield* journal.verify).damages, [])
-            return (yield* Stream.runCollect(journal.read(STORE_STREAM))).map(({ event }) => event._tag)
-          })
-        )
-        assert.isAtLeast(tags.length, 2)
-        for (let at = 0; at < tags.length; at++) {
-          assert.strictEqual(tags[at], at % 2 === 0 ? "EngineStarted" : "EngineStopped", tags.join())
-        }
+        const checked = await cli.run(["doctor", "--json"])
+        assert.strictEqual(checked.code, 65)
+        assert.isNotEmpty(JSON.parse(String(checked.stdout)).damages)
+        const replayed = await cli.run(["replay", "last"])
+        const whole = Array.from({ length: 2000 }, (_, at) => `${at + 1}\r\n`).join("")
+        assert.isTrue(whole.startsWith(String(replayed.stdout)))
       })
-    ))
-
-  it("hostile case 30: CURRENT deleted, a bit flipped, the log cut: said by every command, and never an empty or a wrong list", () =>
-    withCommandLine(async (cli) => {
-      await cli.text(["run", "--", "seq", "1", "2000"])
-      await cli.text(["stop"])
-      const database = join(cli.store, "journal", "db")
-      const current = join(database, "CURRENT")
-      const saved = readFileSync(current)
-      unlinkSync(current)
-      const listed = await cli.run(["list"])
-      assert.deepStrictEqual([listed.code, String(listed.stdout)], [73, ""])
-      assert.include(listed.stderr, "reprise repair")
-      assert.strictEqual((await cli.run(["run", "--", "true"])).code, 73)
-      assert.strictEqual((await cli.run(["doctor"])).code, 73)
-      assert.strictEqual((await cli.run(["repair"])).code, 73)
-      assert.isFalse(readdirSync(cli.store).some((name) => name.includes("repair")))
-      assert.strictEqual((await cli.run(["repair", "--yes"])).code, 0)
-      assert.strictEqual((await cli.run(["doctor"])).code, 0)
-      assert.include(await cli.text(["replay", "last"]), "1999\r\n2000\r\n")
-      assert.isAbove(saved.length, 0)
-
-      // What the repair wrote last is in the log, or in a table since somebody read it.
-      const files = readdirSync(database).filter((name) => /\.(log|ldb)$/.test(name))
-      for (const file of files.map((name) => join(database, name))) {
-        const bytes = readFileSync(file)
-        if (bytes.length < 1000) continue
-        const middle = Math.floor(bytes.length / 3)
-        writeFileSync(file, bytes.fill(0x55, middle, middle + 100))
-      }
-      const checked = await cli.run(["doctor", "--json"])
-      assert.strictEqual(checked.code, 65)
-      assert.isNotEmpty(JSON.parse(String(checked.stdout)).damages)
-      const replayed = await cli.run(["replay", "last"])
-      const whole = Array.from({ length: 2000 }, (_, at) => `${at + 1}\r\n`).join("")
-      assert.isTrue(whole.startsWith(String(replayed.stdout)))
-    }))
+  )
 })
 
 describe("a folder that somebody prepared", () => {
@@ -205,7 +215,7 @@ describe("a folder that somebody prepared", () => {
   ]
   for (const [name, needsRoot, prepare] of CASES) {
     if (needsRoot && !isRoot) continue
-    it(`reliability row 32: ${name} is refused, and nothing is made outside`, () =>
+    it(`reliability row 32: ${name} is refused, and nothing is made outside`, { timeout: TIMEOUT_MILLIS }, () =>
       withCommandLine((cli) =>
         withFolder(async (folder) => {
           const outside = join(folder, "outside")
@@ -220,6 +230,7 @@ describe("a folder that somebody prepared", () => {
           assert.strictEqual(checked.code, 73, String(checked.stdout))
           if (lstatSync(cli.store).isSymbolicLink()) renameSync(cli.store, join(folder, "link"))
         })
-      ))
+      )
+    )
   }
 })
