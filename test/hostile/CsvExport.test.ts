@@ -37,7 +37,7 @@ const CELLS: ReadonlyArray<readonly [printed: string, cell: string]> = [
   ["a\u2028b", "a\\u{2028}b"]
 ]
 
-describe("the CSV export", () => {
+describe("the CSV export", { timeout: 180_000 }, () => {
   const engine = rowsEngine()
 
   it("hostile case 26: no cell is a formula, each is read back, and nothing in it is a control character", async () => {
@@ -91,7 +91,7 @@ describe("the CSV export", () => {
   })
 })
 
-describe("the file of an export", () => {
+describe("the file of an export", { timeout: 180_000 }, () => {
   it("is for its owner alone, replaces files only, and is not there when the export fails", () =>
     withCommandLine(async (cli) => {
       const folder = mkdtempSync(join(tmpdir(), "reprise-export-"))

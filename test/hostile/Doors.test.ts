@@ -22,7 +22,7 @@ const AT_A_TIME = 50
 /** A promise of time holds in relation to what an ordinary client needs in the same run. */
 const LOADED = 20
 
-describe("doors", () => {
+describe("doors", { timeout: 180_000 }, () => {
   const cli = new CommandLine()
   const paths = storePaths(cli.store)
   const client = () => EngineClient.layer({ paths, start: false, actor: "test" })

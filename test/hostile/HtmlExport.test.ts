@@ -123,7 +123,7 @@ const BAD_ADDRESSES: ReadonlyArray<string> = [
   `https://x/${"y".repeat(3000)}`
 ]
 
-describe("the HTML export", () => {
+describe("the HTML export", { timeout: 180_000 }, () => {
   const engine = rowsEngine()
 
   it("hostile case 27: markup, quotes and line separators in commands, output and names are text", async () => {

@@ -20,7 +20,7 @@ import { UNCLEAN } from "./exports.ts"
 const HOSTILE = "a\u001b[31m\u009b5m\u009d0;x\u0090y\u202egnp\u2066\n2026-01-01 INFO fake\r\tb</title>"
 const FOLDER = `${HOSTILE.replaceAll("/", "")}..`
 
-describe("hostile names", () => {
+describe("hostile names", { timeout: 180_000 }, () => {
   const cli = new CommandLine()
   const files = realpathSync(mkdtempSync(join(tmpdir(), "reprise-names-")))
   const cwd = join(files, FOLDER)
