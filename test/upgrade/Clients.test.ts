@@ -130,6 +130,15 @@ describe("an event of a later kind, in a session that an earlier client reads", 
             "Resized"
           )
         }
+        // Nor do they know that events may be removed.
+        await own.text(["release", "echo"])
+        await own.text(["prune", "echo", "--max-events", "1"])
+        for (const release of RELEASES_TRIED) {
+          const { code, stderr } = await store.old(release).run(["inspect", "echo", "--at", "1"])
+          assert.strictEqual(code, 65, stderr)
+          assert.match(stderr, /removed/)
+          assert.deepInclude(await store.old(release).json(["inspect", "echo"]), { status: "running" })
+        }
       })
     })
   )
