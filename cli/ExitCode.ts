@@ -12,7 +12,7 @@ export const ExitCode = {
   invalid: 64,
   /** The journal is damaged where it was to be read. */
   damaged: 65,
-  /** No such session, or the name is not unique. */
+  /** No such session, or the name is not unique; or what was asked for was removed. */
   notFound: 66,
   /** The session, or the command, has ended; it can only be read. */
   ended: 67,

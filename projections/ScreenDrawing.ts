@@ -200,9 +200,11 @@ const startAt = Effect.fnUntraced(function* (
 ) {
   const journal = yield* Journal
   const screens = yield* ScreenService
-  const gone = (yield* journal.removal.of(stream))?.sequence ?? 0
+  const gone = yield* journal.removal.of(stream)
+  const isKept = gone?.event._tag !== "EventsRemoved" || gone.event.kept.includes(SCREEN_SNAPSHOT_NAME)
   // The events between it and what stands for those removed cannot be drawn any more.
-  const isBehind = position !== undefined && position >= gone
+  const first = gone === undefined ? 0 : gone.sequence + (isKept ? 0 : 1)
+  const isBehind = position !== undefined && position >= first
   for (const row of yield* snapshotsBefore(SCREEN_SNAPSHOT_NAME, stream, goal)) {
     const sequence = snapshotSequence(row.key)
     if (isBehind && sequence <= position) break

@@ -257,7 +257,12 @@ const isLastWord = ({ event }: JournalEntry): boolean => event._tag === "Session
 /** A session that was lost has a process again, or its keeper was found after all. */
 const isRevival = (event: SessionEvent): boolean => event._tag === "ProcessStarted" || event._tag === "SessionResumed"
 
-const toView = ({ closed: _, ...summary }: SessionSummary): SessionView => summary
+/** Without the key where there is none: clients of earlier releases know neither. */
+const toView = ({ closed: _, hold, removed, ...summary }: SessionSummary): SessionView => ({
+  ...summary,
+  ...(hold !== null && { hold }),
+  ...(removed !== null && { removed })
+})
 
 const toScreenView = (screen: ScreenView): ScreenView => ({
   status: screen.status,

@@ -35,14 +35,11 @@ const RUN_INTERVAL = Duration.hours(1)
 /** Of the reason of a hold: a sentence and where the order is filed. */
 const HOLD_REASON_LENGTH_MAX = 1000
 
-/** Screens that are kept for removed events are drawn when nobody else wants the processor, one at a time, and rarely. */
-export const RETENTION_SCREENS = {
-  isBackground: true,
-  standsBy: false,
-  deadlineMillis: 30_000,
-  idleMillis: 5000,
-  screensMax: 2
-}
+/**
+ * Screens that are kept for removed events are drawn rarely, one at a time, in a thread of their own that ends soon. Not of
+ * the lowest priority: one that got no processor for long would be taken for output that defeats the emulator.
+ */
+export const RETENTION_SCREENS = { isBackground: false, standsBy: false, idleMillis: 5000, screensMax: 2 }
 
 /** What it needs of a running engine; absent where none runs. */
 export interface RetentionPort {

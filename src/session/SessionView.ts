@@ -43,11 +43,11 @@ export const SessionView = Schema.Struct({
   interruptions: Schema.Int,
   /** Processes that lived on after the session was closed. */
   survivors: Schema.Array(Schema.Struct({ pid: Schema.Int, command: Schema.String })),
-  /** Nothing of it may be removed, for this reason, since `at`; null or absent: it may. */
+  /** Nothing of it may be removed, for this reason, since `at`; absent: it may. */
   hold: Schema.optionalKey(
     Schema.NullOr(Schema.Struct({ reason: Schema.String, actor: Schema.String, at: Schema.Finite }))
   ),
-  /** Its events 1 to `to` were removed `at` a time, for a rule in words; null or absent: it has all of them. */
+  /** Its events 1 to `to` were removed `at` a time, for a rule in words; absent: it has all of them. */
   removed: Schema.optionalKey(
     Schema.NullOr(Schema.Struct({ to: Schema.Int, at: Schema.Finite, reason: RemovalReason, policy: Schema.String }))
   )

@@ -35,11 +35,14 @@ const comingsMax = (point: KillPointName): number => {
   return Number.POSITIVE_INFINITY
 }
 
+/** Those of retention are tried where retention is (test/crash/RetentionKill.test.ts). */
+export const ENGINE_POINTS: ReadonlyArray<KillPointName> = KILL_POINTS.filter((name) => !name.startsWith("retention."))
+
 export const killPoints: Campaign = {
   name: "killPoints",
   run: async (run) => {
     const random = seededRandom(run.seed)
-    for (let times = 1; !run.isOver(); times = 4) await dieAtEach(KILL_POINTS, { ...run, random, times })
+    for (let times = 1; !run.isOver(); times = 4) await dieAtEach(ENGINE_POINTS, { ...run, random, times })
   }
 }
 
