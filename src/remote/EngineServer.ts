@@ -15,6 +15,7 @@ import { Attach } from "../session/Attach.ts"
 import { History } from "../session/History.ts"
 import { Lifecycle } from "../session/Lifecycle.ts"
 import type { Retention } from "../session/Retention.ts"
+import { HistoryDamaged } from "../session/SessionError.ts"
 import { Sessions } from "../session/Sessions.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
 import { execHandlers } from "./ExecHandlers.ts"
@@ -101,7 +102,13 @@ const sessionHandlers = SessionRpcs.toLayer(
       List: () => history.list,
       Resolve: ({ reference }) => history.resolve(reference),
       Get: ({ session }) => history.get(session),
-      StateAt: ({ session, point }) => history.stateAt(session, point),
+      StateAt: ({ session, point }, { client }) =>
+        history.stateAt(session, point).pipe(
+          Effect.catchTag("HistoryRemoved", (error) =>
+            // An earlier client cannot read that error: it is told what it can, with the same reason.
+            Effect.fail(KnownEvents.isSilent(client) ? new HistoryDamaged({ session, reason: error.reason }) : error)
+          )
+        ),
       Redraw: ({ session, point, ...options }) => history.redraw(session, point, options),
       Events: ({ session, after, until }, { client }) => {
         const known = KnownEvents.forClient(client)

@@ -3,8 +3,11 @@
  * messages, nothing else. A client that goes away in the middle of a call ends that call, never the command.
  */
 import { Effect, Stream } from "effect"
+import type { Rpc } from "effect/rpc"
 import { type CommandRecord, Exec, MESSAGE_OUTPUT_BYTES_MAX } from "../exec/Exec.ts"
+import { HistoryRemoved, InvalidRequest } from "../session/SessionError.ts"
 import { ExecRpcs, fromWireInput } from "./ExecRpcs.ts"
+import * as KnownEvents from "./KnownEvents.ts"
 
 /** Of commands in one message. A single one may be larger (CODE_BYTES_MAX) and still fits. */
 const PAGE_CODE_BYTES_MAX = 512 * 1024
@@ -15,9 +18,11 @@ export const execHandlers = ExecRpcs.toLayer(
     const exec = yield* Exec
     return ExecRpcs.of({
       ExecStart: (request) => exec.start(request),
-      Exec: ({ session, ...request }) => exec.exec(session, { ...request, ...inMessage(request) }),
-      ExecPoll: ({ session, execId, ...options }) => exec.poll(session, execId, { ...options, ...inMessage(options) }),
-      ExecOutput: ({ session, execId, ...range }) => exec.output(session, execId, range),
+      Exec: ({ session, ...request }, { client }) =>
+        readable(client, exec.exec(session, { ...request, ...inMessage(request) })),
+      ExecPoll: ({ session, execId, ...options }, { client }) =>
+        readable(client, exec.poll(session, execId, { ...options, ...inMessage(options) })),
+      ExecOutput: ({ session, execId, ...range }, { client }) => readable(client, exec.output(session, execId, range)),
       ExecSend: ({ session, execId, input, ...options }) => exec.send(session, execId, fromWireInput(input), options),
       ExecInterrupt: ({ session, execId }) => exec.interrupt(session, execId),
       ExecKill: ({ session, execId, signal }) => exec.kill(session, execId, signal),
@@ -37,6 +42,17 @@ export const execHandlers = ExecRpcs.toLayer(
     })
   })
 )
+
+/** An earlier client cannot read that a command was removed: it is told so in an error that it knows. */
+const readable = <A, E>(
+  client: Rpc.ServerClient,
+  call: Effect.Effect<A, E | HistoryRemoved>
+): Effect.Effect<A, Exclude<E, HistoryRemoved> | HistoryRemoved | InvalidRequest> =>
+  Effect.mapError(call, (error) =>
+    error instanceof HistoryRemoved && KnownEvents.isSilent(client)
+      ? new InvalidRequest({ field: "execId", reason: error.reason })
+      : (error as Exclude<E, HistoryRemoved>)
+  )
 
 /** What of a result's output fits a message; the client asks for the rest. */
 const inMessage = ({

@@ -19,6 +19,10 @@ export const keep = (client: Rpc.ServerClient, kindMax: number | undefined): voi
   client.annotate(KindMax, kindMax ?? KIND_MAX_OF_SILENT_CLIENTS)
 }
 
+/** It was made before clients told what they know: errors that were added since, too, are unknown to it. */
+export const isSilent = (client: Rpc.ServerClient): boolean =>
+  Context.getOrUndefined(client.annotations, KindMax) === KIND_MAX_OF_SILENT_CLIENTS
+
 /** What holds an event, as this client can take it; the same object where nothing is to be changed. */
 export const forClient = (client: Rpc.ServerClient): (<A extends { readonly event: SessionEvent }>(holder: A) => A) => {
   const kindMax = Context.getOrUndefined(client.annotations, KindMax) ?? KIND_MAX_OF_SILENT_CLIENTS

@@ -17,7 +17,7 @@ import type { StorePaths } from "../../src/session/StorePaths.ts"
 import { type Programs, RELEASES_TRIED, unpackPrograms } from "../fixtures/releases/Releases.ts"
 import { openDoor } from "../remote/fakeEngine.ts"
 import { textOf } from "../session/sessionsUnderTest.ts"
-import { upgradeStore } from "./upgradeUnderTest.ts"
+import { UPGRADE_MILLIS_MAX, upgradeStore } from "./upgradeUnderTest.ts"
 
 let programs: Programs
 beforeAll(() => {
@@ -28,7 +28,7 @@ afterAll(() => programs.dispose())
 /** Says `ready`, then what it is given; ends with 3. */
 const ECHO = ["bash", "-c", "stty -echo; echo ready; while read x; do [ $x = end ] && exit 3; echo got $x; done"]
 
-describe("an earlier client", () => {
+describe("an earlier client", { timeout: UPGRADE_MILLIS_MAX }, () => {
   for (const release of RELEASES_TRIED) {
     it.live(`reliability row 37: ${release} client, this engine: everything it knew works`, () =>
       Effect.gen(function* () {
@@ -104,7 +104,7 @@ describe("an earlier client", () => {
   })
 })
 
-describe("an event of a later kind, in a session that an earlier client reads", () => {
+describe("an event of a later kind, in a session that an earlier client reads", { timeout: UPGRADE_MILLIS_MAX }, () => {
   it.live("reliability row 37: is Unknown to it, with its bytes, and the events around it are what they are", () =>
     Effect.gen(function* () {
       const store = yield* upgradeStore(programs)
@@ -130,12 +130,21 @@ describe("an event of a later kind, in a session that an earlier client reads", 
             "Resized"
           )
         }
+        // Nor do they know that events may be removed.
+        await own.text(["release", "echo"])
+        await own.text(["prune", "echo", "--max-events", "1"])
+        for (const release of RELEASES_TRIED) {
+          const { code, stderr } = await store.old(release).run(["inspect", "echo", "--at", "1"])
+          assert.strictEqual(code, 65, stderr)
+          assert.match(stderr, /removed/)
+          assert.deepInclude(await store.old(release).json(["inspect", "echo"]), { status: "running" })
+        }
       })
     })
   )
 })
 
-describe("an earlier engine", () => {
+describe("an earlier engine", { timeout: UPGRADE_MILLIS_MAX }, () => {
   for (const release of RELEASES_TRIED) {
     it.live(
       `reliability row 37: ${release} engine, this client: what both know works, the rest says what to do, and doing it keeps the session`,

@@ -10,7 +10,7 @@ import { Journal } from "../../src/index.ts"
 import { type Programs, RELEASES, unpackPrograms } from "../fixtures/releases/Releases.ts"
 import { seededRandom } from "../fixtures/seededRandom.ts"
 import { eventsOf } from "../session/sessionsUnderTest.ts"
-import { gone, upgradeStore } from "./upgradeUnderTest.ts"
+import { gone, UPGRADE_MILLIS_MAX, upgradeStore } from "./upgradeUnderTest.ts"
 
 /** Who starts the next engine. `npm run campaign` does it more often. */
 const ROUNDS = ["new", "old", "both"] as const
@@ -29,7 +29,7 @@ afterAll(() => programs.dispose())
 const kindOf = (pid: number): "old" | "new" =>
   readFileSync(`/proc/${pid}/cmdline`, "latin1").includes("/protocol-") ? "old" : "new"
 
-describe("an upgrade that is cut off", () => {
+describe("an upgrade that is cut off", { timeout: UPGRADE_MILLIS_MAX }, () => {
   for (const release of TRIED) {
     it.live(
       `reliability row 37: ${release} and this version start engines in turn and at once: 0 lines missing, 0 doubled, input once and in order`,

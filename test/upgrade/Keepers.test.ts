@@ -27,7 +27,7 @@ import { newSession, spawnRequest } from "../contracts/PtyHostContract.ts"
 import { type Programs, RELEASES_TRIED, unpackPrograms } from "../fixtures/releases/Releases.ts"
 import { silent, startTestKeeper } from "../keeper/keeperUnderTest.ts"
 import { eventsOf, isAlive, textOf, type, until, untilEnd } from "../session/sessionsUnderTest.ts"
-import { gone, upgradeStore } from "./upgradeUnderTest.ts"
+import { gone, UPGRADE_MILLIS_MAX, upgradeStore } from "./upgradeUnderTest.ts"
 
 /** Prints numbered lines without pause, answers what it is given, ends with 7. */
 const TALKER = [
@@ -44,7 +44,7 @@ afterAll(() => programs.dispose())
 
 const sessionIn = (text: string) => text.trim() as SessionId
 
-describe("a keeper of an earlier release", () => {
+describe("a keeper of an earlier release", { timeout: UPGRADE_MILLIS_MAX }, () => {
   for (const release of RELEASES_TRIED) {
     const protocol = Number(release.at(-1))
 
@@ -211,7 +211,7 @@ describe("a keeper of an earlier release", () => {
   )
 })
 
-describe("a keeper of this version", () => {
+describe("a keeper of this version", { timeout: UPGRADE_MILLIS_MAX }, () => {
   it("reliability row 37: speaks with engines of every protocol from the oldest, and with later ones that still speak one of its own", async () => {
     const keeper = await startTestKeeper()
     try {

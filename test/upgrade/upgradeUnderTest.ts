@@ -9,6 +9,9 @@ import { CommandLine } from "../crash/commandLine.ts"
 import type { Programs, Release } from "../fixtures/releases/Releases.ts"
 import { isAlive, type TestStore, testStore } from "../session/sessionsUnderTest.ts"
 
+/** Dozens of processes start in such a test, each of which takes seconds on a machine that has much else to do. */
+export const UPGRADE_MILLIS_MAX = 300_000
+
 export interface UpgradeStore extends TestStore {
   /** The command line of a release. */
   readonly old: (release: Release) => CommandLine
