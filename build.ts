@@ -11,8 +11,8 @@ import { type Plugin, rolldown } from "rolldown"
 
 const root = dirname(fileURLToPath(import.meta.url))
 const dist = join(root, "dist")
-/** Built here and moved at the end, so that a build that runs or fails takes nothing away from who uses the last one; in a folder that no tool looks at. */
-const next = join(root, "node_modules", ".reprise-build")
+/** Built here and moved at the end, so that a build that runs or fails takes nothing away from who uses the last one; in a folder that no tool looks at. Two builds at once have one each. */
+const next = join(root, "node_modules", `.reprise-build-${process.pid}`)
 
 /**
  * Programs by the name that `src/EntryPoints.ts` knows them by. The command line is bundled apart from the others:
@@ -84,14 +84,17 @@ const main = async (): Promise<void> => {
   for (const source of PROGRAMS.flatMap(Object.values)) {
     if (!existsSync(join(root, source))) throw new Error(`build: ${source} is missing`)
   }
-  rmSync(next, { recursive: true, force: true })
-  for (const input of PROGRAMS) await buildPrograms(input)
-  for (const name of readdirSync(join(root, "src/exec"))) {
-    if (DRIVER.test(name)) copyFileSync(join(root, "src/exec", name), join(next, "bin", name))
+  try {
+    for (const input of PROGRAMS) await buildPrograms(input)
+    for (const name of readdirSync(join(root, "src/exec"))) {
+      if (DRIVER.test(name)) copyFileSync(join(root, "src/exec", name), join(next, "bin", name))
+    }
+    buildLibrary()
+    rmSync(dist, { recursive: true, force: true })
+    renameSync(next, dist)
+  } finally {
+    rmSync(next, { recursive: true, force: true })
   }
-  buildLibrary()
-  rmSync(dist, { recursive: true, force: true })
-  renameSync(next, dist)
   chmodSync(join(dist, "bin", "reprise.js"), 0o755)
 }
 

@@ -27,6 +27,11 @@ export const FILES_MAX = 100_000
 /** Each try takes milliseconds, and only an opening or a merge in these milliseconds asks for another. */
 const SNAPSHOT_TRIES_MAX = 20
 const SNAPSHOT_RETRY_MILLIS = 5
+/**
+ * Tables that may hold the same key, one of each in memory at a time. LevelDB stops writing at 12 of the first level and has
+ * six more levels; without a manifest, tables that were merged and not yet deleted come on top.
+ */
+const OVERLAPS_MAX = 200
 /** Entries handed out at a time: enough that the turn between two pages costs nothing. */
 const PAGE_ENTRIES = 512
 
@@ -46,6 +51,8 @@ export interface FileDamage {
 export interface ReadOptions {
   /** Of an entry that was found without an index: whether it is one that was written. */
   readonly isEntry: (key: Uint8Array, value: Uint8Array) => boolean
+  /** Default FILES_MAX. */
+  readonly filesMax?: number | undefined
 }
 
 interface OpenFile {
@@ -106,9 +113,10 @@ export class DatabaseReader {
 
   /** False: the files changed under it, try again. The last try takes missing files for what they then are. */
   #open(database: string, isLast: boolean): boolean {
-    const names = namesIn(database)
+    const names = namesIn(database, this.#options.filesMax ?? FILES_MAX)
     const manifest = this.#manifest(database)
     const tables = manifest?.tables ?? names.flatMap(unlistedTable)
+    if (tables.length > FILES_MAX) throw refuse(database, "foreign", `lists ${tables.length} tables; this is no store`)
     for (const table of tables) {
       const file = this.#add(database, table.name) ?? this.#add(database, table.name.replace(/ldb$/, "sst"))
       if (file !== undefined) this.#tables.push({ ...file, table })
@@ -147,12 +155,17 @@ export class DatabaseReader {
 
   #manifest(database: string): Manifest | undefined {
     const current = this.#add(database, "CURRENT")
-    const name = current === undefined ? "" : contentOf(current).toString("latin1").trim()
+    const content = current === undefined ? "" : contentOf(current).toString("latin1")
+    const name = content.trim()
     const file = /^MANIFEST-\d+$/.test(name) ? this.#add(database, name) : undefined
     if (file === undefined) {
       const what = current === undefined ? "is missing" : name === "" ? "is empty" : "names no manifest that is there"
       this.damages.push({ ...CORRECTED, file: "CURRENT", detail: what, needsRepair: true })
       return undefined
+    }
+    // LevelDB takes it for half written.
+    if (!content.endsWith("\n")) {
+      this.damages.push({ ...CORRECTED, file: "CURRENT", detail: "does not end with a line feed", needsRepair: true })
     }
     const manifest = readManifest(contentOf(file))
     if (manifest?.isSound !== true) {
@@ -278,7 +291,7 @@ const UNKNOWN = { offset: null, loss: "unknown", keys: undefined, needsRepair: f
 const refuse = (path: string, reason: StoreRefused["reason"], detail: string) =>
   new StoreRefused({ path, reason, detail })
 
-const namesIn = (folder: string): Array<string> => {
+const namesIn = (folder: string, filesMax: number): Array<string> => {
   const names: Array<string> = []
   let handle: ReturnType<typeof opendirSync>
   try {
@@ -289,8 +302,8 @@ const namesIn = (folder: string): Array<string> => {
   try {
     for (let entry = handle.readSync(); entry !== null; entry = handle.readSync()) {
       names.push(entry.name)
-      if (names.length > FILES_MAX)
-        throw refuse(folder, "foreign", `holds more than ${FILES_MAX} files; this is no store`)
+      if (names.length > filesMax)
+        throw refuse(folder, "foreign", `holds more than ${filesMax} files; this is no store`)
     }
   } finally {
     handle.closeSync()
@@ -298,13 +311,17 @@ const namesIn = (folder: string): Array<string> => {
   return names
 }
 
-const contentOf = ({ fd, stat }: OpenFile): Buffer => {
+const contentOf = ({ fd, name, stat }: OpenFile): Buffer => {
   const content = Buffer.allocUnsafe(stat.size)
   let at = 0
-  while (at < content.byteLength) {
-    const read = readSync(fd, content, at, content.byteLength - at, at)
-    if (read === 0) break
-    at += read
+  try {
+    while (at < content.byteLength) {
+      const read = readSync(fd, content, at, content.byteLength - at, at)
+      if (read === 0) break
+      at += read
+    }
+  } catch (error) {
+    throw refuse(name, "corrupt", `cannot be read: ${(error as Error).message}; check the disk`)
   }
   return content.subarray(0, at)
 }
@@ -331,8 +348,10 @@ const disjoint = (tables: ReadonlyArray<OpenTable>): ReadonlyArray<ReadonlyArray
   const runs: Array<Array<OpenTable>> = []
   for (const one of tables.toSorted((a, b) => Buffer.compare(a.table.smallest, b.table.smallest))) {
     const run = runs.find((run) => Buffer.compare(run[run.length - 1]!.table.largest, one.table.smallest) < 0)
-    if (run === undefined) runs.push([one])
-    else run.push(one)
+    if (run !== undefined) run.push(one)
+    else if (runs.push([one]) > OVERLAPS_MAX) {
+      throw refuse(one.name, "foreign", `overlaps with ${OVERLAPS_MAX} other tables; no store has such tables`)
+    }
   }
   return runs
 }

@@ -77,7 +77,7 @@ export class EntryCheck {
     const sequence = Keys.sequenceOf(key)
     const stream = this.#streamOf(key)
     this.#count(stream, key, value)
-    const reason = Record.damageOf(key, value)
+    const reason = sequence === 0 ? "sequences begin with 1" : Record.damageOf(key, value)
     let damage: Damage | undefined
     if (sequence > this.#removedTo) {
       const expected = Math.max(stream.head, this.#removedTo) + 1

@@ -523,10 +523,9 @@ export class JournalCore {
       reverse: true,
       limit: 1
     })
-    const sequence = last === undefined ? 0 : Keys.sequenceOf(last[0])
-    const removed = this.#hasRemovals && sequence > 0 ? await this.#readRemoved(bytes) : undefined
+    const removed = this.#hasRemovals && last !== undefined ? await this.#readRemoved(bytes) : undefined
     // Where everything was removed, the stream goes on behind it.
-    const found = Math.max(sequence, removed?.sequence ?? 0)
+    const found = Math.max(last === undefined ? 0 : Keys.sequenceOf(last[0]), removed?.sequence ?? 0)
     const { closed, end } = this.#lostEnd(stream, found)
     const head = { stream, bytes: Uint8Array.from(bytes), assigned: end, committed: end, found, closed, removed }
     this.#heads.add(head)

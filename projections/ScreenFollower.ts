@@ -26,6 +26,8 @@ const IDLE_MILLIS = 5000
 const DEADLINE_MILLIS = 30_000
 /** Emulators held at a time; another session's begins at its snapshot. */
 const SCREENS_MAX = 8
+/** Sessions remembered that could not be drawn; more than an engine has at a time. One that is forgotten is tried once more. */
+const DEFEATING_MAX = 4096
 /** What is told of within this time counts as being printed now. */
 const RECENT_MILLIS = 1000
 /**
@@ -69,6 +71,14 @@ export const makeScreenFollower: (workerUrl?: URL) => Effect.Effect<ScreenFollow
      * is for a look to say that the output is to blame, and to quarantine it; nothing more is drawn for them here.
      */
     const defeating = new Set<SessionId>()
+    const defeated = (session: SessionId) => {
+      defeating.add(session)
+      if (defeating.size <= DEFEATING_MAX) return
+      for (const oldest of defeating) {
+        defeating.delete(oldest)
+        break
+      }
+    }
     const wake = Latch.makeUnsafe(false)
     const pace = new Pace()
     let drawing = 0
@@ -83,7 +93,7 @@ export const makeScreenFollower: (workerUrl?: URL) => Effect.Effect<ScreenFollow
         restBytes: REST_BYTES,
         afterPage: Effect.suspend(() => pace.pause())
       })
-      if (drawn._tag === "Defeated") defeating.add(session)
+      if (drawn._tag === "Defeated") defeated(session)
       if (drawn._tag === "Drawn" && drawn.behind && !due.has(session)) due.set(session, undefined)
     })
 

@@ -71,9 +71,24 @@ export const makeScreenGuard = (size: TerminalSize): ScreenGuard => ({
 
 /** The bytes to give to the emulator. The result may be `data` itself. */
 export const guard = (state: ScreenGuard, data: Uint8Array): Uint8Array => {
-  const bytes = wellFormed(state, data)
+  let bytes = wellFormed(state, data)
+  if (state.phase === STRING || (state.phase === OSC && state.heldLength === OSC_BYTES_MAX)) {
+    // Megabytes of a string that is left out make no other bytes: they are passed over where they are.
+    const end = endOfDropped(state.phase, bytes)
+    if (end === -1) return NOTHING
+    bytes = bytes.subarray(end)
+  }
   if (state.phase === GROUND && bytes.indexOf(0x1b) === -1 && bytes.indexOf(0xc2) === -1) return bytes
   return filter(state, bytes)
+}
+
+/** The first byte that may end a string; -1 without one. */
+const endOfDropped = (phase: number, bytes: Uint8Array): number => {
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at]!
+    if (byte === 0x1b || byte === 0xc2 || byte === 0x18 || byte === 0x1a || (byte === 0x07 && phase === OSC)) return at
+  }
+  return -1
 }
 
 /** Whole characters only, invalid ones replaced; so no decoder after this one ever has to guess. */

@@ -192,7 +192,9 @@ const lookAround = (
   if (run !== undefined && (!run.isDirectory() || run.uid !== process.getuid?.() || (run.mode & 0o077) !== 0)) {
     add("refused", paths.run, "is not a folder of your own that only you can enter", "chmod 700 it, or move it away")
   }
-  if (engine === undefined && existsSync(paths.engineSocket)) {
+  const socket = lstatSync(paths.engineSocket, { throwIfNoEntry: false })
+  if (socket !== undefined && !socket.isSocket()) add("refused", paths.engineSocket, "is not a socket", "move it away")
+  else if (engine === undefined && socket !== undefined) {
     add("note", paths.engineSocket, "nobody listens there: an engine was killed", "the next one takes its place")
   }
   if (!existsSync(paths.store) || !lstatSync(paths.store).isDirectory()) return

@@ -68,7 +68,8 @@ export class RecordCheck {
     if (sequence !== this.#head + 1 && sequence > this.#head) {
       throw this.refuse(`sequence ${sequence} follows ${this.#head}: events are missing`)
     }
-    if (sequence < this.#head && !this.#hasRemoval) throw this.refuse(`sequence ${sequence} follows ${this.#head}`)
+    if (sequence < 1 || (sequence <= this.#head && !this.#hasRemoval))
+      throw this.refuse(`sequence ${sequence} does not follow ${this.#head}`)
     if (event._tag === "Unknown" && kind !== KIND_REMOVED) {
       throw this.refuse(`kind ${kind} is not known, or not of the shape that this version knows; use a newer reprise`)
     }

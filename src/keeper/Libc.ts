@@ -35,6 +35,11 @@ export interface Libc {
    * mark, and node-pty's own guard stops at the first gap above 15.
    */
   closeDescriptorsOnExec(): void
+  /**
+   * This process leaves no core file, and no other process of the same user can read its memory: what is typed at a
+   * prompt passes through it. Programs that it starts are not concerned. Nothing happens where there is no such call.
+   */
+  forbidDumps(): void
   /** Gives pages of the C heap that nothing lies in back to the system, where the library can. */
   trimHeap(): void
   /** A handle that means this process for ever, also after its pid is used again; below 0 where there is none. */
@@ -62,6 +67,8 @@ const POLLERR = 0x8
 const POLLHUP = 0x10
 const CLOSE_RANGE_CLOEXEC = 4
 const DESCRIPTOR_MAX = 0xffffffff
+/** Of prctl, on Linux. */
+const PR_SET_DUMPABLE = 4
 /** Numbers of the unified system call table: the same on every architecture since Linux 5.1. */
 const SYS_PIDFD_SEND_SIGNAL = 424
 const SYS_PIDFD_OPEN = 434
@@ -86,6 +93,7 @@ const bind = (): Libc => {
   const mallocTrim = trimFunction(library)
   // Declared with fixed arguments: on Linux x64 and arm64 a variadic call passes integers in the same registers.
   const syscall = isLinux ? library.func("long syscall(long number, long a, long b, long c, long d)") : null
+  const prctl = isLinux ? library.func("int prctl(int option, unsigned long value, long, long, long)") : null
   const termiosBytes = Buffer.alloc(TERMIOS.bytes)
   const pollBytes = Buffer.alloc(POLLFD_BYTES)
   return {
@@ -128,6 +136,9 @@ const bind = (): Libc => {
     closeDescriptorsOnExec() {
       // A kernel before 5.11 says no; then node-pty's guard is all there is.
       syscall?.(SYS_CLOSE_RANGE, 3, DESCRIPTOR_MAX, CLOSE_RANGE_CLOEXEC, 0)
+    },
+    forbidDumps() {
+      prctl?.(PR_SET_DUMPABLE, 0, 0, 0, 0)
     },
     trimHeap() {
       mallocTrim(0)

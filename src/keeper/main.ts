@@ -10,6 +10,7 @@ import { parseArgs } from "node:util"
 import { SESSIONS_MAX_DEFAULT } from "./Frames.ts"
 import { collectWhenIdle } from "./IdleMemory.ts"
 import { KeeperServer } from "./KeeperServer.ts"
+import { libc } from "./Libc.ts"
 
 /** An empty keeper waits this long for an engine: a restart of the engine takes less. */
 const IDLE_MILLIS_DEFAULT = 10_000
@@ -35,6 +36,7 @@ const main = async (): Promise<void> => {
   })
   const readyFd = values["ready-fd"] === undefined ? null : Number(values["ready-fd"])
   closeInherited(readyFd)
+  libc().forbidDumps()
   const ready = (message: object) => {
     if (readyFd === null) return
     writeSync(readyFd, `${JSON.stringify(message)}\n`)

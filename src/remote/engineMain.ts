@@ -13,6 +13,7 @@ import * as JournalLevel from "../../journal/JournalLevel.ts"
 import { ScreenOptions } from "../../projections/ScreenService.ts"
 import { keeperEntry } from "../EntryPoints.ts"
 import { collectWhenIdle } from "../keeper/IdleMemory.ts"
+import { libc } from "../keeper/Libc.ts"
 import { readEngineLimits, storeQuota } from "../session/EngineConfig.ts"
 import type { EngineLimits } from "../session/EngineLimits.ts"
 import * as HistoryLive from "../session/HistoryLive.ts"
@@ -89,6 +90,7 @@ const program = (paths: StorePaths, durability: Durability, programUmask: number
   )
 
 const main = (): void => {
+  libc().forbidDumps()
   collectRarely()
   collectWhenIdle()
   const programUmask = process.umask(0o077)

@@ -212,8 +212,14 @@ export class EngineCore {
             keepers: options.keepers,
             events
           })
-    await engine.#recover()
+    // Before anything is taken back: what a failing write interrupts is taken up again when the storage is back.
     engine.#stopSuspensions = journal.onSuspended(() => engine.#suspensionChanged())
+    try {
+      await engine.#recover()
+    } catch (error) {
+      engine.#giveUpTakingBack()
+      throw error
+    }
     return engine
   }
 
@@ -261,7 +267,9 @@ export class EngineCore {
     return (this.#hosts.find(host.id) ?? host).list()
   }
 
-  async #takeBack(id: SessionId, host: PtyHost | undefined, reason: string, attempts = 0): Promise<void> {
+  async #takeBack(id: SessionId, from: PtyHost | undefined, reason: string, attempts = 0): Promise<void> {
+    // Since it was decided to, its host may have gone, or be another connection.
+    const host = from === undefined ? undefined : this.#hosts.find(from.id)
     clearTimeout(this.#takingBack.get(id))
     this.#takingBack.delete(id)
     const session = this.#live.get(id) ?? new LiveSession(id, this.#port)
@@ -301,16 +309,23 @@ export class EngineCore {
       this.#takingBack.delete(id)
       const session = this.#live.get(id)
       if (session === undefined || session.isEnded || session.isRunning) return
-      // Its end will take back every session.
-      if (this.#options.journal.suspended() !== undefined) return
-      const current = host === undefined ? undefined : this.#hosts.find(host.id)
-      this.#inBackground(this.#takeBack(id, current, reason, attempts + 1))
+      // Its end takes back every session; this one only looks whether it did.
+      if (this.#options.journal.suspended() !== undefined) return this.#takeBackLater(id, host, reason, attempts + 1)
+      this.#inBackground(this.#takeBack(id, host, reason, attempts + 1))
     }
     this.#takingBack.set(id, setTimeout(again, delay))
   }
 
   #awaitCreator(session: LiveSession): void {
-    setTimeout(() => this.#inBackground(session.giveUpStart()), CREATOR_WAIT_MILLIS).unref()
+    setTimeout(() => {
+      const creating = this.#creating.get(session.id)
+      if (creating === undefined) return this.#inBackground(session.giveUpStart())
+      // It came back, and waits for a keeper that takes its time to start.
+      const waitAgain = () => {
+        if (session.isUnstarted) this.#awaitCreator(session)
+      }
+      creating.then(waitAgain, waitAgain)
+    }, CREATOR_WAIT_MILLIS).unref()
   }
 
   #suspensionChanged(): void {
@@ -577,7 +592,7 @@ export class EngineCore {
   #checkQuota(): void {
     const max = this.#options.journal.suspended()?.quotaBytes
     if (max === undefined) return
-    const reason = `the store's quota of ${max} bytes is reached and nothing can be journaled; raise limits.storeBytes in its config.json or remove old events (`reprise prune`), sessions go on by themselves then`
+    const reason = `the store's quota of ${max} bytes is reached and nothing can be journaled; raise limits.storeBytes in its config.json or remove old events with reprise prune, sessions go on by themselves then`
     throw new LimitExceeded({ limit: "store bytes", max, reason })
   }
 
@@ -709,12 +724,16 @@ export class EngineCore {
     this.#save(work)
   }
 
-  /** Sessions in keepers go on; sessions in this process are ended with their last word journaled. */
-  async stop(reason: string): Promise<void> {
+  #giveUpTakingBack(): void {
     this.#isStopping = true
     for (const timer of this.#takingBack.values()) clearTimeout(timer)
     this.#takingBack.clear()
     this.#stopSuspensions()
+  }
+
+  /** Sessions in keepers go on; sessions in this process are ended with their last word journaled. */
+  async stop(reason: string): Promise<void> {
+    this.#giveUpTakingBack()
     this.clients.close()
     if (this.#options.keeperEntry === undefined) {
       await Promise.allSettled([...this.#live.values()].map((session) => session.close({ actor: ACTOR_ENGINE })))

@@ -83,8 +83,9 @@ class HostTable {
     return held
   }
 
+  /** A host that is gone is not taken in again: it would be offered to new sessions for ever. */
   keep(session: SessionId, host: PtyHost): void {
-    ;(this.held.get(host.id) ?? this.add(host)).sessions.add(session)
+    this.held.get(host.id)?.sessions.add(session)
   }
 
   release(session: SessionId): void {

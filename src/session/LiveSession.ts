@@ -154,12 +154,15 @@ export class LiveSession {
   #terminalOpen = false
   /** SessionClosed or SessionLost is on its way: nothing may stand behind it. */
   #lastWord = false
+  #ending: Promise<void> | undefined
   #terminalClosed: (() => void) | undefined
   #cwd = ""
   #cwdTimer: NodeJS.Timeout | undefined
   #snapshotSequence = 0
   #adopting: Promise<void> = Promise.resolve()
   #launching: Promise<void> = Promise.resolve()
+  /** An append failed, and may be there all the same: what the state says of its end is not sure. */
+  #isInDoubt = false
   /** Its host went away before it said whether there is a process. */
   #isStartUnknown = false
   /** How often it was taken back: who waited meanwhile knows that its turn is over. */
@@ -292,6 +295,7 @@ export class LiveSession {
 
   async #load(): Promise<void> {
     this.state = await this.#port.load(this.id)
+    this.#isInDoubt = false
     this.#unfolded.clear()
     this.#unackedPipes.clear()
     this.#isFull = false
@@ -307,7 +311,7 @@ export class LiveSession {
 
   /** Created, with no process yet, and none under way: its creator may come back and ask for it again. */
   get isUnstarted(): boolean {
-    if (this.#isStartUnknown || this.#early !== undefined) return false
+    if (this.#isStartUnknown || this.#lastWord || this.#early !== undefined) return false
     return this.state.sequence > 0 && this.state.pid === null && this.#phase === "waiting"
   }
 
@@ -444,15 +448,22 @@ export class LiveSession {
   }
 
   async #lose(reason: string): Promise<void> {
+    // Its end may be under way; where that fails, this is the end.
+    while (this.#ending !== undefined) await this.#ending.catch(() => undefined)
+    this.#ending = this.#loseOnce(reason).finally(() => {
+      this.#ending = undefined
+    })
+    return this.#ending
+  }
+
+  async #loseOnce(reason: string): Promise<void> {
     if (this.#phase === "ended") return
-    const isInDoubt = this.#phase === "waiting"
     this.pause()
     await this.#inputs
     await this.whenIdle()
     // What was under way was its last word.
     if (this.isEnded) return
-    // An append that failed may be there all the same, and may have been its last word.
-    if (isInDoubt) await this.#load()
+    if (this.#isInDoubt) await this.#load()
     if (this.state.closed || this.state.status === "lost") return this.#end()
     const last = this.extension?.lastWords({ _tag: "Lost" }) ?? []
     this.#lastWord = true
@@ -602,13 +613,24 @@ export class LiveSession {
     if (this.#closing === undefined && this.extension === undefined) this.#close("exited", []).catch(() => this.pause())
   }
 
-  async #close(reason: "exited" | "ended" | "failed", survivors: ReadonlyArray<SurvivingProcess>): Promise<void> {
+  /** A second reason to close it joins the first: there is one last word. */
+  #close(reason: "exited" | "ended" | "failed", survivors: ReadonlyArray<SurvivingProcess>): Promise<void> {
+    this.#ending ??= this.#closeOnce(reason, survivors).finally(() => {
+      this.#ending = undefined
+    })
+    return this.#ending
+  }
+
+  async #closeOnce(reason: "exited" | "ended" | "failed", survivors: ReadonlyArray<SurvivingProcess>): Promise<void> {
     this.#lastWord = true
     const adoptions = this.#adoptions
     // An input that is journaled and finds no terminal any more is said to be missing, and that has to stand before the end.
     await this.#inputs
     // Taken back meanwhile: its end is told again.
     if (adoptions !== this.#adoptions) return
+    if (this.#isInDoubt) await this.#load()
+    if (this.state.closed) return this.#end()
+    this.#lastWord = true
     this.#journalChunks()
     const exit = this.#leaderExit
     const last = this.extension?.lastWords({ _tag: "Ended", exit }) ?? []
@@ -1009,6 +1031,7 @@ export class LiveSession {
       return appended
     } catch (error) {
       if (!(error instanceof StorageUnavailable)) throw error
+      this.#isInDoubt = true
       this.pause()
       throw new SessionUnavailable({ session: this.id, reason: error.message })
     } finally {

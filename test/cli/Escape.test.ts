@@ -25,7 +25,7 @@ const BYTES: ReadonlyArray<readonly [ReadonlyArray<number>, string]> = [
   [[0xf4, 0x90, 0x80, 0x80], "\\xf4\\x90\\x80\\x80"]
 ]
 
-describe("Escape", () => {
+describe("hostile case 9, hostile case 10: Escape", () => {
   for (const [input, expected] of TEXT) {
     it(`shows ${expected}`, () => {
       assert.strictEqual(escapeText(input), expected)

@@ -19,59 +19,62 @@ const seen = async (
   }
 }
 
-describe.skipIf(!canMount)(`disk full${canMount ? "" : " (skipped: mounting a tmpfs needs root)"}`, () => {
-  it("reliability row 12: a run is paused, says so, and goes on without a lost byte", () =>
-    withSmallDisk(32, async (disk) => {
-      const cli = new CommandLine(`${disk}/store`)
-      try {
-        // The disk is full before the program prints more than that disk takes: a program that prints on its own may be
-        // through before a busy machine lets this test fill the disk, and nothing would ever be refused.
-        const filled = `${disk}-filled`
-        const waiting = `until [ -e ${filled} ]; do sleep 0.01; done`
-        const program = `stty -echo; echo ready; read x; seq 1 1000; ${waiting}; seq 1001 300000; exit 3`
-        const child = cli.spawn(["run", "--", "sh", "-c", program], { openInput: true })
-        let out = ""
-        let err = ""
-        child.stdout!.setEncoding("utf8").on("data", (chunk) => (out += chunk))
-        child.stderr!.setEncoding("utf8").on("data", (chunk) => (err += chunk))
-        let isOver = false
-        const ended = new Promise((resolve) => child.on("close", resolve)).finally(() => {
-          isOver = true
-        })
-        await seen(
-          () => out,
-          "ready",
-          () => isOver
-        )
-        child.stdin!.end("go\n")
-        await seen(
-          () => out,
-          "\r\n1000\r\n",
-          () => isOver
-        )
-        const frees = [fillDisk(disk)]
-        writeFileSync(filled, "")
-        await seen(
-          () => err,
-          "disk is full",
-          () => isOver,
-          // What the journal gives back by itself is taken too.
-          () => frees.push(fillDisk(disk))
-        )
-        assert.include(err, "free some space")
-        const refused = await cli.run(["run", "--", "true"])
-        assert.notStrictEqual(refused.code, 0)
-        assert.match(refused.stderr, /^reprise: .*disk is full[^\n]*\n$/)
-        assert.isTrue((await cli.json(["status"])).suspended.diskFull)
-        for (const free of frees) free()
-        assert.strictEqual(await ended, 3)
-        const expected = `ready\r\n${sequence(300_000)}`
-        assert.isTrue(out === expected, "stdout is exact")
-        assert.isTrue((await cli.text(["replay", "last"])) === expected, "replay is exact")
-        assert.include(err, "goes on")
-      } finally {
-        await cli.dispose()
-        rmSync(`${disk}-filled`, { force: true })
-      }
-    }))
-})
+// Mounting a disk needs root.
+if (canMount) {
+  describe("disk full", () => {
+    it("reliability row 12: a run is paused, says so, and goes on without a lost byte", () =>
+      withSmallDisk(32, async (disk) => {
+        const cli = new CommandLine(`${disk}/store`)
+        try {
+          // The disk is full before the program prints more than that disk takes: a program that prints on its own may be
+          // through before a busy machine lets this test fill the disk, and nothing would ever be refused.
+          const filled = `${disk}-filled`
+          const waiting = `until [ -e ${filled} ]; do sleep 0.01; done`
+          const program = `stty -echo; echo ready; read x; seq 1 1000; ${waiting}; seq 1001 300000; exit 3`
+          const child = cli.spawn(["run", "--", "sh", "-c", program], { openInput: true })
+          let out = ""
+          let err = ""
+          child.stdout!.setEncoding("utf8").on("data", (chunk) => (out += chunk))
+          child.stderr!.setEncoding("utf8").on("data", (chunk) => (err += chunk))
+          let isOver = false
+          const ended = new Promise((resolve) => child.on("close", resolve)).finally(() => {
+            isOver = true
+          })
+          await seen(
+            () => out,
+            "ready",
+            () => isOver
+          )
+          child.stdin!.end("go\n")
+          await seen(
+            () => out,
+            "\r\n1000\r\n",
+            () => isOver
+          )
+          const frees = [fillDisk(disk)]
+          writeFileSync(filled, "")
+          await seen(
+            () => err,
+            "disk is full",
+            () => isOver,
+            // What the journal gives back by itself is taken too.
+            () => frees.push(fillDisk(disk))
+          )
+          assert.include(err, "free some space")
+          const refused = await cli.run(["run", "--", "true"])
+          assert.notStrictEqual(refused.code, 0)
+          assert.match(refused.stderr, /^reprise: .*disk is full[^\n]*\n$/)
+          assert.isTrue((await cli.json(["status"])).suspended.diskFull)
+          for (const free of frees) free()
+          assert.strictEqual(await ended, 3)
+          const expected = `ready\r\n${sequence(300_000)}`
+          assert.isTrue(out === expected, "stdout is exact")
+          assert.isTrue((await cli.text(["replay", "last"])) === expected, "replay is exact")
+          assert.include(err, "goes on")
+        } finally {
+          await cli.dispose()
+          rmSync(`${disk}-filled`, { force: true })
+        }
+      }))
+  })
+}

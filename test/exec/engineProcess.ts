@@ -34,6 +34,8 @@ const kill = (child: ChildProcess): Promise<void> =>
 
 export interface EngineProcess {
   readonly store: string
+  /** Of the engine that runs. */
+  readonly pid: () => number
   /** Another client. */
   readonly client: () => ReturnType<typeof EngineClient.layer>
   /** kill -9 of the engine, and of every keeper when asked to; resolves when the engine is gone. */
@@ -50,6 +52,7 @@ export const engineProcess = Effect.acquireRelease(
     let child = await startEngine(store)
     const engine: EngineProcess = {
       store,
+      pid: () => child.pid!,
       client: () => Layer.fresh(EngineClient.layer({ paths, start: false, actor: "test" })),
       kill: (what) =>
         Effect.promise(async () => {

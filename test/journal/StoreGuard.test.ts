@@ -57,7 +57,7 @@ describe("store guard", () => {
   )
 
   it.live(
-    "reliability 5.30: CURRENT deleted, empty or wrong, MANIFEST gone: refused, nothing touched, nothing lost",
+    "hostile case 30: CURRENT deleted, empty or wrong, MANIFEST gone: refused, nothing touched, nothing lost",
     inFolder((folder) =>
       Effect.gen(function* () {
         const location = join(folder, "journal")
@@ -125,7 +125,7 @@ describe("store guard", () => {
   )
 
   it.live(
-    "reliability 4.32: a symbolic link, a file, a folder open to others: refused with what to do",
+    "reliability row 32: a symbolic link, a file, a folder open to others: refused with what to do",
     inFolder((folder) =>
       Effect.gen(function* () {
         const location = join(folder, "journal")
@@ -169,7 +169,7 @@ describe("store guard", () => {
   )
 
   it.live(
-    "reliability 4.15: a second opener is refused while the first one lives, also after somebody copied LOCK",
+    "reliability row 15: a second opener is refused while the first one lives, also after somebody copied LOCK",
     inFolder((folder) =>
       Effect.gen(function* () {
         const location = join(folder, "journal")

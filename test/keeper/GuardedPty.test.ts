@@ -3,6 +3,7 @@ import { closeSync, fstatSync, mkdtempSync, openSync, readdirSync, rmSync } from
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, assert, beforeEach, describe, it } from "vitest"
+import { GuardedPty } from "../../src/keeper/GuardedPty.ts"
 import { makeInProcessHost } from "../../src/keeper/InProcessHost.ts"
 import type { PtyHost } from "../../src/keeper/PtyHost.ts"
 import { SessionRecorder, spawnRequest } from "../contracts/PtyHostContract.ts"
@@ -52,6 +53,35 @@ describe("GuardedPty", () => {
       assert.strictEqual(fstatSync(fd).size, 0, "bytes of input in a foreign file")
       closeSync(fd)
     }
+  })
+
+  it("hostile case 15: a program prints 16,893 bytes and ends while nobody reads for 5 s: all of them, then the exit", async () => {
+    const events: Array<number | "leaderExited" | "closed"> = []
+    const bytes = 16_893
+    const closed = new Promise<void>((resolve) => {
+      const request = spawnRequest(["sh", "-c", `head -c ${bytes} /dev/zero | tr '\\0' x`])
+      const pty = new GuardedPty(request, {
+        output: (data) => events.push(data.length),
+        leaderExited: () => events.push("leaderExited"),
+        closed: () => {
+          events.push("closed")
+          resolve()
+        }
+      })
+      pty.pause()
+      setTimeout(() => {
+        assert.isTrue(pty.exited)
+        assert.notInclude(events, "leaderExited")
+        pty.resume()
+      }, 5000)
+    })
+    await closed
+    assert.deepStrictEqual(events.slice(-2), ["leaderExited", "closed"])
+    const sizes = events.slice(0, -2).map(Number)
+    assert.strictEqual(
+      sizes.reduce((sum, size) => sum + size, 0),
+      bytes
+    )
   })
 
   it("closes at once after a program that nobody outlives", async () => {

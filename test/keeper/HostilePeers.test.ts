@@ -75,7 +75,7 @@ describe("a keeper's door", () => {
     await stillServes()
   })
 
-  it("ends silence, half a frame and then silence, half a frame and then the end", async () => {
+  it("hostile case 23: ends silence, half a frame and then silence, half a frame and then the end", async () => {
     const peers = await Promise.all([peer(), peer(), peer()])
     peers[1]!.socket.write(HELLO.subarray(0, 10))
     peers[2]!.socket.end(HELLO.subarray(0, 10))
@@ -94,7 +94,7 @@ describe("a keeper's door", () => {
     await stillServes()
   })
 
-  it("answers requests that are a megabyte of brackets, and goes on", async () => {
+  it("hostile case 23: answers requests that are a megabyte of brackets, and goes on", async () => {
     const one = await peer()
     one.socket.write(HELLO)
     let answers = ""

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "vitest"
 import { passwordPromptIn } from "../../src/keeper/PasswordPrompt.ts"
 
-describe("passwordPromptIn", () => {
+describe("hostile case 24: passwordPromptIn", () => {
   it.each([
     "Password:",
     "Password: ",

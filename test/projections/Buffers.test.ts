@@ -35,7 +35,7 @@ describe("Buffers", () => {
     assert.deepStrictEqual(text("x\x1b[5Cy   \n"), ["x     y", ""])
   })
 
-  it("5.11 broken UTF-8, cut at each place, stays byte-exact and shows U+FFFD", () => {
+  it("hostile case 11: broken UTF-8, cut at each place, stays byte-exact and shows U+FFFD", () => {
     const data = Uint8Array.from([
       0xff, 0xfe, 0x41, 0xc3, 0xa9, 0x42, 0, 0x43, 0xed, 0xa0, 0x80, 0x44, 0xf0, 0x9f, 0x98
     ])
@@ -63,7 +63,7 @@ describe("Buffers", () => {
     }
   })
 
-  it("5.12 random bytes: every split gives the same state, and a snapshot goes on the same", () => {
+  it("hostile case 12: random bytes: every split gives the same state, and a snapshot goes on the same", () => {
     for (let seed = 1; seed <= 40; seed++) {
       const random = seeded(seed)
       const data =
@@ -79,7 +79,7 @@ describe("Buffers", () => {
     }
   })
 
-  it("5.13 a line of 10 MB is cut with a mark, a million empty lines and a pile of marks stay within their caps", () => {
+  it("hostile case 13: a line of 10 MB is cut with a mark, a million empty lines and a pile of marks stay within their caps", () => {
     const began = cpuMillis()
     const [line] = text(`${"x".repeat(10_000_000)}\n`)
     assert.strictEqual(line, `${"x".repeat(LINE_CHARACTERS_MAX)} [… 9990000 more characters]`)

@@ -114,7 +114,7 @@ describe("Screen", () => {
     }
   })
 
-  it("5.1 5.2 5.3 none of the hostile inputs takes 2 s, and the screen lives on", () => {
+  it("hostile case 1, hostile case 2, hostile case 3: none of the hostile inputs takes 2 s, and the screen lives on", () => {
     for (const [name, make] of Object.entries(HOSTILE)) {
       const data = make()
       const began = cpuMillis()
@@ -130,14 +130,14 @@ describe("Screen", () => {
     assert.isBelow(cpuMillis(began), 2000)
   })
 
-  it("5.6 5.7 answers nothing", () => {
+  it("hostile case 6, hostile case 7: answers nothing", () => {
     const made = screen(
       "\x1b[6n\x1b[c\x1b[>c\x1bP$qm\x1b\\\x1bP$q\nid\n\x1b\\\x1b[?2004$p\x1b]11;?\x07\x1b]52;c;?\x07\x1b]2;evil\x07\x1b[21t\x1b[18t\x05"
     )
     assert.deepStrictEqual(made.view().lines.join(""), "")
   })
 
-  it("5.11 5.12 views hold printable characters only", () => {
+  it("hostile case 11, hostile case 12: views hold printable characters only", () => {
     for (let seed = 1; seed <= 20; seed++) {
       const random = seeded(seed)
       const lines = screen(Uint8Array.from({ length: 20_000 }, () => Math.floor(random() * 256)))

@@ -74,28 +74,30 @@ describe("screenAt", () => {
     }).pipe(Effect.provide(layer()))
   )
 
-  it.live("5.1 output that defeats the emulator is quarantined; other sessions and the next look go on", () =>
-    Effect.gen(function* () {
-      const journal = yield* Journal
-      yield* write([created(), output("before"), output("HANG"), output("after")])
-      yield* write([created(), output("fine")], OTHER)
-      yield* screenAt(OTHER)
-      const [bad, good] = yield* Effect.all([screenAt(STREAM), Effect.andThen(Effect.sleep(50), screenAt(OTHER))], {
-        concurrency: 2
-      })
-      assert.strictEqual(bad.status, "quarantined")
-      assert.include(bad.reason, "no answer in 300 ms")
-      assert.deepInclude(good, { status: "ok", sequence: 2 })
-      assert.strictEqual(good.lines[0], "fine")
-      assert.isDefined(yield* quarantineOf(STREAM))
-      const screens = yield* ScreenService
-      assert.isDefined(screens.position(OTHER))
-      assert.strictEqual((yield* screenAt(STREAM)).status, "quarantined")
-      // The next look does not meet the deadline again: the thread, and the other's screen in it, lived on.
-      assert.isDefined(screens.position(OTHER))
-      assert.deepInclude(yield* screenAt(STREAM, { _tag: "Sequence", sequence: 1 }), { status: "ok", sequence: 1 })
-      assert.isDefined(yield* journal.row(QUARANTINE_SPACE, Buffer.from(STREAM)))
-    }).pipe(Effect.provide(layer({ workerUrl: blocked, deadlineMillis: 300 })))
+  it.live(
+    "hostile case 1: output that defeats the emulator is quarantined; other sessions and the next look go on",
+    () =>
+      Effect.gen(function* () {
+        const journal = yield* Journal
+        yield* write([created(), output("before"), output("HANG"), output("after")])
+        yield* write([created(), output("fine")], OTHER)
+        yield* screenAt(OTHER)
+        const [bad, good] = yield* Effect.all([screenAt(STREAM), Effect.andThen(Effect.sleep(50), screenAt(OTHER))], {
+          concurrency: 2
+        })
+        assert.strictEqual(bad.status, "quarantined")
+        assert.include(bad.reason, "no answer in 300 ms")
+        assert.deepInclude(good, { status: "ok", sequence: 2 })
+        assert.strictEqual(good.lines[0], "fine")
+        assert.isDefined(yield* quarantineOf(STREAM))
+        const screens = yield* ScreenService
+        assert.isDefined(screens.position(OTHER))
+        assert.strictEqual((yield* screenAt(STREAM)).status, "quarantined")
+        // The next look does not meet the deadline again: the thread, and the other's screen in it, lived on.
+        assert.isDefined(screens.position(OTHER))
+        assert.deepInclude(yield* screenAt(STREAM, { _tag: "Sequence", sequence: 1 }), { status: "ok", sequence: 1 })
+        assert.isDefined(yield* journal.row(QUARANTINE_SPACE, Buffer.from(STREAM)))
+      }).pipe(Effect.provide(layer({ workerUrl: blocked, deadlineMillis: 300 })))
   )
 
   it.live("a thread that ends is replaced", () =>

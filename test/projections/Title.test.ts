@@ -10,7 +10,7 @@ describe("Title", () => {
     assert.strictEqual(title("\x1b]2;a\x07\x1b]2;\x07"), "")
   })
 
-  it("5.8 a hostile title is one safe line of at most 256 characters", () => {
+  it("hostile case 8: a hostile title is one safe line of at most 256 characters", () => {
     const long = title(`\x1b]2;${"é".repeat(1_000_000)}\x07`)
     assert.strictEqual(long, "é".repeat(TITLE_CHARACTERS_MAX))
     assert.strictEqual(title("\x1b]2;a\nb\tc\u202ed\u2066e\u009bf</title>\x07"), "abcdef</title>")

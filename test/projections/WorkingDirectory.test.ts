@@ -117,7 +117,7 @@ describe("WorkingDirectory", () => {
     assert.strictEqual(at("”7;file:///a\x07").cwd, "/start")
   })
 
-  it("5.9 5.10 stores a hostile path as it was meant, and no path that is none", () => {
+  it("hostile case 9, hostile case 10: stores a hostile path as it was meant, and no path that is none", () => {
     assert.strictEqual(at("\x1b]7;file:///a%0ab%1b[31m\x07").cwd, "/a\nb\x1b[31m")
     assert.strictEqual(at("\x1b]7;file:///x/%c2%9b\x07").cwd, "/x/\u009b")
     assert.strictEqual(at(`\x1b]7;file:///${"a".repeat(4094)}\x07`).cwd, "/start")

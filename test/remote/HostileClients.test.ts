@@ -65,7 +65,7 @@ describe("hostile clients at the doors", () => {
   }
 
   for (const [name, connect] of doors) {
-    it(`${name}: garbage ends with its connection`, async () => {
+    it(`hostile case 23: ${name}: garbage ends with its connection`, async () => {
       const random = seededRandom(11)
       const pieces = [
         Buffer.from("GET /x HTTP/1.1\r\n\r\n"),
@@ -85,7 +85,7 @@ describe("hostile clients at the doors", () => {
       await stillServes()
     })
 
-    it(`${name}: a length of a gigabyte ends with its connection`, async () => {
+    it(`hostile case 23: ${name}: a length of a gigabyte ends with its connection`, async () => {
       const lengths = [
         // LEB128, 1 GiB and the largest there is; a WebSocket frame; HTTP.
         Buffer.of(0x80, 0x80, 0x80, 0x80, 0x04, 0, 0),
@@ -101,7 +101,7 @@ describe("hostile clients at the doors", () => {
       await stillServes()
     })
 
-    it(`${name}: half a message and then silence, or the end, is ended`, async () => {
+    it(`hostile case 23: ${name}: half a message and then silence, or the end, is ended`, async () => {
       const silent = await connect()
       silent.stream.write(handshake.subarray(0, 20))
       const gone = await connect()

@@ -18,6 +18,7 @@ const SAMPLER = join(import.meta.dirname, "programs/sampler.ts")
 /** A sample takes milliseconds; an engine that gives none hangs. */
 const SAMPLE_MILLIS_MAX = 30_000
 const LOOK_MILLIS = 5
+const LOOKS = 10
 /** LevelDB keeps its tables open up to a number of its own, and opens them when it likes. */
 const TABLE = /\.(ldb|sst)$/
 
@@ -30,7 +31,10 @@ export interface Sample {
   readonly engineTimers: number
   readonly engineHandles: number
   readonly engineHeapBytes: number
+  /** With what V8 keeps for what comes next. */
+  readonly engineHeapTotalBytes: number
   readonly engineExternalBytes: number
+  readonly engineWorkerHeapBytes: number
   readonly engineRssBytes: number
   readonly keepers: number
   /** Of all keepers together. */
@@ -85,10 +89,12 @@ export class SoakEngine {
       engineTimers: own.timers,
       engineHandles: own.handles,
       engineHeapBytes: own.heapBytes,
+      engineHeapTotalBytes: own.heapTotalBytes,
       engineExternalBytes: own.externalBytes,
+      engineWorkerHeapBytes: own.workerHeapBytes,
       engineRssBytes: own.rssBytes,
       keepers: keepers.length,
-      keeperFds: sum(fdsOf),
+      keeperFds: await lowest(() => sum(fdsOf)),
       keeperThreads: sum((pid) => statusOf(pid, "Threads")),
       keeperRssBytes: sum((pid) => statusOf(pid, "VmRSS") * 1024)
     }
@@ -130,6 +136,16 @@ const fdsOf = (pid: number): number =>
       return false
     }
   }).length
+
+/** Asking a keeper who it is opens a connection, which it closes a moment later. */
+const lowest = async (look: () => number): Promise<number> => {
+  let found = look()
+  for (let again = 0; again < LOOKS; again++) {
+    await sleep(LOOK_MILLIS)
+    found = Math.min(found, look())
+  }
+  return found
+}
 
 const statusOf = (pid: number, field: string): number =>
   Number(new RegExp(`^${field}:\\s+(\\d+)`, "m").exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1])

@@ -5,6 +5,8 @@ const MIB = 2 ** 20
 
 /** Before it caches fill: code is compiled, tables are opened, pools reach their size. */
 export const WARM_HOURS = 2
+/** Of the hours after that, in which a count may still reach its height: LevelDB starts a thread with its first compaction. */
+const FIRST_PART = 1 / 4
 
 export interface SoakSample extends Sample {
   readonly hour: number
@@ -36,9 +38,12 @@ const COUNTS: ReadonlyArray<Measure> = [
 
 /** By linear fit, so that one sample before a collection is no growth. MiB in a day. */
 const BYTES: ReadonlyArray<Measure> = [
-  { what: "engine: heap", of: (sample) => sample.engineHeapBytes / MIB, max: 2 },
+  // V8 goes on optimizing functions for hours: about 2 KB each, and a few thousand of them.
+  { what: "engine: heap", of: (sample) => sample.engineHeapBytes / MIB, max: 6 },
   { what: "engine: outside of the heap", of: (sample) => sample.engineExternalBytes / MIB, max: 4 },
-  { what: "engine: RSS", of: (sample) => sample.engineRssBytes / MIB, max: 48 },
+  // They hold the 64 screens that were looked at last, and are some hours away from so many.
+  { what: "engine: heap of the drawing threads", of: (sample) => sample.engineWorkerHeapBytes / MIB, max: 24 },
+  { what: "engine: RSS without free pages of the heap", of: residentMebibytes, max: 48 },
   { what: "keepers: RSS", of: (sample) => sample.keeperRssBytes / MIB, max: 16 }
 ]
 
@@ -47,8 +52,9 @@ export const growthOf = (samples: ReadonlyArray<SoakSample>, bytes = true): Read
   const warm = samples.filter(({ hour }) => hour >= WARM_HOURS)
   if (warm.length < 2) throw new Error(`growth is measured from hour ${WARM_HOURS} on`)
   const [first, last] = [warm[0]!, warm.at(-1)!]
+  const early = warm.slice(0, Math.max(1, Math.floor(warm.length * FIRST_PART)))
   const counts = COUNTS.map(({ max, of, what }): Growth => {
-    const [from, to] = [of(first), of(last)]
+    const [from, to] = [Math.max(...early.map(of)), of(last)]
     return { what, from, to, growth: to - from, growthMax: max, unit: "" }
   })
   if (!bytes) return counts
@@ -85,13 +91,18 @@ const slopeOf = (samples: ReadonlyArray<SoakSample>, of: Measure["of"]): number 
 
 export const isWithin = ({ growth, growthMax }: Growth): boolean => growth <= growthMax
 
+/** V8 keeps pages for what comes next, up to four times what lives while an engine is busy, and gives them back when it idles. */
+function residentMebibytes({ engineHeapBytes, engineHeapTotalBytes, engineRssBytes }: SoakSample): number {
+  return (engineRssBytes - (engineHeapTotalBytes - engineHeapBytes)) / MIB
+}
+
 const figure = (value: number, unit: Growth["unit"]): string =>
   unit === "" ? String(value) : `${value.toFixed(1)} MiB`
 
 /** A markdown table. */
 export const growthTable = (growths: ReadonlyArray<Growth>, hours: number): string =>
   [
-    `| what | hour ${WARM_HOURS} | hour ${hours} | growth | bound | |`,
+    `| what | from hour ${WARM_HOURS} | hour ${hours} | growth | bound | |`,
     "| --- | ---: | ---: | ---: | ---: | --- |",
     ...growths.map((growth) => {
       const cells = [growth.from, growth.to, growth.growth, growth.growthMax].map((value) => figure(value, growth.unit))

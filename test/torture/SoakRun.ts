@@ -12,9 +12,10 @@ import { Attach } from "../../src/session/Attach.ts"
 import { Lifecycle } from "../../src/session/Lifecycle.ts"
 import { Sessions } from "../../src/session/Sessions.ts"
 import { seededRandom } from "../fixtures/seededRandom.ts"
+import { type Campaign, count } from "./Campaign.ts"
 import { type Sample, SoakEngine } from "./SoakEngine.ts"
 import { type HourLoad, type SoakServices, soakHour } from "./SoakLoad.ts"
-import { type SoakSample, WARM_HOURS } from "./SoakReport.ts"
+import { growthOf, isWithin, type SoakSample, WARM_HOURS } from "./SoakReport.ts"
 
 /** What an hour leaves behind ends within seconds: clients that broke off are waited for, files are removed. */
 const QUIET_MILLIS_MAX = 20_000
@@ -22,15 +23,18 @@ const QUIET_LOOK_MILLIS = 250
 /** In the middle of a day. */
 const RESTART_HOUR = 12
 const STANDING_SESSIONS = 2
+const CAMPAIGN_LOAD: HourLoad = { sessions: 20, commands: 60 }
 
 export interface SoakOptions {
   readonly hours: number
   readonly seed: number
   readonly load: HourLoad
   readonly sampled?: (sample: SoakSample) => void
+  /** Looked at between hours. */
+  readonly isOver?: () => boolean
 }
 
-export const soak = async ({ hours, load, sampled, seed }: SoakOptions): Promise<ReadonlyArray<SoakSample>> => {
+export const soak = async ({ hours, isOver, load, sampled, seed }: SoakOptions): Promise<ReadonlyArray<SoakSample>> => {
   const engine = new SoakEngine({ resizeDebounceMillis: 5 })
   const random = seededRandom(seed)
   const samples: Array<SoakSample> = []
@@ -44,7 +48,7 @@ export const soak = async ({ hours, load, sampled, seed }: SoakOptions): Promise
     runtime.runFork(
       Effect.flatMap(Attach, ({ attach }) => Stream.runDrain(attach(terminal.id, { client: "standing" })))
     )
-    for (let hour = 1; hour <= hours; hour++) {
+    for (let hour = 1; hour <= hours && isOver?.() !== true; hour++) {
       await run(soakHour(load, random))
       const again = await run(Exec.use((exec) => exec.exec(shell.id, { code: `n=$((n + 1)); echo $n` })))
       assert.strictEqual(Buffer.from(again.stdout).toString(), `${hour}\n`)
@@ -65,6 +69,29 @@ export const soak = async ({ hours, load, sampled, seed }: SoakOptions): Promise
   } finally {
     await runtime.dispose()
     await engine.dispose()
+  }
+}
+
+/** Hours of a small load until it is told to stop; counts sessions, and refuses what was left behind. */
+export const soakCampaign: Campaign = {
+  name: "soak",
+  run: async ({ isOver, seed, tally }) => {
+    let hours = 0
+    let sessions = 0
+    const samples = await soak({
+      hours: Number.POSITIVE_INFINITY,
+      seed,
+      load: CAMPAIGN_LOAD,
+      // Growth is measured from the second hour to a later one.
+      isOver: () => hours > WARM_HOURS && isOver(),
+      sampled: (sample) => {
+        hours = sample.hour
+        count(tally, "sessions", sample.storeSessions - sessions)
+        sessions = sample.storeSessions
+      }
+    })
+    const grown = growthOf(samples, false).filter((growth) => !isWithin(growth))
+    if (grown.length > 0) throw new Error(`held at the end, and not at the beginning: ${JSON.stringify(grown)}`)
   }
 }
 

@@ -132,6 +132,7 @@ export class StoreUnderTorture {
 
   async #repeat<A, E>(effect: Effect.Effect<A, E, Services>, signal: AbortSignal): Promise<A> {
     for (;;) {
+      signal.throwIfAborted()
       const exit = await Effect.runPromiseExit(Effect.provideContext(effect, this.#context!), { signal })
       if (Exit.isSuccess(exit)) return exit.value
       const error = Cause.squash(exit.cause)
@@ -175,11 +176,29 @@ export class StoreUnderTorture {
 
   /** Ends all sessions and the engine, as `stop --sessions` does; then nothing of the store may run any more. */
   async stop(): Promise<void> {
-    await this.call(
-      "stop --sessions",
-      EngineClient.EngineControl.use((control) => control.stop({ sessions: true }))
+    const engines = [...this.#engines]
+    const ended = Promise.all(engines.map((engine) => engine.ended))
+    // Its answer may be lost with it: then nobody is asked again.
+    const left = new AbortController()
+    const told = this.#repeat(
+      EngineClient.EngineControl.use((control) => control.stop({ sessions: true })),
+      left.signal
     )
-    for (const engine of [...this.#engines]) await engine.ended
+    try {
+      await this.within("stop --sessions", () => Promise.race([told, ended]))
+      await this.within("the end of the engine", () => ended)
+    } finally {
+      left.abort()
+      await told.catch(() => undefined)
+    }
+    const killed = engines.find((engine) => engine.child.exitCode !== 0)
+    if (killed !== undefined) {
+      throw new TortureFailure("an engine that was told to stop", {
+        expected: "exit code 0",
+        found: `exit code ${killed.child.exitCode}, signal ${killed.child.signalCode}`,
+        store: this.paths.store
+      })
+    }
     await this.#checkProcesses()
   }
 

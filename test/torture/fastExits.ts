@@ -5,7 +5,7 @@
  * run: how many of its outputs are short is told with ours.
  */
 import { type ChildProcess, spawn } from "node:child_process"
-import { availableParallelism } from "node:os"
+import { availableParallelism, loadavg } from "node:os"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { sequence } from "../crash/commandLine.ts"
@@ -24,11 +24,13 @@ const RAW_LAST = 3000
 const PAUSE_MILLIS_MAX = 700
 /** An engine stands still for at most this long: well below what its keeper and clients wait for. */
 const STILL_MILLIS_MAX = 800
+/** More runnable processes than this on a core: it is busy. */
+const BUSY_PER_CORE = 2
 /** Raw terminals are paused for longer than node-pty waits before it throws away the rest (200 ms). */
 const RAW_PAUSE_MILLIS = 500
 
 /** `seq 1 LAST`: 17 KB in most tries, as little as 31 bytes, up to 1.4 MB, which fills what a keeper holds. */
-const LASTS = [3000, 3000, 3000, 3000, 13, 13, 20_000, 200_000]
+const LASTS = [3000, 3000, 3000, 3000, 10, 10, 20_000, 200_000]
 const PAUSES = ["before", "at", "after", "engine"] as const
 
 export const fastExits = (exitsMax = Number.POSITIVE_INFINITY): Campaign => ({
@@ -36,7 +38,9 @@ export const fastExits = (exitsMax = Number.POSITIVE_INFINITY): Campaign => ({
   run: async (run) => {
     let left = exitsMax
     for (let round = 0; !run.isOver() && left > 0; round++) {
-      const burners = round % 2 === 0 ? [] : Array.from({ length: availableParallelism() }, burn)
+      // Beside the other campaigns the cores are busy anyway.
+      const isBusy = loadavg()[0]! > BUSY_PER_CORE * availableParallelism()
+      const burners = round % 2 === 0 || isBusy ? [] : Array.from({ length: availableParallelism() }, burn)
       try {
         const exits = Math.min(EXITS_PER_STORE, left)
         left -= exits
@@ -65,7 +69,7 @@ const exitFast = async (store: StoreUnderTorture, { exits, isOver, round, seed, 
     while (left-- > 0 && !isOver()) {
       const last = LASTS[random.below(LASTS.length)]!
       const pause = isPaused ? PAUSES[random.below(PAUSES.length)]! : "none"
-      await exit(store, engine, {
+      await exitFastOnce(store, engine, {
         last,
         pause,
         pauseMillis: 100 + random.below(PAUSE_MILLIS_MAX),
@@ -78,7 +82,7 @@ const exitFast = async (store: StoreUnderTorture, { exits, isOver, round, seed, 
   await store.stop()
 }
 
-export interface Exit {
+export interface FastExit {
   readonly last: number
   readonly pause: (typeof PAUSES)[number] | "none"
   readonly pauseMillis: number
@@ -86,10 +90,10 @@ export interface Exit {
 }
 
 /** One program from its start to its end, compared to the byte. */
-export const exit = async (
+export const exitFastOnce = async (
   store: StoreUnderTorture,
   engine: EngineProcess,
-  { code, last, pause, pauseMillis }: Exit
+  { code, last, pause, pauseMillis }: FastExit
 ): Promise<void> => {
   const session = new SessionUnderTorture(store)
   const argv = code === 0 ? ["seq", "1", String(last)] : ["sh", "-c", `seq 1 ${last}; exit ${code}`]

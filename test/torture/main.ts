@@ -3,23 +3,27 @@
  *
  *     npm run torture -- [--seconds N] [--seed S] [--only NAME,NAME] [--fast-exits N] [--keep FOLDER]
  *
- * They run beside each other, so that each finds a busy machine. A line tells every ten seconds how far they are. The first
- * failure ends all of them: seed, campaign, what was expected and a kept copy of the store are printed, and the exit code
- * is 1. Everything happens in temporary folders that are removed at the end.
+ * They run beside each other, each in a process of its own (one of them replaces the clock of its process). A line tells
+ * every ten seconds how far they are. The first failure ends all of them: seed, campaign, what was expected and a kept copy
+ * of the store are printed, and the exit code is 1. Everything else happens in temporary folders that are removed.
  */
-import { mkdtempSync } from "node:fs"
+import { type ChildProcess, fork } from "node:child_process"
+import { mkdtempSync, readdirSync, rmSync } from "node:fs"
 import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
-import { type Campaign, emptyTally, type Tally } from "./Campaign.ts"
+import { type Campaign, count, emptyTally, type Tally } from "./Campaign.ts"
 import { damage } from "./damage.ts"
 import { engineKills } from "./engineKills.ts"
 import { fastExits } from "./fastExits.ts"
+import { faultCampaign } from "./faultCampaign.ts"
 import { keeperKills } from "./keeperKills.ts"
 import { killPoints } from "./killPoints.ts"
 
 const SECONDS_DEFAULT = 60
 const LINE_MILLIS = 10_000
+/** How often a campaign tells how far it is. */
+const TELL_MILLIS = 1000
 /** 128 + SIGINT, as a shell tells it. */
 const INTERRUPTED_EXIT_CODE = 130
 /** What a round that has begun may take to its end after a signal. */
@@ -31,7 +35,9 @@ const { values: options } = parseArgs({
     seed: { type: "string", default: String(Date.now() % 1_000_000) },
     only: { type: "string" },
     "fast-exits": { type: "string" },
-    keep: { type: "string" }
+    keep: { type: "string" },
+    /** This is the process of that campaign. */
+    one: { type: "string" }
   }
 })
 
@@ -40,8 +46,12 @@ const campaigns: ReadonlyArray<Campaign> = [
   killPoints,
   keeperKills,
   damage,
+  faultCampaign,
   fastExits(options["fast-exits"] === undefined ? undefined : Number(options["fast-exits"]))
 ]
+
+/** A campaign may replace the timers of its process. */
+const realSetInterval = setInterval
 
 const say = (text: string) => process.stdout.write(`${text}\n`)
 
@@ -50,9 +60,113 @@ const triesOf = (tally: Tally): string => [...tally.tries].map(([name, tries]) =
 const figuresOf = ({ doubled, hangs, lost, processesLeft, wrong }: Tally): string =>
   `${lost} lost, ${doubled} doubled, ${wrong} wrong, ${hangs} hangs, ${processesLeft} processes left`
 
+/** What a campaign's process tells: everything so far. */
+type Told = Omit<Tally, "tries"> & { readonly tries: ReadonlyArray<[string, number]> }
+
+/** One campaign, in this process. */
+const run = async (campaign: Campaign, seconds: number, seed: number): Promise<number> => {
+  const tally = emptyTally()
+  const began = performance.now()
+  const elapsed = () => Math.round((performance.now() - began) / 1000)
+  let isInterrupted = false
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(signal, () => {
+      isInterrupted = true
+    })
+  }
+  process.on("disconnect", () => {
+    isInterrupted = true
+  })
+  const tell = () => process.send?.({ ...tally, tries: [...tally.tries] } satisfies Told)
+  const telling = realSetInterval(tell, TELL_MILLIS)
+  let code = 0
+  try {
+    await campaign.run({ seed, tally, isOver: () => isInterrupted || elapsed() >= seconds })
+  } catch (error) {
+    code = 1
+    const detail = error instanceof Error ? (error.name === "TortureFailure" ? error.message : error.stack) : error
+    say(`FAILED ${campaign.name}, seed ${seed}, after ${elapsed()} s: ${detail}`)
+    say(`again:   npm run torture -- --seconds ${seconds} --seed ${seed} --only ${campaign.name}`)
+  }
+  clearInterval(telling)
+  await new Promise<void>((resolve) => {
+    if (process.send === undefined) resolve()
+    else process.send({ ...tally, tries: [...tally.tries] } satisfies Told, () => resolve())
+  })
+  return code
+}
+
+const sum = (all: Iterable<Told>): Tally => {
+  const tally = emptyTally()
+  for (const { tries, ...figures } of all) {
+    for (const [what, times] of tries) count(tally, what, times)
+    for (const [name, value] of Object.entries(figures)) tally[name as keyof typeof figures] += value
+  }
+  return tally
+}
+
+/** Each in a process of its own. */
+const runAll = async (names: ReadonlyArray<string>, seconds: number, seed: number): Promise<number> => {
+  const began = performance.now()
+  const elapsed = () => Math.round((performance.now() - began) / 1000)
+  const told = new Map<string, Told>()
+  const children = new Set<ChildProcess>()
+  let code = 0
+  const end = () => {
+    for (const child of children) child.kill("SIGINT")
+  }
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(signal, () => {
+      code ||= INTERRUPTED_EXIT_CODE
+      end()
+      setTimeout(() => {
+        for (const child of children) child.kill("SIGKILL")
+      }, LAST_ROUND_MILLIS).unref()
+    })
+  }
+  const keep = options.keep ?? mkdtempSync(join(tmpdir(), "reprise-torture-kept-"))
+  const given = options["fast-exits"] === undefined ? [] : ["--fast-exits", options["fast-exits"]]
+  const line = setInterval(() => {
+    const tally = sum(told.values())
+    say(`${elapsed()} s: ${triesOf(tally)}; ${figuresOf(tally)}`)
+  }, LINE_MILLIS)
+  await Promise.all(
+    names.map(async (name) => {
+      const args = ["--one", name, "--seconds", String(seconds), "--seed", String(seed), ...given]
+      // Of its own process group: a Ctrl-C reaches it through this process, once.
+      const child = fork(import.meta.filename, args, {
+        env: { ...process.env, REPRISE_TORTURE_KEEP: keep },
+        detached: true
+      })
+      children.add(child)
+      child.on("message", (message) => told.set(name, message as Told))
+      await new Promise<void>((resolve) => {
+        child.once("exit", (exitCode, signal) => {
+          children.delete(child)
+          if (exitCode !== 0) {
+            if (exitCode !== 1) say(`FAILED ${name}, seed ${seed}: its process ended with ${exitCode ?? signal}`)
+            code ||= 1
+            end()
+          }
+          resolve()
+        })
+      })
+    })
+  )
+  clearInterval(line)
+  const tally = sum(told.values())
+  say(`\n${elapsed()} s, seed ${seed}`)
+  for (const [name, tries] of tally.tries) say(`${String(tries).padStart(8)} ${name}`)
+  say(figuresOf(tally))
+  if (readdirSync(keep).length === 0 && options.keep === undefined) rmSync(keep, { recursive: true })
+  return code
+}
+
 const main = async (): Promise<number> => {
   const seconds = Number(options.seconds)
   const seed = Number(options.seed)
+  const one = campaigns.find(({ name }) => name === options.one)
+  if (one !== undefined) return run(one, seconds, seed)
   const names = options.only?.split(",") ?? campaigns.map(({ name }) => name)
   const unknown = names.find((name) => campaigns.every((campaign) => campaign.name !== name))
   if (unknown !== undefined || !(seconds > 0) || !Number.isSafeInteger(seed)) {
@@ -62,42 +176,10 @@ const main = async (): Promise<number> => {
     )
     return 2
   }
-  process.env.REPRISE_TORTURE_KEEP = options.keep ?? mkdtempSync(join(tmpdir(), "reprise-torture-kept-"))
-  const began = performance.now()
-  const elapsed = () => Math.round((performance.now() - began) / 1000)
-  let isInterrupted = false
-  let failures = 0
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.on(signal, () => {
-      isInterrupted = true
-      setTimeout(() => process.exit(INTERRUPTED_EXIT_CODE), LAST_ROUND_MILLIS).unref()
-    })
-  }
   say(
     `torture: ${seconds} s, seed ${seed}, ${names.join(", ")}; node ${process.versions.node}, ${availableParallelism()} cores`
   )
-  const tally = emptyTally()
-  const line = setInterval(() => say(`${elapsed()} s: ${triesOf(tally)}; ${figuresOf(tally)}`), LINE_MILLIS)
-  const isOver = () => isInterrupted || failures > 0 || elapsed() >= seconds
-  const runs = campaigns
-    .filter(({ name }) => names.includes(name))
-    .map(async (campaign) => {
-      try {
-        await campaign.run({ seed, isOver, tally })
-      } catch (error) {
-        failures++
-        const detail = error instanceof Error ? (error.name === "TortureFailure" ? error.message : error.stack) : error
-        say(`FAILED ${campaign.name}, seed ${seed}, after ${elapsed()} s: ${detail}`)
-        say(`again:   npm run torture -- --seconds ${seconds} --seed ${seed} --only ${campaign.name}`)
-      }
-    })
-  await Promise.all(runs)
-  clearInterval(line)
-  say(`\n${elapsed()} s, seed ${seed}`)
-  for (const [name, tries] of tally.tries) say(`${String(tries).padStart(8)} ${name}`)
-  say(figuresOf(tally))
-  if (failures > 0) return 1
-  return isInterrupted ? INTERRUPTED_EXIT_CODE : 0
+  return runAll(names, seconds, seed)
 }
 
 process.exit(await main())

@@ -13,21 +13,29 @@ const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31))
 const say = (text: string) => process.stdout.write(`${text}\n`)
 
 say(`seed ${seed}, ${hours} hours of ${FULL_HOUR.sessions} sessions and ${FULL_HOUR.commands} commands`)
+let isOver = false
+// After the hour that has begun: nothing is left then.
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => {
+    isOver = true
+  })
+}
 const began = performance.now()
 const samples = await soak({
   hours,
   seed,
   load: FULL_HOUR,
+  isOver: () => isOver,
   sampled: (sample) => {
     const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`
     say(
       `hour ${sample.hour}: ${sample.storeSessions} sessions; engine ${sample.engineFds} fds, ${sample.engineThreads} threads, ` +
-        `${sample.engineTimers} timers, ${sample.engineHandles} handles, heap ${mib(sample.engineHeapBytes)}, outside ` +
+        `${sample.engineTimers} timers, ${sample.engineHandles} handles, heap ${mib(sample.engineHeapBytes)} of ${mib(sample.engineHeapTotalBytes)}, threads' ${mib(sample.engineWorkerHeapBytes)}, outside ` +
         `${mib(sample.engineExternalBytes)}, RSS ${mib(sample.engineRssBytes)}; ${sample.keepers} keepers ${sample.keeperFds} fds, ` +
         `${sample.keeperThreads} threads, RSS ${mib(sample.keeperRssBytes)}; ${Math.round((performance.now() - began) / 1000)} s`
     )
   }
 })
 const growths = growthOf(samples)
-say(`\n${growthTable(growths, hours)}`)
+say(`\n${growthTable(growths, samples.at(-1)!.hour)}`)
 process.exitCode = growths.every(isWithin) ? 0 : 1

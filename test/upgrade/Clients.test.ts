@@ -7,7 +7,7 @@ import { Cause, Context, Effect, Exit, Layer, Schema, Stream } from "effect"
 import { Rpc, RpcGroup, RpcSerialization, RpcServer } from "effect/rpc"
 import { afterAll, beforeAll } from "vitest"
 import type { SessionEvent, SessionId } from "../../journal/Event.ts"
-import { EVENT_KIND_MAX } from "../../journal/EventKind.ts"
+import { EVENT_KIND_MAX, rareKinds } from "../../journal/EventKind.ts"
 import { eventFor } from "../../journal/Record.ts"
 import { Attach, History, Sessions } from "../../src/index.ts"
 import * as EngineClient from "../../src/remote/EngineClient.ts"
@@ -102,6 +102,37 @@ describe("an earlier client", () => {
     const output: SessionEvent = { _tag: "OutputReceived", channel: "tty", exec: 0, offset: 0, data: new Uint8Array(1) }
     assert.strictEqual(eventFor(output, 0), output)
   })
+})
+
+describe("an event of a later kind, in a session that an earlier client reads", () => {
+  it.live("reliability row 37: is Unknown to it, with its bytes, and the events around it are what they are", () =>
+    Effect.gen(function* () {
+      const store = yield* upgradeStore(programs)
+      const { own } = store
+      yield* Effect.promise(async () => {
+        await own.text(["run", "--detach", "--name", "echo", "--", ...ECHO])
+        await own.text(["hold", "echo", "--reason", "kept \u00e9"])
+        await own.text(["resize", "echo", "60x20"])
+        for (const release of RELEASES_TRIED) {
+          const events = (await store.old(release).text(["events", "echo"])).trim().split("\n")
+          const kinds = events.map((line) => JSON.parse(line))
+          const held = kinds.findIndex(({ type }) => type === "Unknown")
+          assert.deepInclude(kinds[held], { kind: rareKinds.HoldPlaced })
+          assert.deepStrictEqual(JSON.parse(Buffer.from(kinds[held].payload, "base64").toString()), {
+            reason: "kept \u00e9"
+          })
+          assert.deepStrictEqual(
+            kinds.map(({ sequence }) => sequence),
+            kinds.map((_, index) => index + 1)
+          )
+          assert.deepInclude(
+            kinds.slice(held).map(({ type }) => type),
+            "Resized"
+          )
+        }
+      })
+    })
+  )
 })
 
 describe("an earlier engine", () => {

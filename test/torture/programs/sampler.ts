@@ -4,11 +4,17 @@
  * make them, because Node tells nothing of those that do not keep it alive. It opens nothing that stays open.
  */
 import { renameSync, writeFileSync } from "node:fs"
-import { setFlagsFromString } from "node:v8"
+import { createRequire, syncBuiltinESMExports } from "node:module"
+import { setFlagsFromString, writeHeapSnapshot } from "node:v8"
 import { runInNewContext } from "node:vm"
+import { BroadcastChannel, type Worker, type WorkerOptions } from "node:worker_threads"
+import { libc } from "../../../src/keeper/Libc.ts"
 
 const file = process.env.REPRISE_SAMPLE!
+/** Where heap snapshots go, one for each sample: for who looks for what grew. */
+const snapshots = process.env.REPRISE_SNAPSHOTS
 delete process.env.REPRISE_SAMPLE
+let count = 0
 
 setFlagsFromString("--expose-gc")
 const collect = runInNewContext("gc") as () => void
@@ -44,18 +50,47 @@ Object.assign(globalThis, {
   }
 })
 
+const COLLECT = new URL("collectThread.ts", import.meta.url).href
+/** A thread collects in milliseconds; one that draws at this moment is counted with its garbage. */
+const COLLECT_MILLIS = 100
+const channel = new BroadcastChannel("reprise-collect")
+channel.unref()
+const threads = createRequire(import.meta.url)("node:worker_threads") as { Worker: typeof Worker }
+const workers = new Set<Worker>()
+threads.Worker = class extends threads.Worker {
+  constructor(file: string | URL, options?: WorkerOptions) {
+    super(file, { ...options, execArgv: ["--import", COLLECT] })
+    workers.add(this)
+    this.once("exit", () => workers.delete(this))
+  }
+}
+syncBuiltinESMExports()
+
+/** Of the threads that draw. */
+const workerHeapBytes = async (): Promise<number> => {
+  channel.postMessage(null)
+  await new Promise((resolve) => setTimeout(resolve, COLLECT_MILLIS))
+  const all = await Promise.allSettled([...workers].map((worker) => worker.getHeapStatistics()))
+  return all.reduce((sum, one) => sum + (one.status === "fulfilled" ? one.value.used_heap_size : 0), 0)
+}
+
 process.on("SIGUSR2", () => {
   // Twice: what finalizers of the first let go is gone after the second.
   collect()
-  setImmediate(() => {
+  setImmediate(async () => {
     collect()
-    const { arrayBuffers, external, heapUsed, rss } = process.memoryUsage()
+    // As an idle engine does: what a burst left in the allocator is not held.
+    libc().trimHeap()
+    if (snapshots !== undefined) writeHeapSnapshot(`${snapshots}/${process.pid}-${++count}.heapsnapshot`)
+    const { arrayBuffers, external, heapTotal, heapUsed, rss } = process.memoryUsage()
     const sample = {
       pid: process.pid,
       timers: timers.size,
       handles: process.getActiveResourcesInfo().filter((name) => name !== "Timeout" && name !== "Immediate").length,
       heapBytes: heapUsed,
+      heapTotalBytes: heapTotal,
       externalBytes: external + arrayBuffers,
+      workerHeapBytes: await workerHeapBytes(),
       rssBytes: rss
     }
     writeFileSync(`${file}.part`, JSON.stringify(sample))

@@ -1,0 +1,13 @@
+/** Loaded into the drawing threads of an engine with a sampler in it (`sampler.ts`): collects their garbage when it is told to. */
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
+import { BroadcastChannel } from "node:worker_threads"
+
+setFlagsFromString("--expose-gc")
+const collect = runInNewContext("gc") as () => void
+const channel = new BroadcastChannel("reprise-collect")
+channel.onmessage = () => {
+  collect()
+  collect()
+}
+channel.unref()
