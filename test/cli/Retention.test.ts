@@ -63,6 +63,6 @@ describe("reprise prune, hold and release", () => {
         )
         assert.isNull(json((yield* reprise.run(["status", "--json"])).stdout).enginePid)
       }),
-    { timeout: 120_000 }
+    { timeout: 300_000 }
   )
 })
