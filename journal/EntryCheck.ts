@@ -8,6 +8,7 @@ import { type SessionId, STORE_STREAM } from "./Event.ts"
 import type { Damage } from "./Journal.ts"
 import * as Keys from "./Keys.ts"
 import * as Record from "./Record.ts"
+import { keptRowDamage } from "./RemovalCore.ts"
 
 /** What the events of one stream are, the store's own stream among them. */
 export interface StreamCheck {
@@ -28,7 +29,7 @@ export interface EntryReport {
   /** Of the keys and values of all events. */
   readonly eventBytes: number
   readonly rows: number
-  /** They are left out by every reader, and made again. */
+  /** They are left out by every reader, and made again. Not among them: what stands for removed events, which is a damage. */
   readonly damagedRows: number
   readonly streams: ReadonlyArray<StreamCheck>
   readonly damages: ReadonlyArray<Damage>
@@ -64,6 +65,8 @@ export class EntryCheck {
   add(key: Uint8Array, value: Uint8Array): Damage | undefined {
     if (key[0] === Keys.ROW_PREFIX) {
       this.#rows++
+      const kept = keptRowDamage(key, value)
+      if (kept !== undefined) return this.#damage(kept)
       if (Record.decodeRow(key, value) === undefined) this.#damagedRows++
       return undefined
     }

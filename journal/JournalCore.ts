@@ -21,7 +21,7 @@ import { QuotaReached } from "./JournalQuota.ts"
 import * as Keys from "./Keys.ts"
 import { killPoint } from "./KillPoint.ts"
 import * as Record from "./Record.ts"
-import { RemovalCore, removalOf } from "./RemovalCore.ts"
+import { KEPT_SPACE, keptRowDamage, RemovalCore, removalOf } from "./RemovalCore.ts"
 import type { KeyValue, Put, RangeOptions, Storage } from "./Storage.ts"
 import { StreamHeads } from "./StreamHeads.ts"
 
@@ -857,7 +857,32 @@ export class JournalCore {
         expected = Math.max(sequence, removed) + 1
       }
     }
+    damages.push(...(await this.#checkKept()))
     return { streams, events, damages }
+  }
+
+  /** What stands for removed events, and nothing can make again. */
+  async #checkKept(): Promise<ReadonlyArray<Damage>> {
+    const damages: Array<Damage> = []
+    let { from, to } = rowBounds(KEPT_SPACE, undefined, undefined)
+    for (;;) {
+      let found: ReadonlyArray<KeyValue>
+      try {
+        found = await this.#range({ from, to, limit: PAGE_EVENTS_MAX })
+      } catch (error) {
+        if (!(error instanceof UnreadableRange)) throw error
+        return [
+          ...damages,
+          { stream: STORE_STREAM, from: 0, to: null, reason: `kept of removed events: ${error.message}` }
+        ]
+      }
+      if (found.length === 0) return damages
+      for (const [key, value] of found) {
+        from = after(key)
+        const damage = keptRowDamage(key, value)
+        if (damage !== undefined) damages.push(damage)
+      }
+    }
   }
 
   /** The first key behind an unreadable place: within its stream, else the next stream. */

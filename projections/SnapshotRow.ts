@@ -7,11 +7,12 @@
  */
 import type { SessionId } from "../journal/Event.ts"
 import type { Row } from "../journal/Journal.ts"
+import { KEPT_SPACE } from "../journal/RemovalCore.ts"
 
 /** Space of the snapshots. */
 export const SNAPSHOT_SPACE = "snap"
 /** Space of what stands for removed events (BaseState.ts): at the last of them, and the truth. */
-export const BASE_SPACE = "base"
+export const BASE_SPACE = KEPT_SPACE
 
 /** Key of the snapshot of a projection after a sequence. */
 export const snapshotKey = (name: string, stream: SessionId, sequence: number): Uint8Array => {

@@ -610,7 +610,7 @@ export class EngineCore {
   #checkQuota(): void {
     const max = this.#options.journal.suspended()?.quotaBytes
     if (max === undefined) return
-    const reason = `the store's quota of ${max} bytes is reached and nothing can be journaled; raise limits.storeBytes in its config.json or delete something, sessions go on by themselves then`
+    const reason = `the store's quota of ${max} bytes is reached and nothing can be journaled; raise limits.storeBytes in its config.json or remove old events with reprise prune, sessions go on by themselves then`
     throw new LimitExceeded({ limit: "store bytes", max, reason })
   }
 

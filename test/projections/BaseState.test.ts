@@ -105,7 +105,7 @@ describe("states that stand for removed events", () => {
         Effect.gen(function* () {
           const journal = yield* Journal
           const random = seeded(100 + seed)
-          yield* journal.append(STREAM, entriesOf(history(seed, 60)))
+          yield* journal.append(STREAM, entriesOf(history(seed, 48)))
           const head = yield* journal.head(STREAM)
           const before = new Map<number, string>()
           for (let at = 1; at <= head; at++) before.set(at, yield* knownAt(at))
@@ -121,7 +121,7 @@ describe("states that stand for removed events", () => {
             assert.strictEqual(rows.length, 6)
           }
         }).pipe(Effect.provide(layer)),
-      { timeout: 60_000 }
+      { timeout: 180_000 }
     )
   }
 
