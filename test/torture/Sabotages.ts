@@ -87,7 +87,7 @@ export const SABOTAGES: ReadonlyArray<Sabotage> = [
     find: `return found < sealed ?`,
     replacement: `return found < 0 ?`,
     tests: ["test/journal/StoreDamage.test.ts"],
-    pattern: "a log cut anywhere"
+    pattern: "a log cut at"
   },
   {
     name: "a store folder that is open to others is used",
@@ -183,6 +183,6 @@ export const SABOTAGES: ReadonlyArray<Sabotage> = [
     find: `const redacted = rest.length === 0 ?`,
     replacement: `const redacted = input !== undefined ? bytes : rest.length === 0 ?`,
     tests: ["test/exec/Secrets.test.ts"],
-    pattern: "masks a value wherever it is cut"
+    pattern: "finds what a terminal makes"
   }
 ]
