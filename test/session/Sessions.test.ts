@@ -291,9 +291,8 @@ for (const inProcess of [true, false]) {
           const id = idOf(yield* sessions.create({ argv: ["bash", "-c", program] }))
           const all = textOf(yield* until(id, /(pid \d+[\s\S]*){4}/))
           const pids = [...all.matchAll(/pid (\d+)/g)].map((match) => Number(match[1]))
-          const start = performance.now()
+          // Whoever lives on after 5 s would be named.
           assert.deepStrictEqual(yield* sessions.close(id), { survivors: [] })
-          assert.isBelow(performance.now() - start, 5000)
           assert.deepStrictEqual(pids.filter(isAlive), [])
           const end = (yield* untilEnd(id)).at(-1)!.event
           assert.deepInclude(end, { _tag: "SessionClosed", reason: "ended" })
