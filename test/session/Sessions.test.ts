@@ -21,7 +21,7 @@ const bash = { argv: ["bash", "--norc", "--noprofile", "-i"], cwd: "/" }
 const hasPython = spawnSync("python3", ["--version"]).status === 0
 
 for (const inProcess of [true, false]) {
-  describe(`sessions ${inProcess ? "in process" : "behind a keeper"}`, { concurrent: true }, () => {
+  describe(`sessions ${inProcess ? "in process" : "behind a keeper"}`, { concurrent: true, timeout: 180_000 }, () => {
     const live = (title: string, test: (store: TestStore) => Effect.Effect<void, unknown, Sessions | History>) =>
       it.live(title, () =>
         Effect.flatMap(testStore, (store) => test(store).pipe(Effect.provide(store.layer({ inProcess }))))
