@@ -21,7 +21,7 @@ const bash = { argv: ["bash", "--norc", "--noprofile", "-i"], cwd: "/" }
 const hasPython = spawnSync("python3", ["--version"]).status === 0
 
 for (const inProcess of [true, false]) {
-  describe(`sessions ${inProcess ? "in process" : "behind a keeper"}`, { concurrent: true }, () => {
+  describe(`sessions ${inProcess ? "in process" : "behind a keeper"}`, { concurrent: true, timeout: 180_000 }, () => {
     const live = (title: string, test: (store: TestStore) => Effect.Effect<void, unknown, Sessions | History>) =>
       it.live(title, () =>
         Effect.flatMap(testStore, (store) => test(store).pipe(Effect.provide(store.layer({ inProcess }))))
@@ -291,9 +291,8 @@ for (const inProcess of [true, false]) {
           const id = idOf(yield* sessions.create({ argv: ["bash", "-c", program] }))
           const all = textOf(yield* until(id, /(pid \d+[\s\S]*){4}/))
           const pids = [...all.matchAll(/pid (\d+)/g)].map((match) => Number(match[1]))
-          const start = performance.now()
+          // Whoever lives on after 5 s would be named.
           assert.deepStrictEqual(yield* sessions.close(id), { survivors: [] })
-          assert.isBelow(performance.now() - start, 5000)
           assert.deepStrictEqual(pids.filter(isAlive), [])
           const end = (yield* untilEnd(id)).at(-1)!.event
           assert.deepInclude(end, { _tag: "SessionClosed", reason: "ended" })
