@@ -354,8 +354,9 @@ export class LiveSession {
     this.pause()
     await this.whenIdle()
     await this.#load()
+    // Until it is journaled, or known that there is none.
+    this.#isStartUnknown = this.state.pid === null && !this.state.closed
     const held = (await host.list()).find((held) => held.session === this.id)
-    this.#isStartUnknown = false
     if (this.state.closed) {
       // Journaled as closed before the host was told: nobody else will tell it.
       if (held !== undefined && !held.terminalClosed) await host.close(this.id)
@@ -363,6 +364,7 @@ export class LiveSession {
       return this.#end()
     }
     if (held === undefined) {
+      this.#isStartUnknown = false
       // Its creator may come back, as after the death of an engine.
       return this.state.pid === null ? undefined : this.lose("its keeper does not know it any more")
     }
@@ -388,6 +390,7 @@ export class LiveSession {
     }
     killPoint("recovery.resumed.before")
     await this.#append(taken.map((event) => this.#event(event)))
+    this.#isStartUnknown = false
     killPoint("recovery.resumed.after")
     this.#port.interrupted(this.id)
     await this.#typeAgain(host, held)
@@ -947,6 +950,8 @@ export class LiveSession {
   /** The sequence that this command id caused before, if it was applied. */
   #repeated({ commandId }: CommandOptions): number | undefined {
     if (commandId === undefined || this.#untyped.has(commandId)) return undefined
+    // While it is taken back nobody knows yet which of its hidden inputs the terminal has.
+    if (this.#phase === "waiting") return undefined
     return this.state.recentCommands.get(commandId)
   }
 
