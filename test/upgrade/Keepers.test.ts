@@ -29,11 +29,14 @@ import { silent, startTestKeeper } from "../keeper/keeperUnderTest.ts"
 import { eventsOf, isAlive, textOf, type, until, untilEnd } from "../session/sessionsUnderTest.ts"
 import { gone, UPGRADE_MILLIS_MAX, upgradeStore } from "./upgradeUnderTest.ts"
 
-/** Prints numbered lines without pause, answers what it is given, ends with 7. */
+/**
+ * Prints numbered lines, the first 50,000 without pause, answers what it is given, ends with 7. It waits between the later
+ * ones: bash loses the rest of a line when a trap's signal finds it in a write that waits for the terminal.
+ */
 const TALKER = [
-  "stty -echo; trap 'stop=1' USR1",
+  "stty -echo; trap 'stop=1' USR1; exec 4<> <(:)",
   'while read line; do case "$line" in size) stty size;; *) echo "got $line";; esac; done <&0 &',
-  'i=0; while [ -z "$stop" ]; do i=$((i+1)); echo "line $i"; done; echo "last $i"; exit 7'
+  'i=0; while [ -z "$stop" ]; do i=$((i+1)); echo "line $i"; [ $i -lt 50000 ] || read -t 0.001 <&4; done; echo "last $i"; exit 7'
 ].join("\n")
 
 let programs: Programs
