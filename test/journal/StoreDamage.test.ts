@@ -33,7 +33,7 @@ const PLACES = Math.max(180, Number(process.env.REPRISE_TRIES ?? 0))
 /** Places where a log is cut. */
 const CUTS = Math.max(500, Number(process.env.REPRISE_TRIES ?? 0))
 /** Places of a table where 2 to 6,000 bytes are overwritten: up to all of its index. */
-const OVERWRITTEN = 60
+const OVERWRITTEN = process.env.REPRISE_TRIES === undefined ? 24 : 60
 const NAMED = ["named", "refused-corrupt", "refused-incomplete", "refused-format"]
 
 const openings = (location: string) => ({

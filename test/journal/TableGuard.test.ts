@@ -83,17 +83,20 @@ const readCount = (stream: SessionId) =>
     return count
   })
 
+/** From one flipped bit to the next, in bytes: no divisor of it is one of 8, so every bit of a byte has its turn. */
+const STEP = process.env.REPRISE_TRIES === undefined ? 5 : 1
+
 describe("the check of LevelDB's tables", () => {
   it("knows CRC-32C", () => {
     assert.strictEqual(crc32c(Buffer.from("123456789"), 0, 9) >>> 0, 0xe3069283)
   })
 
-  it("finds nothing in a sound table, and puts back every single flipped bit outside of the filter", () =>
+  it("finds nothing in a sound table, and puts back single flipped bits outside of the filter", () =>
     withTable(async ({ path, table }) => {
       const sound = readFileSync(path)
       assert.deepStrictEqual(checkTable(table, sound), [])
       let filterBytes = 0
-      for (let at = 0; at < sound.length; at += 1) {
+      for (let at = 0; at < sound.length; at += STEP) {
         const bytes = Buffer.from(sound)
         bytes[at]! ^= 1 << (at % 8)
         const findings = checkTable(table, bytes)
@@ -107,7 +110,7 @@ describe("the check of LevelDB's tables", () => {
         if (findings.length > 0) assert.isTrue(bytes.equals(sound), `${at}`)
       }
       // 10 bits for each of 60 keys.
-      assert.isBelow(filterBytes, 200)
+      assert.isBelow(filterBytes, 200 / STEP)
     }))
 
   it("takes out a block that cannot be put right, keeps the table, and names the events in every opening", () =>
