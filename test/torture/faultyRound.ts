@@ -40,7 +40,11 @@ export const faultyRound = async (seed: number, lines: number): Promise<RoundRes
     for (let attempt = 0; ; attempt++) {
       const before = performance.now()
       const exit = await ask()
-      if (performance.now() - before > ANSWER_MILLIS_MAX) hangs++
+      const millis = performance.now() - before
+      if (millis > ANSWER_MILLIS_MAX) {
+        hangs++
+        console.error(`seed ${seed}: ${what} was answered after ${Math.round(millis)} ms: ${exit._tag}`)
+      }
       if (Exit.isSuccess(exit)) return exit.value
       if (attempt > 2000) throw new Error(`seed ${seed}: ${what} does not succeed: ${String(exit.cause)}`)
       await sleep(5)
