@@ -5,6 +5,7 @@
  */
 import { createHash, type Hash } from "node:crypto"
 import { type SessionId, STORE_STREAM } from "./Event.ts"
+import { rareKinds } from "./EventKind.ts"
 import type { Damage } from "./Journal.ts"
 import * as Keys from "./Keys.ts"
 import * as Record from "./Record.ts"
@@ -41,10 +42,13 @@ export interface EntryReport {
 
 /** Damages named one by one. A store with more is told as one that has more. */
 const DAMAGES_MAX = 10_000
-const LIVE_KINDS = new Set([16, 17, 29, 30])
-const END_KINDS = new Set([31, 32])
-/** EventsRemoved: a stream whose beginning was removed has it in the place of its first event. */
-const KIND_REMOVED = 41
+const LIVE_KINDS = new Set<number>([
+  rareKinds.SessionCreated,
+  rareKinds.ProcessStarted,
+  rareKinds.SessionInterrupted,
+  rareKinds.SessionResumed
+])
+const END_KINDS = new Set<number>([rareKinds.SessionLost, rareKinds.SessionClosed])
 
 export class EntryCheck {
   readonly #hash: Hash = createHash("sha256")
@@ -88,7 +92,7 @@ export class EntryCheck {
     }
     if (reason !== undefined) return this.#damage({ stream: stream.stream, from: sequence, to: sequence, reason })
     const kind = value[5]!
-    if (kind === KIND_REMOVED && sequence === 1) {
+    if (kind === Record.KIND_EVENTS_REMOVED && sequence === 1) {
       this.#removedTo = removedTo(value)
       stream.head = Math.max(stream.head, this.#removedTo)
       this.#hasRemovals = true
@@ -164,7 +168,7 @@ export const isEntry = (key: Uint8Array, value: Uint8Array): boolean =>
  * the payload itself, so that an event of a later version is understood too.
  */
 export const removedTo = (value: Uint8Array): number => {
-  if (value[5] !== KIND_REMOVED) return 0
+  if (value[5] !== Record.KIND_EVENTS_REMOVED) return 0
   const { event } = Record.decodeRecord(1, value)
   try {
     const fields: { readonly to?: unknown } =

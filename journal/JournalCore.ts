@@ -345,7 +345,7 @@ export class JournalCore {
     }
     if (!this.#isAtQuota() || this.#closed) throw this.#unavailable("append")
     try {
-      await this.#storage.batch(puts, { makesRoom: true })
+      await this.#storage.batch(puts, MAKES_ROOM)
     } catch (cause) {
       const reason = describe(cause)
       throw new StorageUnavailable({ operation: "append", reason, diskFull: isDiskFull(reason) })
@@ -373,7 +373,7 @@ export class JournalCore {
       try {
         killPoint("journal.batch.before")
         const makesRoom = group.every((waiting) => waiting.makesRoom === true)
-        await (makesRoom ? this.#storage.batch(puts, MAKES_ROOM) : this.#storage.batch(puts))
+        await this.#storage.batch(puts, makesRoom ? MAKES_ROOM : undefined)
         killPoint("journal.batch.after")
       } catch (cause) {
         this.#flushing = undefined

@@ -449,7 +449,7 @@ export class EngineCore {
     this.#admission.admit(id, request.group ?? null)
     const host = await this.#hosts.acquire(id).catch((error: unknown) => {
       if (known === undefined) this.#admission.release(id)
-      throw error instanceof HostUnavailable ? new SessionUnavailable({ session: id, reason: error.message }) : error
+      throw withoutHost(id, error)
     })
     const session = known ?? new LiveSession(id, this.#port)
     session.extension = exec?.extend(session)
@@ -482,7 +482,7 @@ export class EngineCore {
       if (session.state.sequence === 0) this.#forget(session)
       if (!(error instanceof HostUnavailable)) throw spawnFailed(error)
       this.#takeBackLater(id, host, "its keeper went away while it was started", 0)
-      throw new SessionUnavailable({ session: id, reason: error.message })
+      throw withoutHost(id, error)
     }
     return get(id)
   }
@@ -503,7 +503,7 @@ export class EngineCore {
     if (session.host?.capabilities.takesSessions === false) await this.#leave(session, session.host)
     const acquired = session.host ?? this.#hosts.acquire(id)
     const host = await Promise.resolve(acquired).catch((error: unknown) => {
-      throw error instanceof HostUnavailable ? new SessionUnavailable({ session: id, reason: error.message }) : error
+      throw withoutHost(id, error)
     })
     this.#live.set(id, session)
     this.recent.delete(id)
@@ -518,7 +518,7 @@ export class EngineCore {
       )
       this.timeouts.watch(session)
     } catch (error) {
-      if (error instanceof HostUnavailable) throw new SessionUnavailable({ session: id, reason: error.message })
+      if (error instanceof HostUnavailable) throw withoutHost(id, error)
       throw spawnFailed(error)
     }
   }
@@ -772,6 +772,10 @@ export class EngineCore {
 }
 
 const NO_BYTES = new Uint8Array(0)
+
+/** A host that is gone is, to who asks, a session that cannot be used at the moment. */
+const withoutHost = (session: SessionId, error: unknown): unknown =>
+  error instanceof HostUnavailable ? new SessionUnavailable({ session, reason: error.message }) : error
 
 const isStorage = (error: unknown): error is StorageUnavailable | JournalDamaged =>
   error instanceof Error && (error.name === "StorageUnavailable" || error.name === "JournalDamaged")
