@@ -11,10 +11,10 @@ import type { SessionId } from "../../journal/Event.ts"
 import { Attach } from "../../src/session/Attach.ts"
 import { History } from "../../src/session/History.ts"
 import { engineProcess } from "../exec/engineProcess.ts"
+import { cpuMillisOf } from "../fixtures/processFigures.ts"
 import { seeded } from "../projections/events.ts"
 import { exported, UNCLEAN } from "./exports.ts"
 import {
-  cpuMillisOf,
   create,
   echoes,
   forgetPeak,

@@ -2,12 +2,13 @@
  * What the tests of hostile output share: the built engine in a process of its own, sessions that print given bytes
  * exactly, an echo beside them, and what the engine uses. Everything is asked over the engine's socket.
  */
-import { readFileSync, writeFileSync } from "node:fs"
+import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { Effect, Schedule, Stream } from "effect"
 import type { JournalEntry, SessionEvent, SessionId } from "../../journal/Event.ts"
 import { History } from "../../src/session/History.ts"
 import { Sessions } from "../../src/session/Sessions.ts"
+import { processStatus, residentMibOf } from "../fixtures/processFigures.ts"
 
 /** A program that prints these bytes as they are and then reads, without an echo, until its input ends. */
 export const printing = (folder: string, name: string, data: Uint8Array): ReadonlyArray<string> => {
@@ -55,20 +56,9 @@ export const screenOf = (session: SessionId) =>
     Effect.repeat({ until: ({ status }) => status !== "behind", schedule: Schedule.spaced("10 millis") })
   )
 
-/** Processor time that a process has used, all threads, in milliseconds. */
-export const cpuMillisOf = (pid: number): number => {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
-    .replace(/^.*\) /s, "")
-    .split(" ")
-  // utime and stime, in ticks of 10 ms.
-  return (Number(fields[11]) + Number(fields[12])) * 10
-}
-
 /** The most memory it had since `forgetPeak`, and what it has now, in MiB. */
 export const memoryOf = (pid: number): { readonly peak: number; readonly now: number } => {
-  const status = readFileSync(`/proc/${pid}/status`, "latin1")
-  const mib = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)?.[1]) / 1024
-  return { peak: mib("VmHWM"), now: mib("VmRSS") }
+  return { peak: processStatus(pid, "VmHWM") / 1024, now: residentMibOf(pid) }
 }
 export const forgetPeak = (pid: number): void => writeFileSync(`/proc/${pid}/clear_refs`, "5")
 

@@ -1,12 +1,12 @@
 /** Peers that mean harm, or are broken, at a keeper's door: each is ended soon, the keeper and its sessions go on. */
 import { randomBytes } from "node:crypto"
-import { readFileSync } from "node:fs"
 import { connect, type Socket } from "node:net"
 import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { FrameType, jsonFrame, PROTOCOL_VERSION } from "../../src/keeper/Frames.ts"
 import { connectKeeper, probeKeeper } from "../../src/keeper/KeeperClient.ts"
 import { newSession, spawnRequest } from "../contracts/PtyHostContract.ts"
+import { residentMibOf } from "../fixtures/processFigures.ts"
 import { isRunning, type KeeperUnderTest, silent, startTestKeeper } from "./keeperUnderTest.ts"
 
 /** A second is the promise; a busy machine may take some more until it is seen. */
@@ -15,9 +15,6 @@ const ENDED_MILLIS_MAX = 20_000
 const GROWTH_MIB_MAX = 150
 
 const HELLO = jsonFrame(FrameType.Hello, 0, { protocol: PROTOCOL_VERSION, generation: 1 })
-
-const rssMib = (pid: number): number =>
-  Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1]) / 1024
 
 interface Peer {
   readonly socket: Socket
@@ -32,7 +29,7 @@ describe("a keeper's door", () => {
     const host = await connectKeeper({ socket: keeper.socket, generation: 1, listener: silent })
     await host.spawn(spawnRequest(["cat"], { session: newSession() }))
     await host.dispose()
-    before = rssMib(keeper.pid)
+    before = residentMibOf(keeper.pid)
   })
   afterAll(() => keeper.dispose())
 
@@ -142,7 +139,7 @@ describe("a keeper's door", () => {
 
   it("holds on to little of all that", async () => {
     await stillServes()
-    assert.isBelow(rssMib(keeper.pid) - before, GROWTH_MIB_MAX)
+    assert.isBelow(residentMibOf(keeper.pid) - before, GROWTH_MIB_MAX)
   })
 })
 

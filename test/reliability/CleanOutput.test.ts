@@ -7,7 +7,7 @@ import { join } from "node:path"
 import { assert, describe, it } from "vitest"
 import { storePaths } from "../../src/session/StorePaths.ts"
 import { type Finished, withCommandLine } from "../crash/commandLine.ts"
-import { TIMEOUT_MILLIS } from "./processFigures.ts"
+import { TIMEOUT_MILLIS } from "./timeLimit.ts"
 
 /** C0 without tab and newline, DEL, C1 as UTF-8 has them; and marks that turn text around. */
 const UNCLEAN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/

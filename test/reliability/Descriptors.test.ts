@@ -5,7 +5,7 @@ import type { SessionId } from "../../journal/Event.ts"
 import { Exec, Sessions } from "../../src/index.ts"
 import { engineProcess } from "../exec/engineProcess.ts"
 import { idOf, textOf, untilEnd } from "../session/sessionsUnderTest.ts"
-import { TIMEOUT_MILLIS } from "./processFigures.ts"
+import { TIMEOUT_MILLIS } from "./timeLimit.ts"
 
 /** `ls` has the folder open that it lists: the fourth, and the only one that leads to /proc. */
 const LIST = "ls -l /proc/self/fd"

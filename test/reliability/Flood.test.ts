@@ -6,8 +6,9 @@ import { Attach, Sessions } from "../../src/index.ts"
 import { listKeepers } from "../../src/keeper/KeeperProcess.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
 import { engineProcess } from "../exec/engineProcess.ts"
+import { MIB, residentBytesOf } from "../fixtures/processFigures.ts"
 import { makeEchoWatch } from "./EchoWatch.ts"
-import { MIB, residentBytesOf, TIMEOUT_MILLIS } from "./processFigures.ts"
+import { TIMEOUT_MILLIS } from "./timeLimit.ts"
 
 const FLOODS = 3
 /** Of each; `npm run campaign` makes it 10,000. */

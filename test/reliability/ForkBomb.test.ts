@@ -6,7 +6,7 @@ import { engineProcess } from "../exec/engineProcess.ts"
 import { idOf, until } from "../session/sessionsUnderTest.ts"
 import { makeEchoWatch } from "./EchoWatch.ts"
 import { canBeAnother, type OtherUser, processesOf, withOtherUser } from "./otherUser.ts"
-import { TIMEOUT_MILLIS } from "./processFigures.ts"
+import { TIMEOUT_MILLIS } from "./timeLimit.ts"
 
 /** `npm run campaign` makes it 8. */
 const BOMBS = Number(process.env.REPRISE_BOMBS ?? 1)

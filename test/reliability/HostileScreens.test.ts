@@ -6,8 +6,9 @@ import { Journal } from "../../journal/Journal.ts"
 import * as JournalMemory from "../../journal/JournalMemory.ts"
 import { screenAt } from "../../projections/ScreenHistory.ts"
 import { ScreenService } from "../../projections/ScreenService.ts"
+import { MIB } from "../fixtures/processFigures.ts"
 import { created, entriesOf, HOSTILE, output, randomOutput, seeded } from "../projections/events.ts"
-import { MIB, TIMEOUT_MILLIS } from "./processFigures.ts"
+import { TIMEOUT_MILLIS } from "./timeLimit.ts"
 
 /** Mebibytes of random output; `npm run campaign` makes it 100. */
 const FUZZ = Number(process.env.REPRISE_FUZZ ?? 2)

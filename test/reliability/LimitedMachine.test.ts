@@ -10,10 +10,11 @@ import { History, Sessions } from "../../src/index.ts"
 import { listKeepers } from "../../src/keeper/KeeperProcess.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
 import { engineProcess } from "../exec/engineProcess.ts"
+import { MIB } from "../fixtures/processFigures.ts"
 import { idOf, isAlive, textOf, type, until, untilEnd } from "../session/sessionsUnderTest.ts"
 import type { LimitedRound } from "./limitedUser.ts"
 import { canBeAnother, withOtherUser } from "./otherUser.ts"
-import { MIB, TIMEOUT_MILLIS } from "./processFigures.ts"
+import { TIMEOUT_MILLIS } from "./timeLimit.ts"
 
 /** Room for so many more processes: below the head-room that a keeper leaves free (32), around it, and above it. */
 const ROOMS = [-8, 0, 16, 31, 34, 40, 48, 60]

@@ -10,7 +10,7 @@ import { makeReplayFilter } from "../../cli/ReplayFilter.ts"
 import { Attach, History, Sessions } from "../../src/index.ts"
 import { engineProcess } from "../exec/engineProcess.ts"
 import { eventsOf, idOf, type, until, untilEnd } from "../session/sessionsUnderTest.ts"
-import { TIMEOUT_MILLIS } from "./processFigures.ts"
+import { TIMEOUT_MILLIS } from "./timeLimit.ts"
 
 /** The sequences that terminals answer. */
 const QUERIES: Readonly<Record<string, string>> = {

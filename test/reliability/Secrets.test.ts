@@ -11,7 +11,7 @@ import { hasProgram } from "../contracts/PtyHostContract.ts"
 import { CommandLine } from "../crash/commandLine.ts"
 import { engineProcess } from "../exec/engineProcess.ts"
 import { eventsOf, idOf, textOf, type, until, untilEnd } from "../session/sessionsUnderTest.ts"
-import { TIMEOUT_MILLIS } from "./processFigures.ts"
+import { TIMEOUT_MILLIS } from "./timeLimit.ts"
 
 interface Prompt {
   readonly name: string

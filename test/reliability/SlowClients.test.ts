@@ -7,9 +7,10 @@ import { History } from "../../src/session/History.ts"
 import { Sessions } from "../../src/session/Sessions.ts"
 import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
 import { engineProcess } from "../exec/engineProcess.ts"
+import { MIB, residentBytesOf } from "../fixtures/processFigures.ts"
 import { proxy } from "../remote/proxy.ts"
 import { idOf } from "../session/sessionsUnderTest.ts"
-import { MIB, residentBytesOf, TIMEOUT_MILLIS } from "./processFigures.ts"
+import { TIMEOUT_MILLIS } from "./timeLimit.ts"
 
 const SLOW_CLIENTS = 5
 /** Milliseconds for which they stop at least; `npm run campaign` makes it 10,000. */

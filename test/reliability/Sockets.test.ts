@@ -10,7 +10,7 @@ import { SOCKET_PATH_BYTES_MAX, storePaths } from "../../src/session/StorePaths.
 import { CommandLine } from "../crash/commandLine.ts"
 import { engineProcess } from "../exec/engineProcess.ts"
 import { idOf, type, until } from "../session/sessionsUnderTest.ts"
-import { TIMEOUT_MILLIS } from "./processFigures.ts"
+import { TIMEOUT_MILLIS } from "./timeLimit.ts"
 
 /** Of whole engines; what they do about such a socket is tried 20 times in EngineServer.test.ts. */
 const STARTS = 5

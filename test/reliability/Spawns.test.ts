@@ -3,8 +3,9 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { assert, describe, it } from "vitest"
 import { connectKeeper } from "../../src/keeper/KeeperClient.ts"
 import { SessionRecorder, spawnRequest } from "../contracts/PtyHostContract.ts"
+import { descriptorsOf, MIB, residentBytesOf, threadsOf, zombiesOf } from "../fixtures/processFigures.ts"
 import { startTestKeeper } from "../keeper/keeperUnderTest.ts"
-import { descriptorsOf, MIB, residentBytesOf, TIMEOUT_MILLIS, threadsOf, zombiesOf } from "./processFigures.ts"
+import { TIMEOUT_MILLIS } from "./timeLimit.ts"
 
 /** `npm run campaign` makes it 20,000. */
 const SPAWNS = Number(process.env.REPRISE_SPAWNS ?? 1500)

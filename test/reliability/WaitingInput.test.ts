@@ -4,8 +4,9 @@ import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { connectKeeper } from "../../src/keeper/KeeperClient.ts"
 import { INPUT_WRITE_BYTES_MAX, type PtyHost } from "../../src/keeper/PtyHost.ts"
 import { SessionRecorder, spawnRequest } from "../contracts/PtyHostContract.ts"
+import { cpuMillisOf } from "../fixtures/processFigures.ts"
 import { endSessions, type KeeperUnderTest, startTestKeeper } from "../keeper/keeperUnderTest.ts"
-import { cpuMillisOf, TIMEOUT_MILLIS } from "./processFigures.ts"
+import { TIMEOUT_MILLIS } from "./timeLimit.ts"
 
 /** Of one core, while it waits. A writer that tries again at once takes 80 %. */
 const CPU_PART_MAX = 0.1

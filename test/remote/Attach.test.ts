@@ -1,5 +1,4 @@
 /** Attaching through a real engine process and a real socket, over connections that break, engines that die and readers that stop. */
-import { readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, type Scope, Stream } from "effect"
 import type { EventTag, SessionId } from "../../journal/Event.ts"
@@ -10,6 +9,7 @@ import { History } from "../../src/session/History.ts"
 import { Sessions } from "../../src/session/Sessions.ts"
 import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
 import { type EngineProcess, engineProcess } from "../exec/engineProcess.ts"
+import { residentBytesOf } from "../fixtures/processFigures.ts"
 import { seededRandom } from "../fixtures/seededRandom.ts"
 import { proxy } from "./proxy.ts"
 
@@ -379,10 +379,10 @@ describe("attaching over a socket", () => {
         const pid = (yield* sessions.status).enginePid
         const growthDuring = <A>(work: (look: () => void) => Effect.Effect<A, unknown>) =>
           Effect.gen(function* () {
-            const before = residentBytes(pid)
+            const before = residentBytesOf(pid)
             let most = before
             const result = yield* work(() => {
-              most = Math.max(most, residentBytes(pid))
+              most = Math.max(most, residentBytesOf(pid))
             })
             return [result, most - before] as const
           })
@@ -441,6 +441,3 @@ describe("attaching over a socket", () => {
       })
   )
 })
-
-const residentBytes = (pid: number): number =>
-  Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))![1]) * 1024

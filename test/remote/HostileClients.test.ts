@@ -4,11 +4,11 @@
  * it stops and not on each step.
  */
 import { randomBytes } from "node:crypto"
-import { readFileSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { storePaths } from "../../src/session/StorePaths.ts"
 import { CommandLine } from "../crash/commandLine.ts"
+import { residentMibOf } from "../fixtures/processFigures.ts"
 import { seededRandom } from "../fixtures/seededRandom.ts"
 import { call, connectRaw, connectWebSocket, handshake, type RawClient, rawCall } from "./rawClient.ts"
 
@@ -17,9 +17,6 @@ const ENDED_MILLIS_MAX = 20_000
 /** What the engine may hold on to after all of it, above what it had when it was idle. */
 const ENGINE_GROWTH_MIB_MAX = 500
 const DOOR_GROWTH_MIB_MAX = 300
-
-const rssMib = (pid: number): number =>
-  Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1]) / 1024
 
 describe("hostile clients at the doors", () => {
   const cli = new CommandLine()
@@ -39,7 +36,7 @@ describe("hostile clients at the doors", () => {
       serve.kill("SIGTERM")
       assert.strictEqual(await ended, 0)
     }
-    before = { engine: rssMib(engine), door: rssMib(door.pid) }
+    before = { engine: residentMibOf(engine), door: residentMibOf(door.pid) }
   })
   afterAll(async () => {
     await stopDoor()
@@ -216,7 +213,7 @@ describe("hostile clients at the doors", () => {
 
   it("the engine and the door hold on to little of all that", async () => {
     await stillServes()
-    const after = { engine: rssMib(engine), door: rssMib(door.pid) }
+    const after = { engine: residentMibOf(engine), door: residentMibOf(door.pid) }
     assert.isBelow(after.engine - before.engine, ENGINE_GROWTH_MIB_MAX)
     assert.isBelow(after.door - before.door, DOOR_GROWTH_MIB_MAX)
   })

@@ -12,6 +12,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { listKeepers } from "../../src/keeper/KeeperProcess.ts"
 import { READY_FD } from "../../src/remote/EngineStart.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
+import { residentBytesOf, threadsOf } from "../fixtures/processFigures.ts"
 
 const ENGINE = join(import.meta.dirname, "../../dist/bin/engine.js")
 const SAMPLER = join(import.meta.dirname, "programs/sampler.ts")
@@ -85,7 +86,7 @@ export class SoakEngine {
     return {
       enginePid: own.pid,
       engineFds: fdsOf(own.pid),
-      engineThreads: statusOf(own.pid, "Threads"),
+      engineThreads: threadsOf(own.pid),
       engineTimers: own.timers,
       engineHandles: own.handles,
       engineHeapBytes: own.heapBytes,
@@ -95,8 +96,8 @@ export class SoakEngine {
       engineRssBytes: own.rssBytes,
       keepers: keepers.length,
       keeperFds: await lowest(() => sum(fdsOf)),
-      keeperThreads: sum((pid) => statusOf(pid, "Threads")),
-      keeperRssBytes: sum((pid) => statusOf(pid, "VmRSS") * 1024)
+      keeperThreads: sum(threadsOf),
+      keeperRssBytes: sum(residentBytesOf)
     }
   }
 
@@ -146,6 +147,3 @@ const lowest = async (look: () => number): Promise<number> => {
   }
   return found
 }
-
-const statusOf = (pid: number, field: string): number =>
-  Number(new RegExp(`^${field}:\\s+(\\d+)`, "m").exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1])

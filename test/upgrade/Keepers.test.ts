@@ -39,6 +39,9 @@ const TALKER = [
   'i=0; while [ -z "$stop" ]; do i=$((i+1)); echo "line $i"; [ $i -lt 50000 ] || read -t 0.001 <&4; done; echo "last $i"; exit 7'
 ].join("\n")
 
+/** Says when it is there, answers each line, ends with 5. */
+const ANSWERER = ["bash", "-c", "stty -echo; echo ready; while read x; do [ $x = end ] && exit 5; echo got $x; done"]
+
 let programs: Programs
 beforeAll(() => {
   programs = unpackPrograms()
@@ -250,13 +253,10 @@ describe("a keeper of this version", { timeout: UPGRADE_MILLIS_MAX }, () => {
       Effect.gen(function* () {
         const store = yield* upgradeStore(programs)
         const old = store.old("protocol-3")
-        const argv = [
-          "bash",
-          "-c",
-          "stty -echo; echo ready; while read x; do [ $x = end ] && exit 5; echo got $x; done"
-        ]
         const { id, pid } = yield* Effect.gen(function* () {
-          const created = yield* Effect.flatMap(Sessions, (sessions) => sessions.create({ argv, name: "talker" }))
+          const created = yield* Effect.flatMap(Sessions, (sessions) =>
+            sessions.create({ argv: ANSWERER, name: "talker" })
+          )
           yield* until(created.id as SessionId, "ready")
           yield* type(created.id as SessionId, "one\n")
           yield* until(created.id as SessionId, "got one")
@@ -295,13 +295,10 @@ describe("a keeper of this version", { timeout: UPGRADE_MILLIS_MAX }, () => {
         Effect.gen(function* () {
           const store = yield* upgradeStore(programs)
           const old = store.old(release)
-          const argv = [
-            "bash",
-            "-c",
-            "stty -echo; echo ready; while read x; do [ $x = end ] && exit 5; echo got $x; done"
-          ]
           const { id, pid } = yield* Effect.gen(function* () {
-            const created = yield* Effect.flatMap(Sessions, (sessions) => sessions.create({ argv, name: "talker" }))
+            const created = yield* Effect.flatMap(Sessions, (sessions) =>
+              sessions.create({ argv: ANSWERER, name: "talker" })
+            )
             yield* until(created.id as SessionId, "ready")
             return { id: created.id as SessionId, pid: created.pid! }
           }).pipe(Effect.provide(store.layer()))
