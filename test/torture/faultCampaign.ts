@@ -9,8 +9,9 @@ import { faultyRound } from "./faultyRound.ts"
 
 /** Runs of the simulation for each round against a real engine: both take some seconds. */
 const RUNS_PER_ROUND = 40
-/** Lines typed in a real round. */
+/** Lines typed in a real round, at least, and faults in it. */
 const LINES = 30
+const FAULTS_MIN = 11
 
 export const faultCampaign: Campaign = {
   name: "faults",
@@ -18,7 +19,7 @@ export const faultCampaign: Campaign = {
     for (let seed = run.seed * 1_000_000; !run.isOver(); seed++) {
       for (let i = 0; i < RUNS_PER_ROUND && !run.isOver(); i++) await simulateOne(run, seed++)
       if (run.isOver()) return
-      const { faults, hangs, typed } = await faultyRound(seed, LINES)
+      const { faults, hangs, typed } = await faultyRound(seed, LINES, FAULTS_MIN)
       count(run.tally, "real faults", faults)
       count(run.tally, "lines typed", typed)
       run.tally.hangs += hangs

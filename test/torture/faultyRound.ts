@@ -1,8 +1,8 @@
 /**
  * One round against a real engine and real programs while storage and sockets fail: a program that counts and repeats what it is
- * given, a client that types numbered lines until each is acknowledged, engines that end and start. Then nothing fails any
- * more, and every line must have been typed once, in order, and every byte of output be in the journal. Rejects with what is
- * not as promised.
+ * given, a client that types numbered lines until each is acknowledged, engines that end and start. It goes on until enough
+ * has failed. Then nothing fails any more, and every line must have been typed once, in order, and every byte of output be
+ * in the journal. Rejects with what is not as promised.
  */
 import { setTimeout as sleep } from "node:timers/promises"
 import { Exit } from "effect"
@@ -30,7 +30,11 @@ export interface RoundResult {
   readonly hangs: number
 }
 
-export const faultyRound = async (seed: number, lines: number): Promise<RoundResult> => {
+/** How many calls of storage and sockets a line takes is the kernel's and the machine's: some rounds need more of them. */
+const LINES_FACTOR_MAX = 20
+
+/** Types `linesMin` lines, and more while fewer than `faultsMin` faults have happened. */
+export const faultyRound = async (seed: number, linesMin: number, faultsMin: number): Promise<RoundResult> => {
   const random = seededRandom(seed)
   const engine = new FaultyEngine({ seed, storage: oneIn(10), socket: oneIn(40) })
   const id = `01FAVXTYRAVND0000000${String(seed % 1_000_000).padStart(6, "0")}` as SessionId
@@ -59,8 +63,9 @@ export const faultyRound = async (seed: number, lines: number): Promise<RoundRes
     await insist("creating", () =>
       engine.run(Sessions.use((sessions) => sessions.create({ id, argv: ["bash", "-c", PROGRAM], cwd: "/" })))
     )
-    for (let line = 0; line < lines; line++) {
-      await type(`typed-${line}`)
+    let lines = 0
+    while (lines < linesMin || (engine.plan.faults < faultsMin && lines < LINES_FACTOR_MAX * linesMin)) {
+      await type(`typed-${lines++}`)
       if (random.below(15) > 0) continue
       await engine.stop()
       await engine.start()
