@@ -169,7 +169,7 @@ describe("--format events", () => {
           assert.strictEqual((await importRecording(other, file, options)).outcome, "same")
           const fresh = join(folder, "fresh.jsonl")
           writeFileSync(fresh, readFileSync(file, "utf8").replaceAll('"actor":"o\'dd"', '"actor":"other"'))
-          assert.deepInclude(await failure(other, fresh), { _tag: "StoreInUse" })
+          assert.include((await failure(other, fresh)).message, "is in use by")
         })
       )
     }))
