@@ -1,8 +1,16 @@
-/** `reprise export`: a session as a file of another format. */
+/** `reprise export`: a session as a file of another format, or as a folder of files. */
 import { resolve } from "node:path"
 import { Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
-import { EXPORT_FORMATS, exportFormat, exportSession } from "../../src/export/Export.ts"
+import {
+  DEFAULT_FORMAT,
+  EXPORT_FORMATS,
+  exportFolder,
+  exportFormat,
+  exportSession,
+  FOLDER_FORMATS,
+  folderFormat
+} from "../../src/export/Export.ts"
 import { Caller } from "../Caller.ts"
 import { escapeText } from "../Escape.ts"
 import { chosenStore } from "../Root.ts"
@@ -11,6 +19,7 @@ import { reading } from "../Store.ts"
 import { Usage } from "../Usage.ts"
 
 const STANDARD_OUTPUT = "-"
+const FORMATS = [...EXPORT_FORMATS, ...FOLDER_FORMATS]
 
 export const exportCommand = Command.make(
   "export",
@@ -18,8 +27,17 @@ export const exportCommand = Command.make(
     session: sessionArgument,
     format: Flag.Literals(
       "format",
-      EXPORT_FORMATS.map(({ name }) => name)
-    ).pipe(Flag.withDescription(EXPORT_FORMATS.map(({ description, name }) => `${name}: ${description}`).join("; "))),
+      FORMATS.map(({ name }) => name)
+    ).pipe(
+      Flag.withDescription(
+        `${FORMATS.map(({ description, name }) => `${name}: ${description}`).join("; ")} (default: ${DEFAULT_FORMAT})`
+      ),
+      Flag.withDefault(DEFAULT_FORMAT)
+    ),
+    input: Flag.Boolean("input").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("With what was typed, where the format has a place for it (secrets are never kept)")
+    ),
     out: Flag.String("out").pipe(
       Flag.withAlias("o"),
       Flag.withMetavar("FILE"),
@@ -30,27 +48,40 @@ export const exportCommand = Command.make(
   Effect.fn("cli.export")(function* (flags) {
     const caller = yield* Caller
     const paths = yield* chosenStore
+    const notes: Array<string> = []
+    const options = { input: flags.input, note: (text: string) => notes.push(text) }
+    const tell = Effect.suspend(() => caller.writeError(notes.map((text) => `reprise: ${escapeText(text)}\n`).join("")))
+    const folder = folderFormat(flags.format)
     const format = exportFormat(flags.format)
-    if (format === undefined)
-      return yield* new Usage({ reason: `--format: "${flags.format}" is none`, command: "export" })
     yield* Effect.gen(function* () {
+      const isStream = Option.contains(flags.out, STANDARD_OUTPUT)
+      if (isStream && folder !== undefined) {
+        return yield* new Usage({ reason: `--out: ${folder.name} is a folder of files; name one`, command: "export" })
+      }
       const session = yield* findSession(flags.session)
-      const bytes = exportSession(session, format)
+      if (format !== undefined && isStream) {
+        yield* Stream.runForEach(exportSession(session, format, options), (piece) => caller.write(piece))
+        return yield* tell
+      }
       // Only the id becomes part of a path: a name may hold anything.
-      const out = Option.getOrElse(flags.out, () => `${session}.${format.extension}`)
-      if (out === STANDARD_OUTPUT) return yield* Stream.runForEach(bytes, (piece) => caller.write(piece))
-      const { writeExport } = yield* Effect.promise(() => import("../../src/export/ExportFile.ts"))
-      yield* writeExport(resolve(caller.cwd, out), bytes)
+      const out = Option.getOrElse(flags.out, () => `${session}.${(format ?? folder)?.extension}`)
+      const files = yield* Effect.promise(() => import("../../src/export/ExportFile.ts"))
+      const path = resolve(caller.cwd, out)
+      if (folder !== undefined) yield* files.writeExportFolder(path, exportFolder(session, folder, options))
+      else if (format !== undefined) yield* files.writeExport(path, exportSession(session, format, options))
+      yield* tell
       if (Option.isNone(flags.out)) yield* caller.write(`${escapeText(out)}\n`)
     }).pipe(Effect.provide(reading(paths)))
   })
 ).pipe(
   Command.withDescription(
-    "Write a session to a file of another format. The file is for its owner alone (0600) and appears when it is complete; " +
-      "one that is there is replaced. A session that is still running is exported up to now."
+    "Write a session to a file of another format, a recording of asciinema if nothing else is asked for. The file is for its " +
+      "owner alone (0600) and appears when it is complete; one that is there is replaced. Some formats are a folder of " +
+      "files, which is new. A session that is still running is exported up to now."
   ),
   Command.withShortDescription("Write a session to a file"),
   Command.withExamples([
+    { command: "reprise export build --out build.cast; asciinema play build.cast", description: "A recording" },
     { command: "reprise export build --format html", description: "A page to read and to pass on" },
     { command: "reprise export build --format csv --out - | column -s, -t", description: "Its commands as a table" }
   ])
