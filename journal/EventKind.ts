@@ -32,7 +32,8 @@ export const rareKinds = {
   DefectDetected: 40,
   EventsRemoved: 41,
   HoldPlaced: 42,
-  HoldReleased: 43
+  HoldReleased: 43,
+  PayloadsRedacted: 44
 } as const
 
 /** The latest kind that this version knows: any version knows all up to one. */
