@@ -33,7 +33,9 @@ export const rareKinds = {
   EventsRemoved: 41,
   HoldPlaced: 42,
   HoldReleased: 43,
-  PayloadsRedacted: 44
+  PayloadsRedacted: 44,
+  HistoryAccessed: 45,
+  RecordingImported: 47
 } as const
 
 /** The latest kind that this version knows: any version knows all up to one. */
