@@ -21,6 +21,7 @@ import { QuotaReached } from "./JournalQuota.ts"
 import * as Keys from "./Keys.ts"
 import { killPoint } from "./KillPoint.ts"
 import * as Record from "./Record.ts"
+import { RedactionCore } from "./RedactionCore.ts"
 import { KEPT_SPACE, keptRowDamage, RemovalCore, removalOf } from "./RemovalCore.ts"
 import type { KeyValue, Put, RangeOptions, Storage } from "./Storage.ts"
 import { StreamHeads } from "./StreamHeads.ts"
@@ -139,6 +140,7 @@ export class JournalCore {
   readonly durability: Durability
   readonly openingDamages: Array<Damage> = []
   readonly removal: RemovalCore
+  readonly redaction: RedactionCore
   suspension: Suspension | undefined
   readonly #storage: Storage
   readonly #nowMicros: () => number
@@ -153,6 +155,7 @@ export class JournalCore {
   readonly #loading = new Map<SessionId, Promise<StreamHead>>()
   readonly #followers = new Map<SessionId, Set<Follower>>()
   readonly #suspensionListeners = new Set<() => void>()
+  readonly #reads = new Set<Promise<unknown>>()
   #waiting: Array<Waiting> = []
   readonly #records: Array<Buffer> = []
   #flushing: Promise<void> | undefined
@@ -186,6 +189,30 @@ export class JournalCore {
         await this.#storage.compact?.(from, to).catch(() => undefined)
       },
       rowPut
+    })
+    this.redaction = new RedactionCore({
+      range: (stream, range) => this.#range(range).catch((error) => Promise.reject(toDamaged(stream, error))),
+      append: (stream, event, given) => this.append(stream, [event], given),
+      write: (puts) => this.#makeRoom(puts),
+      removed: (stream) => this.removed(stream),
+      compact: async (from, to) => {
+        try {
+          await this.#storage.compact?.(from, to)
+        } catch (cause) {
+          const reason = describe(cause)
+          throw new StorageUnavailable({ operation: "append", reason, diskFull: isDiskFull(reason) })
+        }
+      },
+      readsEnded: async () => {
+        await Promise.allSettled([...this.#reads])
+      },
+      forgetEntries: (stream) => {
+        for (const follower of this.#followers.get(stream) ?? []) {
+          sendToDisk(follower)
+          follower.wake?.()
+        }
+      },
+      row: async (space, key) => (await this.row(space, key))?.value
     })
   }
 
@@ -241,6 +268,10 @@ export class JournalCore {
       const put = rowPut(row)
       puts.push(put)
       bytes += put.value.byteLength
+    }
+    for (const { key, value } of options.replaced ?? []) {
+      puts.push({ key, value })
+      bytes += value.byteLength
     }
     const last = first + entries.length - 1
     killPoint("journal.append.before")
@@ -485,12 +516,16 @@ export class JournalCore {
   async #range(options: Omit<RangeOptions, "bytesMax">): Promise<ReadonlyArray<KeyValue>> {
     const isReadable = this.suspension === undefined || this.suspension.quotaBytes !== undefined
     if (!isReadable || this.#closed) throw this.#unavailable("read")
+    const reading = this.#storage.range({ ...options, bytesMax: PAGE_BYTES_MAX })
+    this.#reads.add(reading)
     try {
-      return await this.#storage.range({ ...options, bytesMax: PAGE_BYTES_MAX })
+      return await reading
     } catch (cause) {
       const reason = describe(cause)
       if (isDamage(reason)) throw new UnreadableRange(reason)
       throw new StorageUnavailable({ operation: "read", reason, diskFull: isDiskFull(reason) })
+    } finally {
+      this.#reads.delete(reading)
     }
   }
 
