@@ -191,6 +191,20 @@ export const EventsRemoved = Schema.TaggedStruct("EventsRemoved", {
 /** Nothing of the session may be removed from now on, whatever a policy says. */
 export const HoldPlaced = Schema.TaggedStruct("HoldPlaced", { reason: Schema.String })
 export const HoldReleased = Schema.TaggedStruct("HoldReleased", {})
+/**
+ * In the store's own stream, durable with the EventsRemoved that it speaks of: so an EventsRemoved that somebody else wrote is
+ * one that nothing tells of. Its actor asked for the removal.
+ */
+export const RemovalRecorded = Schema.TaggedStruct("RemovalRecorded", {
+  session: Schema.String,
+  to: Schema.Int,
+  /** As in the EventsRemoved. */
+  sha256: Schema.String,
+  /** Hex, SHA-256 over key and value of the EventsRemoved as it is stored. */
+  tombstone: Schema.String,
+  reason: RemovalReason,
+  policy: Schema.String
+})
 
 // --- where a session came from, and who looked at it -----------------------------------------------------------------
 
@@ -369,6 +383,7 @@ export const SessionEvent = Schema.Union([
   EventsRemoved,
   HoldPlaced,
   HoldReleased,
+  RemovalRecorded,
   HistoryAccessed,
   RecordingImported,
   Unknown

@@ -34,7 +34,8 @@ export const rareKinds = {
   HoldPlaced: 42,
   HoldReleased: 43,
   HistoryAccessed: 45,
-  RecordingImported: 47
+  RecordingImported: 47,
+  RemovalRecorded: 48
 } as const
 
 /** The latest kind that this version knows: any version knows all up to one. */

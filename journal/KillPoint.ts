@@ -42,7 +42,9 @@ export const KILL_POINTS = [
   "retention.tombstone.after",
   "retention.delete.before",
   "retention.delete.after",
-  "retention.compact.before"
+  "retention.compact.before",
+  "evidence.seal.before",
+  "evidence.seal.after"
 ] as const
 export type KillPointName = (typeof KILL_POINTS)[number]
 
