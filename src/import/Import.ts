@@ -3,7 +3,9 @@
  * does with the events is RecordingImporter.ts's. A new format is a file of its own that gives an `OpenRecording`, and a
  * line here.
  */
-import type { NewEvent } from "../../journal/Event.ts"
+import type { NewEvent, SessionId } from "../../journal/Event.ts"
+import type { Row } from "../../journal/Journal.ts"
+import { EVENT_LINES_FORMAT } from "../export/EventLine.ts"
 import { RecordingRefused } from "./ImportError.ts"
 import type { RecordingFile } from "./RecordingFile.ts"
 
@@ -12,10 +14,18 @@ export interface Recording {
   /** As RecordingImported has it, with its version: "asciicast-v2". At most 64 printable ASCII characters. */
   readonly format: string
   /**
+   * Only of the lossless format: the session that the events are of. They are stored as they are, may end anywhere and may
+   * begin with EventsRemoved; nothing is put between them.
+   */
+  readonly session?: SessionId | undefined
+  /** Likewise: rows that stand for removed events. */
+  readonly kept?: ReadonlyArray<Row> | undefined
+  /**
    * In order; times rise or stay. The first is SessionCreated, the last SessionClosed (its exit code null where the file
    * does not say): an imported session is never a live one. Output has dense offsets from 0 and at most CHUNK_BYTES_MAX
    * (journal/Record.ts) in one event. RecordingImported is put behind the first by who imports. Throws RecordingRefused
-   * where the file is not what it should be; nothing of it is in the store then. It is run more than once.
+   * where the file is not what it should be; nothing of it is in the store then. It is run more than once, and gives the
+   * same each time.
    */
   readonly events: () => AsyncIterable<NewEvent> | Iterable<NewEvent>
 }
@@ -37,7 +47,14 @@ export interface RecordingImport {
 export const DETECT_BYTES = 4096
 
 /** The first that detects a file has it: those that are sure by a name or a number in it come before those that guess. */
-export const RECORDING_IMPORTS: ReadonlyArray<RecordingImport> = []
+export const RECORDING_IMPORTS: ReadonlyArray<RecordingImport> = [
+  {
+    name: "events",
+    description: "JSON Lines of `reprise export --format events`",
+    detect: (first) => Buffer.from(first.subarray(0, 512)).toString("latin1").includes(`"${EVENT_LINES_FORMAT}"`),
+    load: () => import("./EventLinesImport.ts").then(({ openEventLines }) => openEventLines)
+  }
+]
 
 /** Throws RecordingRefused when it is of none. */
 export const importFormat = (file: string, first: Uint8Array, name: string): RecordingImport => {
