@@ -245,6 +245,33 @@ export const HistoryAccessed = Schema.TaggedStruct("HistoryAccessed", {
   times: Schema.Int,
   reason: Schema.optionalKey(Schema.String)
 })
+/**
+ * Payloads of earlier events were replaced where they stood, because of what they held: nothing of it is left in the store.
+ * The events keep sequence, kind, time, actor and command, output and input also their bytes' number. The actor of this
+ * event asked for it.
+ */
+export const PayloadsRedacted = Schema.TaggedStruct("PayloadsRedacted", {
+  /** The events that were looked at, both included. */
+  from: Schema.Int,
+  to: Schema.Int,
+  /** What was looked for, and how often it was found; `text` and `pattern` were given by whoever asked and are not kept. */
+  rules: Schema.Array(Schema.Struct({ rule: Schema.String, matches: Schema.Int })),
+  /** "" when none was given. */
+  reason: Schema.String,
+  events: Schema.Array(
+    Schema.Struct({
+      sequence: Schema.Int,
+      /** Hex, SHA-256(salt | payload) of what it was; the salt is that of its leaf, and is gone. */
+      original: Schema.String,
+      /** Its leaf was under a seal, so that `original` proves it. Else the salt was made for this and thrown away. */
+      sealed: Schema.Boolean,
+      /** Hex, SHA-256 of the payload that is there now. */
+      replacement: Schema.String,
+      /** Bytes of the payload that were replaced, [from, to). Of an event that is JSON: all of them. */
+      ranges: Schema.Array(Schema.Tuple([Schema.Int, Schema.Int]))
+    })
+  )
+})
 
 // --- exec: commands given to a persistent shell or interpreter -------------------------------------------------------
 
@@ -386,6 +413,7 @@ export const SessionEvent = Schema.Union([
   RemovalRecorded,
   HistoryAccessed,
   RecordingImported,
+  PayloadsRedacted,
   Unknown
 ]).pipe(Schema.toTaggedUnion("_tag"))
 export type SessionEvent = typeof SessionEvent.Type

@@ -33,6 +33,7 @@ export const rareKinds = {
   EventsRemoved: 41,
   HoldPlaced: 42,
   HoldReleased: 43,
+  PayloadsRedacted: 44,
   HistoryAccessed: 45,
   RecordingImported: 47,
   RemovalRecorded: 48

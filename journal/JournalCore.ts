@@ -23,6 +23,7 @@ import { QuotaReached } from "./JournalQuota.ts"
 import * as Keys from "./Keys.ts"
 import { killPoint } from "./KillPoint.ts"
 import * as Record from "./Record.ts"
+import { RedactionCore, type RedactionSeal } from "./RedactionCore.ts"
 import { KEPT_SPACE, keptRowDamage, RemovalCore, removalOf } from "./RemovalCore.ts"
 import type { KeyValue, Put, RangeOptions, Storage } from "./Storage.ts"
 import { StreamHeads } from "./StreamHeads.ts"
@@ -135,12 +136,15 @@ export interface JournalCoreOptions {
   readonly hasRemovals?: boolean | undefined
   /** Called before each removal, so that the store says of itself that it has some. */
   readonly allowRemovals?: (() => void) | undefined
+  /** What a redaction must leave out of the evidence beside the events. */
+  readonly seal?: RedactionSeal | undefined
 }
 
 export class JournalCore {
   readonly durability: Durability
   readonly openingDamages: Array<Damage> = []
   readonly removal: RemovalCore
+  readonly redaction: RedactionCore
   suspension: Suspension | undefined
   readonly #storage: Storage
   readonly #nowMicros: () => number
@@ -155,6 +159,7 @@ export class JournalCore {
   readonly #loading = new Map<SessionId, Promise<StreamHead>>()
   readonly #followers = new Map<SessionId, Set<Follower>>()
   readonly #suspensionListeners = new Set<() => void>()
+  readonly #reads = new Set<Promise<unknown>>()
   #waiting: Array<Waiting> = []
   readonly #records: Array<Buffer> = []
   #flushing: Promise<void> | undefined
@@ -191,6 +196,30 @@ export class JournalCore {
         await this.#storage.compact?.(from, to).catch(() => undefined)
       },
       rowPut
+    })
+    this.redaction = new RedactionCore({
+      range: (stream, range) => this.#range(range).catch((error) => Promise.reject(toDamaged(stream, error))),
+      append: (stream, event, given) => this.append(stream, [event], given),
+      write: (puts) => this.#makeRoom(puts),
+      removed: (stream) => this.removed(stream),
+      compact: async (from, to) => {
+        try {
+          await this.#storage.compact?.(from, to)
+        } catch (cause) {
+          const reason = describe(cause)
+          throw new StorageUnavailable({ operation: "append", reason, diskFull: isDiskFull(reason) })
+        }
+      },
+      readsEnded: async () => {
+        await Promise.allSettled([...this.#reads])
+      },
+      forgetEntries: (stream) => {
+        for (const follower of this.#followers.get(stream) ?? []) {
+          sendToDisk(follower)
+          follower.wake?.()
+        }
+      },
+      seal: options.seal
     })
   }
 
@@ -246,6 +275,10 @@ export class JournalCore {
       const put = rowPut(row)
       puts.push(put)
       bytes += put.value.byteLength
+    }
+    for (const { key, value } of options.replaced ?? []) {
+      puts.push({ key, value })
+      bytes += value.byteLength
     }
     const last = first + entries.length - 1
     killPoint("journal.append.before")
@@ -567,12 +600,16 @@ export class JournalCore {
   async #range(options: Omit<RangeOptions, "bytesMax">): Promise<ReadonlyArray<KeyValue>> {
     const isReadable = this.suspension === undefined || this.suspension.quotaBytes !== undefined
     if (!isReadable || this.#closed) throw this.#unavailable("read")
+    const reading = this.#storage.range({ ...options, bytesMax: PAGE_BYTES_MAX })
+    this.#reads.add(reading)
     try {
-      return await this.#storage.range({ ...options, bytesMax: PAGE_BYTES_MAX })
+      return await reading
     } catch (cause) {
       const reason = describe(cause)
       if (isDamage(reason)) throw new UnreadableRange(reason)
       throw new StorageUnavailable({ operation: "read", reason, diskFull: isDiskFull(reason) })
+    } finally {
+      this.#reads.delete(reading)
     }
   }
 
