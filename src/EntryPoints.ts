@@ -45,3 +45,5 @@ export const keeperEntry: string = entry("src/keeper/main.ts", "keeper.js")
 export const screenWorkerEntry: string = entry("projections/ScreenWorker.ts", "screen-worker.js")
 /** A program that runs inside an exec session (`driver.bash` …): a file of its own, beside the bundles. */
 export const driverFile = (program: string): string => entry(`src/exec/${program}`, program)
+/** The script in bundles of evidence: it is copied, not run from here. */
+export const verifyScript: string = entry("src/evidence/verify.mjs", "verify.mjs")
