@@ -84,7 +84,14 @@ export const exportCommand = Command.make(
       return yield* new Usage({ reason: `--out -: ${files.name} is a folder of files; name one`, command: COMMAND })
     const notes: Array<string> = []
     const options: ExportOptions = { input: flags.input, note: (text) => notes.push(text) }
-    const tellNotes = Effect.suspend(() => caller.writeError(notes.splice(0).map((text) => `reprise: ${escapeText(text)}\n`).join("")))
+    const tellNotes = Effect.suspend(() =>
+      caller.writeError(
+        notes
+          .splice(0)
+          .map((text) => `reprise: ${escapeText(text)}\n`)
+          .join("")
+      )
+    )
     yield* Effect.scoped(
       Effect.gen(function* () {
         const sessions: Array<SessionId> = []
@@ -99,7 +106,9 @@ export const exportCommand = Command.make(
           // Only the id becomes part of a path: a name may hold anything.
           const name = `${session}.${format.extension}`
           const target = out === undefined || isMany ? join(folder, name) : folder
-          const { writeExport, writeExportFolder } = yield* Effect.promise(() => import("../../src/export/ExportFile.ts"))
+          const { writeExport, writeExportFolder } = yield* Effect.promise(
+            () => import("../../src/export/ExportFile.ts")
+          )
           if (files !== undefined) {
             const pieces = exportFolder(session, files, options)
             yield* writeExportFolder(
