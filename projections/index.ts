@@ -59,6 +59,7 @@ export {
   type ScreenServiceShape,
   ScreenUnavailable
 } from "./ScreenService.ts"
+export { deleteSearchIndex, searchIndexRanges } from "./SearchIndex.ts"
 export {
   INDEX_SPACE,
   indexKey,

@@ -6,7 +6,7 @@ import { collectRarely } from "../../src/remote/HeapGrowth.ts"
 import { SessionOutput } from "../../src/remote/SessionOutput.ts"
 import { History } from "../../src/session/History.ts"
 import { outputItems } from "../../src/session/OutputItem.ts"
-import type { SessionView } from "../../src/session/SessionView.ts"
+import type { HistoryPoint, SessionView } from "../../src/session/SessionView.ts"
 import { Caller, type CallerShape, type OutputClosed } from "../Caller.ts"
 import { escapeText } from "../Escape.ts"
 import { pointFlag, toPoint } from "../Point.ts"
@@ -36,7 +36,8 @@ export const replay = Command.make(
       Flag.optional
     ),
     from: pointFlag("from", "Begin here"),
-    until: pointFlag("until", "End here")
+    until: pointFlag("until", "End here"),
+    at: pointFlag("at", "Only the screen as it was at this moment")
   },
   Effect.fn("cli.replay")(function* (flags) {
     const caller = yield* Caller
@@ -46,11 +47,25 @@ export const replay = Command.make(
     if (!(idleLimit >= 0))
       return yield* new Usage({ reason: "--idle-limit: not a number of seconds", command: COMMAND })
 
+    if (Option.isSome(flags.at)) {
+      if (
+        [flags.from, flags.until, flags.speed, flags.idleLimit].some((flag) =>
+          Option.isSome(flag as Option.Option<unknown>)
+        )
+      ) {
+        return yield* new Usage({ reason: "--at shows one moment: no other flag goes with it", command: COMMAND })
+      }
+    }
+
     const modes = makeTerminalModes()
     const print = caller.outputIsTerminal ? terminalPrint(caller, modes) : (data: Uint8Array) => caller.write(data)
     yield* Effect.gen(function* () {
       const session = yield* findSession(flags.session)
       const view = yield* History.use((history) => history.get(session))
+      if (Option.isSome(flags.at)) {
+        const point = yield* toPoint(flags.at.value, view, { name: "at", command: COMMAND })
+        return yield* drawScreen(session, point, print)
+      }
       const range = yield* toRange(flags.from, flags.until, view)
       if (speed === "max" && range.isBySequence) return yield* printAll(session, range, print)
       return yield* printTimed(session, range, { speed, idleLimitMicros: idleLimit * 1e6 }, print)
@@ -71,9 +86,22 @@ export const replay = Command.make(
   Command.withExamples([
     { command: "reprise replay last --speed 4 --idle-limit 1", description: "Watch it, four times as fast" },
     { command: "reprise replay build > build.log", description: "The exact bytes" },
+    { command: "reprise replay build --at 1207", description: "The screen behind an event" },
     { command: "reprise replay build --from +10s --until +20s --speed max", description: "Ten seconds of it" }
   ])
 )
+
+/** `stateAt` refuses what is no place in the session; drawing begins at the last snapshot. */
+const drawScreen = Effect.fnUntraced(function* (session: SessionId, point: HistoryPoint, print: Print) {
+  const history = yield* History
+  const caller = yield* Caller
+  const { view } = yield* history.stateAt(session, point)
+  const { data, reason, sequence } = yield* history.redraw(session, { _tag: "Sequence", sequence: view.sequence })
+  yield* print(data)
+  if (reason === null) return
+  const shown = sequence === 0 ? "it cannot be drawn" : `it is the screen of event ${sequence}`
+  yield* caller.writeError(`reprise: ${shown}: ${escapeText(reason)}\n`)
+})
 
 type Speed = number | "max"
 
