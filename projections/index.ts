@@ -71,6 +71,20 @@ export {
 export { RECENT_COMMANDS_MAX, SessionState, type SessionStatus } from "./SessionState.ts"
 export { SNAPSHOT_SPACE } from "./SnapshotRow.ts"
 export { cleanTitle, TITLE_CHARACTERS_MAX, Title, type TitleState } from "./Title.ts"
+export {
+  loadTranscript,
+  makeTranscript,
+  saveTranscript,
+  searchTranscript,
+  Transcript,
+  type TranscriptDirection,
+  type TranscriptEntry,
+  type TranscriptMatch,
+  type TranscriptOptions,
+  type TranscriptState,
+  type TranscriptStats,
+  transcriptStats
+} from "./Transcript.ts"
 export { incompleteTail, orphanHead } from "./utf8.ts"
 export {
   WorkingDirectory,

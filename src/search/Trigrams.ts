@@ -32,8 +32,16 @@ export const foldCode = (code: number): number => {
   return found
 }
 
+/** Characters that are the same in upper case only, and become several there. */
+const UPPER_IS_SEVERAL = new Map([
+  [0x1fd3, 0x0390],
+  [0x1fe3, 0x03b0],
+  [0xfb05, 0xfb06]
+])
+
 /** Upper first: σ and ς, k and the Kelvin sign meet only there. What becomes several characters stays as it is. */
-const foldText = (code: number): number => single(single(code, "toUpperCase"), "toLowerCase")
+const foldText = (code: number): number =>
+  UPPER_IS_SEVERAL.get(code) ?? single(single(code, "toUpperCase"), "toLowerCase")
 
 const single = (code: number, change: "toUpperCase" | "toLowerCase"): number => {
   const text = String.fromCodePoint(code)[change]()
