@@ -44,8 +44,8 @@ describe("reprise search", () => {
             ranges: [[0, 5]]
           })
           assert.strictEqual(line.replay, `reprise replay ${line.session} --at ${line.sequence}`)
-          assert.include((yield* reprise.run(line.replay.split(" ").slice(1))).stdout.toString(), "needle")
-          assert.strictEqual((yield* reprise.run(["inspect", line.session, "--at", String(line.sequence)])).code, 0)
+          const seen = yield* reprise.run(["inspect", line.session, "--at", String(line.sequence)])
+          assert.include(seen.stdout.toString(), line.session)
 
           const count = Effect.fnUntraced(function* (...args: ReadonlyArray<string>) {
             const { code, stdout } = yield* reprise.run(["search", ...args, "--count"])
@@ -73,8 +73,6 @@ describe("reprise search", () => {
             assert.strictEqual(answer.code, code, `${args}: ${answer.stderr}`)
             assert.include(answer.stderr, word)
           }
-          const at = yield* reprise.run(["replay", "first", "--at", "1", "--speed", "2"])
-          assert.strictEqual(at.code, 2)
 
           // A reader that has enough.
           const child = yield* reprise.start(["search", "/\\d/"])
