@@ -60,6 +60,10 @@ export const exportCommand = Command.make(
       Flag.withDefault(false),
       Flag.withDescription("With what was typed, where a recording has a place for it (secrets are never kept)")
     ),
+    whole: Flag.Boolean("whole").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("With all of what each command printed, where `commands` has an excerpt")
+    ),
     out: Flag.String("out").pipe(
       Flag.withAlias("o"),
       Flag.withMetavar("FILE"),
@@ -83,8 +87,15 @@ export const exportCommand = Command.make(
     if (files !== undefined && out === STANDARD_OUTPUT)
       return yield* new Usage({ reason: `--out -: ${files.name} is a folder of files; name one`, command: COMMAND })
     const notes: Array<string> = []
-    const options: ExportOptions = { input: flags.input, note: (text) => notes.push(text) }
-    const tellNotes = Effect.suspend(() => caller.writeError(notes.splice(0).map((text) => `reprise: ${escapeText(text)}\n`).join("")))
+    const options: ExportOptions = { input: flags.input, whole: flags.whole, note: (text) => notes.push(text) }
+    const tellNotes = Effect.suspend(() =>
+      caller.writeError(
+        notes
+          .splice(0)
+          .map((text) => `reprise: ${escapeText(text)}\n`)
+          .join("")
+      )
+    )
     yield* Effect.scoped(
       Effect.gen(function* () {
         const sessions: Array<SessionId> = []
@@ -99,7 +110,9 @@ export const exportCommand = Command.make(
           // Only the id becomes part of a path: a name may hold anything.
           const name = `${session}.${format.extension}`
           const target = out === undefined || isMany ? join(folder, name) : folder
-          const { writeExport, writeExportFolder } = yield* Effect.promise(() => import("../../src/export/ExportFile.ts"))
+          const { writeExport, writeExportFolder } = yield* Effect.promise(
+            () => import("../../src/export/ExportFile.ts")
+          )
           if (files !== undefined) {
             const pieces = exportFolder(session, files, options)
             yield* writeExportFolder(
