@@ -47,3 +47,5 @@ export const screenWorkerEntry: string = entry("projections/ScreenWorker.ts", "s
 export const searchWorkerEntry: string = entry("src/search/SearchWorker.ts", "search-worker.js")
 /** A program that runs inside an exec session (`driver.bash` …): a file of its own, beside the bundles. */
 export const driverFile = (program: string): string => entry(`src/exec/${program}`, program)
+/** The script in bundles of evidence: it is copied, not run from here. */
+export const verifyScript: string = entry("src/evidence/verify.mjs", "verify.mjs")
