@@ -153,12 +153,12 @@ describe.skipIf(!isInstalled("tmux"))("replay on a terminal", { timeout: 240_000
         yield* at(4)
         // Of a window that is too small, and of one that was resized, what is around the cursor.
         yield* goTo("10", 10)
-        yield* status("cut to the window")
+        yield* status("100x30 cut")
         yield* pane.until("corner")
         yield* pane.resize(110, 34)
         yield* pane.until((rows) => rows[29]!.slice(94).startsWith("corner│"))
         yield* pane.resize(60, 12)
-        yield* status("cut to the window")
+        yield* status("100x30 cut")
         // Nothing of the program has reached the terminal.
         yield* goTo("13", 13)
         yield* pane.keys("s")

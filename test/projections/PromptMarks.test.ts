@@ -66,7 +66,7 @@ describe("OutputText", () => {
     }
     assert.strictEqual(
       textOf([bytes("a\x1b[1;31mb\x1b[0mc\x1b]0;title\x07d\x1b[5;1He\x1b[Cf\tg\r\n")]),
-      "abcd\ne f g\n"
+      "abcd\ne f g\n\n"
     )
   })
 
