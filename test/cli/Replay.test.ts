@@ -95,7 +95,7 @@ describe.skipIf(!isInstalled("tmux"))("replay on a terminal", { timeout: 240_000
           const expected = screens[sequence - 1]!
           if (expected.length > 8) return
           assert.deepStrictEqual(
-            rows.slice(0, 8).map((row) => row.slice(0, row.indexOf("│")).trimEnd()),
+            rows.slice(0, 8).map((row) => row.slice(0, row.lastIndexOf("│")).trimEnd()),
             [...expected],
             `event ${sequence}`
           )
