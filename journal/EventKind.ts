@@ -32,7 +32,11 @@ export const rareKinds = {
   DefectDetected: 40,
   EventsRemoved: 41,
   HoldPlaced: 42,
-  HoldReleased: 43
+  HoldReleased: 43,
+  PayloadsRedacted: 44,
+  HistoryAccessed: 45,
+  RecordingImported: 47,
+  RemovalRecorded: 48
 } as const
 
 /** The latest kind that this version knows: any version knows all up to one. */
