@@ -45,3 +45,6 @@ export const keeperEntry: string = entry("src/keeper/main.ts", "keeper.js")
 export const screenWorkerEntry: string = entry("projections/ScreenWorker.ts", "screen-worker.js")
 /** A program that runs inside an exec session (`driver.bash` …): a file of its own, beside the bundles. */
 export const driverFile = (program: string): string => entry(`src/exec/${program}`, program)
+
+/** The script of exported pages (export/player). Browsers run no TypeScript, so it is always the built one. */
+export const playerScript: string = join(root, "dist", "bin", "player.js")

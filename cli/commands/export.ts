@@ -35,12 +35,20 @@ export const exportCommand = Command.make(
       return yield* new Usage({ reason: `--format: "${flags.format}" is none`, command: "export" })
     yield* Effect.gen(function* () {
       const session = yield* findSession(flags.session)
-      const bytes = exportSession(session, format)
+      const notes: Array<string> = []
+      const bytes = exportSession(session, format, { note: (text) => notes.push(text) })
+      const tell = Effect.suspend(() =>
+        caller.writeError(notes.map((text) => `reprise: ${escapeText(text)}\n`).join(""))
+      )
       // Only the id becomes part of a path: a name may hold anything.
       const out = Option.getOrElse(flags.out, () => `${session}.${format.extension}`)
-      if (out === STANDARD_OUTPUT) return yield* Stream.runForEach(bytes, (piece) => caller.write(piece))
+      if (out === STANDARD_OUTPUT) {
+        yield* Stream.runForEach(bytes, (piece) => caller.write(piece))
+        return yield* tell
+      }
       const { writeExport } = yield* Effect.promise(() => import("../../src/export/ExportFile.ts"))
       yield* writeExport(resolve(caller.cwd, out), bytes)
+      yield* tell
       if (Option.isNone(flags.out)) yield* caller.write(`${escapeText(out)}\n`)
     }).pipe(Effect.provide(reading(paths)))
   })
@@ -51,7 +59,7 @@ export const exportCommand = Command.make(
   ),
   Command.withShortDescription("Write a session to a file"),
   Command.withExamples([
-    { command: "reprise export build --format html", description: "A page to read and to pass on" },
+    { command: "reprise export build --format html", description: "A page that plays it, to keep and to pass on" },
     { command: "reprise export build --format csv --out - | column -s, -t", description: "Its commands as a table" }
   ])
 )

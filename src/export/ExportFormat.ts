@@ -6,7 +6,7 @@
 import { Effect, Stream } from "effect"
 import type { JournalEntry } from "../../journal/Event.ts"
 import type { HistoryDamaged, SessionNotFound, SessionUnavailable } from "../session/SessionError.ts"
-import type { SessionView } from "../session/SessionView.ts"
+import type { ScreenRedraw, SessionView } from "../session/SessionView.ts"
 
 export type ExportError = SessionNotFound | SessionUnavailable | HistoryDamaged
 
@@ -17,6 +17,10 @@ export interface ExportSource {
    * (at most 256 KiB). It can be run more than once. What the journal no longer has is missing from the numbers.
    */
   readonly events: Stream.Stream<JournalEntry, ExportError>
+  /** What draws the screen as it was at an event; without data where it is not known. Absent: nothing is known. */
+  readonly screenAt?: ((sequence: number) => Effect.Effect<ScreenRedraw | undefined>) | undefined
+  /** Told, in one line, what of the session is not in the file. */
+  readonly note?: ((text: string) => void) | undefined
 }
 
 /**
