@@ -30,7 +30,7 @@ const next = join(root, "node_modules", `.reprise-build-${process.pid}`)
 const PROGRAMS = [
   { reprise: "cli/main.ts" },
   {
-    engine: "src/remote/engineMain.ts",
+    engine: "src/remote/engine.ts",
     keeper: "src/keeper/main.ts",
     "screen-worker": "projections/ScreenWorker.ts"
   }

@@ -5,6 +5,7 @@
 import { Effect, Queue } from "effect"
 import type { StorageUnavailable, StoreRefused } from "../journal/JournalError.ts"
 import type { BackupRefused, SessionDiffers, StoreInUse, TargetFull, TargetRefused } from "../src/care/CareError.ts"
+import type { RecordingRefused } from "../src/import/ImportError.ts"
 import { Caller } from "./Caller.ts"
 import { ExitCode } from "./ExitCode.ts"
 import { Ending, signalNumber } from "./Outcome.ts"
@@ -13,6 +14,7 @@ export type CareError =
   | StoreRefused
   | StorageUnavailable
   | BackupRefused
+  | RecordingRefused
   | SessionDiffers
   | StoreInUse
   | TargetFull
@@ -22,6 +24,7 @@ const TAGS = new Set([
   "StoreRefused",
   "StorageUnavailable",
   "BackupRefused",
+  "RecordingRefused",
   "SessionDiffers",
   "StoreInUse",
   "TargetFull",

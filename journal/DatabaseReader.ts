@@ -55,6 +55,12 @@ export interface ReadOptions {
   readonly filesMax?: number | undefined
 }
 
+/** from is inclusive, to exclusive. */
+export interface Bounds {
+  readonly from: Uint8Array
+  readonly to: Uint8Array
+}
+
 interface OpenFile {
   readonly name: string
   readonly fd: number
@@ -217,12 +223,15 @@ export class DatabaseReader {
     return operations
   }
 
-  /** Every entry that is there, in the order of the keys. The bytes are only good until the next page is asked for. */
-  async *pages(): AsyncGenerator<ReadonlyArray<KeyValue>> {
-    const runs = [
-      this.#memory.values(),
-      ...disjoint(this.#tables.map((file) => this.#withRange(file))).map((run) => this.#entries(run))
-    ]
+  /**
+   * Every entry that is there, in the order of the keys; with bounds, those of them alone, and no table is read that has none.
+   * The bytes are only good until the next page is asked for. It can be run again: the moment stays the same.
+   */
+  async *pages(bounds?: Bounds): AsyncGenerator<ReadonlyArray<KeyValue>> {
+    const tables = this.#tables.map((file) => this.#withRange(file))
+    const wanted = bounds === undefined ? tables : tables.filter(({ table }) => overlaps(table, bounds))
+    const memory = bounds === undefined ? this.#memory : this.#memory.filter(({ key }) => isWithin(key, bounds))
+    const runs = [memory.values(), ...disjoint(wanted).map((run) => this.#entries(run))]
     const heads = runs.map((run) => run.next())
     let page: Array<KeyValue> = []
     let last: Uint8Array | undefined
@@ -238,7 +247,7 @@ export class DatabaseReader {
       // The newest write of a key comes first; older ones, in older tables, are history.
       if (last !== undefined && Buffer.compare(last, key) === 0) continue
       last = key
-      if (value === undefined) continue
+      if (value === undefined || (bounds !== undefined && !isWithin(key, bounds))) continue
       page.push([key, value])
       if (page.length < PAGE_ENTRIES) continue
       yield page
@@ -342,6 +351,12 @@ const byNumber = (one: string, other: string): number => Number.parseInt(one, 10
 
 const byKeyAndOrder = (one: Candidate, other: Candidate): number =>
   Buffer.compare(one.key, other.key) || other.order - one.order
+
+const isWithin = (key: Uint8Array, { from, to }: Bounds): boolean =>
+  Buffer.compare(key, from) >= 0 && Buffer.compare(key, to) < 0
+
+const overlaps = ({ largest, smallest }: Table, { from, to }: Bounds): boolean =>
+  Buffer.compare(largest, from) >= 0 && Buffer.compare(smallest, to) < 0
 
 /** As few runs as the overlaps allow: a level of LevelDB's, in one. */
 const disjoint = (tables: ReadonlyArray<OpenTable>): ReadonlyArray<ReadonlyArray<OpenTable>> => {

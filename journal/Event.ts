@@ -192,6 +192,46 @@ export const EventsRemoved = Schema.TaggedStruct("EventsRemoved", {
 export const HoldPlaced = Schema.TaggedStruct("HoldPlaced", { reason: Schema.String })
 export const HoldReleased = Schema.TaggedStruct("HoldReleased", {})
 
+// --- where a session came from, and who looked at it -----------------------------------------------------------------
+
+/**
+ * The session did not happen in this store: its events were read from a file. It stands in the session, behind the event
+ * that creates it or behind the last one that the file has, and in the store's own stream.
+ */
+export const RecordingImported = Schema.TaggedStruct("RecordingImported", {
+  session: Schema.String,
+  /** Of the file, such as "events" or "asciicast-v2". */
+  format: Schema.String,
+  /** Of the file, hex. */
+  sha256: Schema.String,
+  /** Of the file. */
+  bytes: Schema.Finite,
+  /** System user who imported it. */
+  importer: Schema.String,
+  /** The session it was, where the file says so and it has another id here. */
+  original: Schema.optionalKey(Schema.String)
+})
+/**
+ * Somebody was given what a session holds. It stands in the store's own stream; accesses of one kind to one session by one
+ * reader that lie close together are one event.
+ */
+export const HistoryAccessed = Schema.TaggedStruct("HistoryAccessed", {
+  /** read, follow, replay, inspect, attach, export, verify, search, backup; a later version may have more. */
+  what: Schema.String,
+  /** null: all of the store. */
+  session: Schema.NullOr(Schema.String),
+  /** System user. */
+  by: Schema.String,
+  /** The program: `cli`, or what a client of the engine calls itself. */
+  through: Schema.String,
+  /** Behind which event it began, and up to which it was given; null where that is not one range. */
+  after: Schema.NullOr(Schema.Int),
+  until: Schema.NullOr(Schema.Int),
+  /** Accesses that the event stands for. */
+  times: Schema.Int,
+  reason: Schema.optionalKey(Schema.String)
+})
+
 // --- exec: commands given to a persistent shell or interpreter -------------------------------------------------------
 
 /**
@@ -329,6 +369,8 @@ export const SessionEvent = Schema.Union([
   EventsRemoved,
   HoldPlaced,
   HoldReleased,
+  HistoryAccessed,
+  RecordingImported,
   Unknown
 ]).pipe(Schema.toTaggedUnion("_tag"))
 export type SessionEvent = typeof SessionEvent.Type

@@ -32,7 +32,9 @@ export const rareKinds = {
   DefectDetected: 40,
   EventsRemoved: 41,
   HoldPlaced: 42,
-  HoldReleased: 43
+  HoldReleased: 43,
+  HistoryAccessed: 45,
+  RecordingImported: 47
 } as const
 
 /** The latest kind that this version knows: any version knows all up to one. */

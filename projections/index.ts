@@ -36,6 +36,13 @@ export {
   stateAt,
   summaryOf
 } from "./ProjectionRunner.ts"
+export {
+  type PromptCommand,
+  type PromptCommandEnd,
+  type PromptCommandSink,
+  PromptCommands,
+  type PromptCommandsOptions
+} from "./PromptCommands.ts"
 export { makePromptMarkFilter, type PromptMarkFilter } from "./PromptMark.ts"
 export { makeRecording, type RecordedPart, type Recording, recordEvent, recordedParts } from "./Recording.ts"
 export { Screen, type ScreenContent, type ScreenRedraw, type ScreenRedrawOptions } from "./Screen.ts"
@@ -68,6 +75,7 @@ export {
   summarize
 } from "./SessionIndex.ts"
 export { RECENT_COMMANDS_MAX, SessionState, type SessionStatus } from "./SessionState.ts"
+export { escapeValue, parseShellMark, type ShellMark, unescapeValue } from "./ShellMark.ts"
 export { SNAPSHOT_SPACE } from "./SnapshotRow.ts"
 export { cleanTitle, TITLE_CHARACTERS_MAX, Title, type TitleState } from "./Title.ts"
 export { incompleteTail, orphanHead } from "./utf8.ts"

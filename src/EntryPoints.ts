@@ -37,8 +37,8 @@ export const packageVersion: string = version
 const entry = (source: string, bundle: string): string =>
   fromSource ? join(root, source) : join(root, "dist", "bin", bundle)
 
-/** The engine process (`engineMain.ts`). */
-export const engineEntry: string = entry("src/remote/engineMain.ts", "engine.js")
+/** The engine process (`engine.ts`). */
+export const engineEntry: string = entry("src/remote/engine.ts", "engine.js")
 /** The keeper process. */
 export const keeperEntry: string = entry("src/keeper/main.ts", "keeper.js")
 /** The worker thread that runs the terminal emulator. */

@@ -1,65 +1,173 @@
-/** `reprise export`: a session as a file of another format. */
-import { resolve } from "node:path"
+/** `reprise export`: sessions as files of another format, or as folders of files. */
+import { mkdirSync, statSync } from "node:fs"
+import { join, resolve } from "node:path"
 import { Effect, Option, Stream } from "effect"
-import { Command, Flag } from "effect/cli"
-import { EXPORT_FORMATS, exportFormat, exportSession } from "../../src/export/Export.ts"
+import { Argument, Command, Flag } from "effect/cli"
+import type { SessionId } from "../../journal/Event.ts"
+import type { EventsExportError } from "../../src/export/EventsExport.ts"
+import {
+  DEFAULT_FORMAT,
+  EXPORT_FORMATS,
+  type ExportOptions,
+  exportFolder,
+  exportFormat,
+  exportSession,
+  FOLDER_FORMATS,
+  folderFormat
+} from "../../src/export/Export.ts"
+import type { ExportError, ExportFormat } from "../../src/export/ExportFormat.ts"
+import type { History } from "../../src/session/History.ts"
+import type { StorePaths } from "../../src/session/StorePaths.ts"
 import { Caller } from "../Caller.ts"
 import { escapeText } from "../Escape.ts"
+import { makeProgress, type Progress } from "../Progress.ts"
 import { chosenStore } from "../Root.ts"
-import { findSession, sessionArgument } from "../SessionArgument.ts"
+import { findSession } from "../SessionArgument.ts"
 import { reading } from "../Store.ts"
 import { Usage } from "../Usage.ts"
+import { formatBytes } from "../WatchTable.ts"
 
+const COMMAND = "export"
 const STANDARD_OUTPUT = "-"
+/** Read from the store's files and not from a session's history: they have every byte. */
+const EVENTS = {
+  name: "events",
+  extension: "events.jsonl",
+  description: "JSON Lines with every byte of every event; `reprise import` takes it"
+}
+const FORMATS = [...EXPORT_FORMATS, EVENTS, ...FOLDER_FORMATS]
 
 export const exportCommand = Command.make(
-  "export",
+  COMMAND,
   {
-    session: sessionArgument,
+    sessions: Argument.String("session").pipe(
+      Argument.withMetavar("SESSION"),
+      Argument.withDescription("An id, the beginning of one, a name, or `last`; several at once"),
+      Argument.variadic({ min: 1 })
+    ),
     format: Flag.Literals(
       "format",
-      EXPORT_FORMATS.map(({ name }) => name)
-    ).pipe(Flag.withDescription(EXPORT_FORMATS.map(({ description, name }) => `${name}: ${description}`).join("; "))),
+      FORMATS.map(({ name }) => name)
+    ).pipe(
+      Flag.withDescription(
+        `${FORMATS.map(({ description, name }) => `${name}: ${description}`).join("; ")} (default: ${DEFAULT_FORMAT})`
+      ),
+      Flag.withDefault(DEFAULT_FORMAT)
+    ),
+    input: Flag.Boolean("input").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("With what was typed, where the format has a place for it (secrets are never kept)")
+    ),
     out: Flag.String("out").pipe(
       Flag.withAlias("o"),
       Flag.withMetavar("FILE"),
-      Flag.withDescription("Where to write it; - is standard output (default: the session's id and the format, here)"),
+      Flag.withDescription(
+        "Where to write it; - is standard output (default: the session's id and the format, here). A folder for several"
+      ),
       Flag.optional
     )
   },
   Effect.fn("cli.export")(function* (flags) {
     const caller = yield* Caller
     const paths = yield* chosenStore
-    const format = exportFormat(flags.format)
-    if (format === undefined)
-      return yield* new Usage({ reason: `--format: "${flags.format}" is none`, command: "export" })
-    yield* Effect.gen(function* () {
-      const session = yield* findSession(flags.session)
-      const notes: Array<string> = []
-      const bytes = exportSession(session, format, { note: (text) => notes.push(text) })
-      const tell = Effect.suspend(() =>
-        caller.writeError(notes.map((text) => `reprise: ${escapeText(text)}\n`).join(""))
+    const notes: Array<string> = []
+    const options: ExportOptions = { input: flags.input, note: (text: string) => notes.push(text) }
+    const tellNotes = Effect.suspend(() =>
+      caller.writeError(
+        notes
+          .splice(0)
+          .map((text) => `reprise: ${escapeText(text)}\n`)
+          .join("")
       )
-      // Only the id becomes part of a path: a name may hold anything.
-      const out = Option.getOrElse(flags.out, () => `${session}.${format.extension}`)
-      if (out === STANDARD_OUTPUT) {
-        yield* Stream.runForEach(bytes, (piece) => caller.write(piece))
-        return yield* tell
-      }
-      const { writeExport } = yield* Effect.promise(() => import("../../src/export/ExportFile.ts"))
-      yield* writeExport(resolve(caller.cwd, out), bytes)
-      yield* tell
-      if (Option.isNone(flags.out)) yield* caller.write(`${escapeText(out)}\n`)
-    }).pipe(Effect.provide(reading(paths)))
+    )
+    const asFolder = folderFormat(flags.format)
+    const format = flags.format === EVENTS.name ? EVENTS : exportFormat(flags.format)
+    const out = Option.getOrUndefined(flags.out)
+    const isMany = flags.sessions.length > 1
+    if (out === STANDARD_OUTPUT && (isMany || asFolder !== undefined)) {
+      const reason = isMany ? "--out -: one session at a time" : `--out: ${flags.format} is a folder of files; name one`
+      return yield* new Usage({ reason, command: COMMAND })
+    }
+    yield* Effect.scoped(
+      Effect.gen(function* () {
+        const sessions: Array<SessionId> = []
+        // All of them are there before the first is written.
+        for (const reference of flags.sessions) sessions.push(yield* findSession(reference))
+        const progress = yield* makeProgress
+        const files = yield* Effect.promise(() => import("../../src/export/ExportFile.ts"))
+        const folder = out === undefined ? caller.cwd : resolve(caller.cwd, out)
+        if (isMany && out !== undefined) yield* makeFolder(folder)
+        for (const [index, session] of sessions.entries()) {
+          const what = `reprise: export ${isMany ? `${index + 1} of ${sessions.length}, ` : ""}${session}`
+          // Only the id becomes part of a path: a name may hold anything.
+          const name = `${session}.${(format ?? asFolder)?.extension}`
+          const path = out === undefined || isMany ? join(folder, name) : folder
+          if (format !== undefined) {
+            const bytes = tellBytes(piecesOf(paths, session, format, options), progress, what)
+            if (out === STANDARD_OUTPUT) yield* Stream.runForEach(bytes, (piece) => caller.write(piece))
+            else yield* files.writeExport(path, bytes)
+          } else if (asFolder !== undefined) {
+            progress.tell(what)
+            yield* files.writeExportFolder(path, exportFolder(session, asFolder, options))
+          }
+          yield* tellNotes
+          if (out === undefined || isMany) yield* caller.write(`${escapeText(name)}\n`)
+        }
+      })
+    ).pipe(Effect.provide(reading(paths)))
   })
 ).pipe(
   Command.withDescription(
-    "Write a session to a file of another format. The file is for its owner alone (0600) and appears when it is complete; " +
-      "one that is there is replaced. A session that is still running is exported up to now."
+    "Write sessions to files of another format, recordings of asciinema if nothing else is asked for. A file is for its " +
+      "owner alone (0600) and appears when it is complete; one that is there is replaced. Some formats are a folder of " +
+      "files, which is new. A session that is still running is exported up to now."
   ),
-  Command.withShortDescription("Write a session to a file"),
+  Command.withShortDescription("Write sessions to files"),
   Command.withExamples([
+    { command: "reprise export build --out build.cast; asciinema play build.cast", description: "A recording" },
     { command: "reprise export build --format html", description: "A page that plays it, to keep and to pass on" },
-    { command: "reprise export build --format csv --out - | column -s, -t", description: "Its commands as a table" }
+    { command: "reprise export build --format csv --out - | column -s, -t", description: "Its commands as a table" },
+    { command: "reprise export build deploy --format events --out kept", description: "Two of them, complete" }
   ])
 )
+
+const piecesOf = (
+  paths: StorePaths,
+  session: SessionId,
+  format: ExportFormat | typeof EVENTS,
+  options: ExportOptions
+): Stream.Stream<Uint8Array, ExportError | EventsExportError, History> =>
+  "load" in format
+    ? exportSession(session, format, options)
+    : Stream.unwrap(
+        Effect.map(
+          Effect.promise(() => import("../../src/export/EventsExport.ts")),
+          ({ exportEvents }) => exportEvents(paths, session)
+        )
+      )
+
+const tellBytes = <E, R>(
+  pieces: Stream.Stream<Uint8Array, E, R>,
+  progress: Progress,
+  what: string
+): Stream.Stream<Uint8Array, E, R> => {
+  let bytes = 0
+  progress.tell(what)
+  return Stream.map(pieces, (piece) => {
+    bytes += piece.byteLength
+    progress.tell(`${what}: ${formatBytes(bytes)}`)
+    return piece
+  })
+}
+
+const isExistingFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+
+/** For its owner alone, as what is written into it. One that is there stays as it is. */
+const makeFolder = (path: string): Effect.Effect<void, Usage> =>
+  Effect.try({
+    try: () => {
+      if (!isExistingFolder(path)) mkdirSync(path, { mode: 0o700 })
+    },
+    catch: (error) =>
+      new Usage({ reason: `--out: no folder can be made there: ${(error as Error).message}`, command: COMMAND })
+  })

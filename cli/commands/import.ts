@@ -1,7 +1,11 @@
-/** `reprise import`: takes the sessions of a backup into a store. */
-import { Effect } from "effect"
+/** `reprise import`: takes the sessions of a backup, or a recording, into a store. */
+import { statSync } from "node:fs"
+import { resolve } from "node:path"
+import { Clock, Effect } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import type { Comparison } from "../../src/care/StreamCompare.ts"
+import type { RecordingImportReport } from "../../src/import/RecordingImporter.ts"
+import type { StorePaths } from "../../src/session/StorePaths.ts"
 import { Caller } from "../Caller.ts"
 import { toJsonText } from "../Escape.ts"
 import { longWork } from "../LongWork.ts"
@@ -13,9 +17,9 @@ const HEAD = ["SESSION", "EVENTS", "OUTCOME"]
 export const importCommand = Command.make(
   "import",
   {
-    backup: Argument.String("backup").pipe(
-      Argument.withMetavar("BACKUP"),
-      Argument.withDescription("A folder that `reprise backup` made, or any other store")
+    source: Argument.String("source").pipe(
+      Argument.withMetavar("SOURCE"),
+      Argument.withDescription("A folder that `reprise backup` made, or any other store; or a file that is a recording")
     ),
     dryRun: Flag.Boolean("dry-run").pipe(
       Flag.withDefault(false),
@@ -27,12 +31,12 @@ export const importCommand = Command.make(
     ),
     json: Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("One JSON object"))
   },
-  Effect.fn("cli.import")(function* ({ backup, dryRun, json, skipDifferent }) {
+  Effect.fn("cli.import")(function* ({ dryRun, json, skipDifferent, source }) {
     const caller = yield* Caller
     const paths = yield* chosenStore
-    const report = yield* longWork((care, signal) =>
-      care.importBackup(paths, backup, { dryRun, signal, skipDifferent })
-    )
+    const path = resolve(caller.cwd, source)
+    if (isFile(path)) return yield* importFile(paths, path, { dryRun, json })
+    const report = yield* longWork((care, signal) => care.importBackup(paths, path, { dryRun, signal, skipDifferent }))
     if (json) return yield* caller.write(toJsonText(report))
     if (report.sessions.length === 0) return
     const size = yield* caller.terminalSize
@@ -46,18 +50,46 @@ export const importCommand = Command.make(
   })
 ).pipe(
   Command.withDescription(
-    "Take the sessions of a backup into the store; they keep their ids. Every record is checked before anything is written. " +
+    "Take the sessions of a backup, or a recording of another program, into the store; what kind of file it is, it says " +
+      "itself. The sessions of a backup keep their ids. Every record is checked before anything is written. " +
       "A session that is here already is passed over; events of it that are damaged or missing here are brought back; one that " +
       "has other events here refuses the import. No engine may be using the store: `reprise stop` ends it, sessions go on. " +
-      "A session that was running when it was backed up is lost in the store that imports it."
+      "A session that was running when it was backed up is lost in the store that imports it. A recording becomes a session " +
+      "that has ended; the same file again is the same session."
   ),
-  Command.withShortDescription("Take the sessions of a backup into the store"),
+  Command.withShortDescription("Take the sessions of a backup, or a recording, into the store"),
   Command.withExamples([
     { command: "reprise import /backup/monday --dry-run", description: "What would happen" },
     { command: "reprise stop; reprise import /backup/monday", description: "Bring back what is damaged or gone" },
-    { command: "reprise --store ./new import /backup/monday", description: "Into a new store" }
+    { command: "reprise --store ./new import /backup/monday", description: "Into a new store" },
+    {
+      command: "reprise import session.events.jsonl",
+      description: "One session, from `reprise export --format events`"
+    }
   ])
 )
+
+/** Anything else is for the import of a backup to refuse. */
+const isFile = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isFile() === true
+
+const importFile = Effect.fnUntraced(function* (
+  paths: StorePaths,
+  path: string,
+  { dryRun, json }: { readonly dryRun: boolean; readonly json: boolean }
+) {
+  const caller = yield* Caller
+  const nowMicros = (yield* Clock.currentTimeMillis) * 1000
+  const report = yield* longWork((care, signal) => care.importRecording(paths, path, { dryRun, nowMicros, signal }))
+  if (json) return yield* caller.write(toJsonText(report))
+  const size = yield* caller.terminalSize
+  yield* caller.write(table(HEAD, [[report.session, String(report.events), describeRecording(report)]], size?.cols))
+})
+
+const describeRecording = ({ format, isDryRun, original, outcome }: RecordingImportReport): string => {
+  if (outcome === "same") return "is here already"
+  const as = original === null ? "" : `; it was ${original}, which is another session here`
+  return `${isDryRun ? "would be imported" : "imported"} from ${format}${as}`
+}
 
 const describe = ({ differsAt, missing, outcome }: Comparison, isDryRun: boolean): string => {
   const events = missing.reduce((sum, [from, to]) => sum + to - from + 1, 0)

@@ -8,30 +8,24 @@ import { join, resolve } from "node:path"
 import { DatabaseReader } from "../../journal/DatabaseReader.ts"
 import { EntryCheck, isEntry, missingEnds } from "../../journal/EntryCheck.ts"
 import type { SessionId } from "../../journal/Event.ts"
-import { describe, SEALED_STREAMS_MAX } from "../../journal/JournalCore.ts"
-import { StorageUnavailable, StoreRefused } from "../../journal/JournalError.ts"
+import { StoreRefused } from "../../journal/JournalError.ts"
 import * as Keys from "../../journal/Keys.ts"
-import { LevelStorage } from "../../journal/LevelStorage.ts"
-import type { KeyValue, Put } from "../../journal/Storage.ts"
+import type { LevelStorage } from "../../journal/LevelStorage.ts"
+import type { KeyValue } from "../../journal/Storage.ts"
 import {
   checkOwnFolder,
   checkPrivateFolder,
   guardStore,
   readEnds,
   readFormat,
-  STORE_FORMAT,
-  writeEnds,
-  writeFormat
+  STORE_FORMAT
 } from "../../journal/StoreGuard.ts"
-import { guardTables } from "../../journal/TableGuard.ts"
-import { prepareStoreFolder } from "../session/StoreFolder.ts"
 import { type StorePaths, storePaths } from "../session/StorePaths.ts"
-import { BackupRefused, SessionDiffers, StoreInUse, TargetFull } from "./CareError.ts"
+import { BackupRefused, SessionDiffers } from "./CareError.ts"
 import { checkRoom } from "./FreeSpace.ts"
-import { lockHolder } from "./LockHolder.ts"
 import { RecordCheck } from "./RecordCheck.ts"
-import { liveRow } from "./Repair.ts"
 import { type Comparison, compareStreams } from "./StreamCompare.ts"
+import { Batch, begin, noteEnds, withTarget } from "./TargetStore.ts"
 
 export interface ImportReport {
   readonly backup: string
@@ -47,8 +41,6 @@ export interface ImportOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** One batch: large enough that its fsync costs little. */
-const BATCH_BYTES_MAX = 4 * 1024 * 1024
 /** The state at the place up to which a stream was removed: the one kind of row that cannot be made again. */
 const BASE_SPACE = "base"
 
@@ -138,34 +130,6 @@ const compareWith = async (paths: StorePaths, backup: DatabaseReader): Promise<R
   }
 }
 
-const withTarget = async <A>(
-  paths: StorePaths,
-  format: number,
-  use: (storage: LevelStorage) => Promise<A>
-): Promise<A> => {
-  prepareStoreFolder(paths)
-  const { database, isNew } = guardStore(paths.journal, true)
-  if (!isNew) await guardTables(paths.journal, database, Number.POSITIVE_INFINITY, () => refuseLocked(paths, database))
-  const storage = await LevelStorage.open(database, "power", isNew).catch(async (cause: unknown) => {
-    await refuseLocked(paths, database)
-    throw unavailable(cause)
-  })
-  try {
-    const now = readFormat(paths.journal)
-    if (now === undefined) writeFormat(paths.journal)
-    // An older reprise must not take what was removed for damage.
-    if ((now ?? 1) < format) writeFormat(paths.journal, format)
-    return await use(storage)
-  } finally {
-    await storage.close()
-  }
-}
-
-const refuseLocked = async (paths: StorePaths, database: string): Promise<void> => {
-  if (!(await LevelStorage.isLocked(database))) return
-  throw new StoreInUse({ store: paths.store, pid: lockHolder(database) || null })
-}
-
 const write = async (
   paths: StorePaths,
   storage: LevelStorage,
@@ -183,7 +147,7 @@ const write = async (
     for await (const page of backup.pages()) {
       signal?.throwIfAborted()
       page.forEach(put)
-      await batch.flush(BATCH_BYTES_MAX)
+      await batch.flushFull()
     }
   }
   // Before the events that need them.
@@ -203,46 +167,11 @@ const write = async (
     else batch.put(key, value)
   })
   if (first !== undefined) begin(batch, first)
-  await batch.flush(0)
-  const ends = new Map(readEnds(paths.journal).ends)
-  for (const { head, session } of wanted.values()) {
-    const known = ends.get(session) ?? 0
-    ends.delete(session)
-    ends.set(session, Math.max(known, head))
-  }
-  writeEnds(paths.journal, new Map([...ends].slice(-SEALED_STREAMS_MAX)))
-}
-
-/** The engine looks at it when it starts next: nobody holds the process of a session that was running when it was backed up. */
-const begin = (batch: Batch, [key, value]: KeyValue): undefined => {
-  batch.put(...liveRow(Keys.streamOf(key)))
-  batch.put(key, value)
-}
-
-class Batch {
-  readonly #storage: LevelStorage
-  #puts: Array<Put> = []
-  #bytes = 0
-
-  constructor(storage: LevelStorage) {
-    this.#storage = storage
-  }
-
-  put(key: Uint8Array, value: Uint8Array): void {
-    this.#puts.push({ key, value })
-    this.#bytes += key.byteLength + value.byteLength
-  }
-
-  /** Once there are so many bytes. */
-  async flush(bytesMin: number): Promise<void> {
-    if (this.#puts.length === 0 || this.#bytes < bytesMin) return
-    const puts = this.#puts
-    this.#puts = []
-    this.#bytes = 0
-    await this.#storage.batch(puts).catch((cause: unknown) => {
-      throw unavailable(cause)
-    })
-  }
+  await batch.flush()
+  noteEnds(
+    paths,
+    [...wanted.values()].map(({ head, session }) => [session, head])
+  )
 }
 
 /** `name|SESSION|sequence`. */
@@ -255,10 +184,3 @@ const sessionOfBase = (key: Uint8Array): SessionId => {
 }
 
 const BASE_PREFIX = Keys.rowKey(BASE_SPACE, new Uint8Array(0))
-
-const unavailable = (cause: unknown): Error => {
-  const reason = describe(cause)
-  return /ENOSPC|EDQUOT|No space left/i.test(reason)
-    ? new TargetFull({ target: "the store", reason })
-    : new StorageUnavailable({ operation: "append", reason, diskFull: false })
-}

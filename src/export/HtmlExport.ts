@@ -10,6 +10,7 @@ import type { ExportSource, WriteExport } from "./ExportFormat.ts"
 import { playerPage } from "./HtmlPage.ts"
 import { PLAYER_OUTPUT_BYTES_MAX } from "./PlayerFormat.ts"
 import { PlayerParts } from "./PlayerParts.ts"
+import { openingOf } from "./RecordingBeginning.ts"
 import { factsOf, titleOf } from "./SessionFacts.ts"
 import { TranscriptSections } from "./TranscriptSections.ts"
 
@@ -19,9 +20,8 @@ export const html: WriteExport = (source) => boundedHtml(source, PLAYER_OUTPUT_B
 export const boundedHtml = (source: ExportSource, outputBytesMax: number) =>
   Stream.unwrap(
     Effect.gen(function* () {
-      const { events, note, screenAt, view } = source
-      const removed = view.removed ?? null
-      const begun = removed === null || screenAt === undefined ? undefined : yield* screenAt(removed.to)
+      const { events, note, view } = source
+      const begun = yield* openingOf(source)
       const notices: Array<string> =
         view.kind === "exec"
           ? ["a shell for commands: its commands and their output, in the order in which they came"]

@@ -6,11 +6,12 @@
  */
 import { deflateRawSync } from "node:zlib"
 import type { JournalEntry, OutputChannel, SessionEvent, TerminalSize } from "../../journal/Event.ts"
+import { type CommandReader, PromptCommands } from "../../projections/PromptMarks.ts"
 import { SCREEN_SCROLLBACK_LINES, Screen } from "../../projections/Screen.ts"
 import { guard, makeScreenGuard, type ScreenGuard } from "../../projections/ScreenGuard.ts"
 import { encodeSnapshot } from "../../projections/SnapshotCodec.ts"
 import { escapeLines, escapeText } from "../SafeText.ts"
-import type { ScreenRedraw, SessionView } from "../session/SessionView.ts"
+import type { SessionView } from "../session/SessionView.ts"
 import { describeCommand } from "./CommandOutcome.ts"
 import {
   MARK_CHARACTERS_MAX,
@@ -22,6 +23,7 @@ import {
   type PlayerMark,
   RecordWriter
 } from "./PlayerFormat.ts"
+import type { RecordingOpening } from "./RecordedItems.ts"
 
 const CR = 0x0d
 const LF = 0x0a
@@ -32,7 +34,7 @@ type EventOf<Tag extends SessionEvent["_tag"]> = Extract<SessionEvent, { readonl
 export class PlayerParts {
   readonly #view: SessionView
   /** The screen where the journal begins, when its beginning was removed and that is known. */
-  readonly #begun: ScreenRedraw | undefined
+  readonly #begun: RecordingOpening | undefined
   #screen: Screen | undefined
   #guard: ScreenGuard
   /** Where the first entry is; the times of all others are counted from it. */
@@ -52,15 +54,30 @@ export class PlayerParts {
   readonly #marks: Array<PlayerMark> = []
   #marksLeftOut = 0
   readonly #running = new Map<number, PlayerMark>()
+  /** Commands of an interactive shell that marks its prompt. */
+  readonly #prompts = new PromptCommands()
+  readonly #reader: CommandReader
   /** Last byte of each stream of a command: a line feed that came with its carriage return needs no other. */
   readonly #lastBytes = new Map<OutputChannel, number>()
   #isLineOpen = false
 
-  constructor(view: SessionView, begun: ScreenRedraw | undefined) {
+  constructor(view: SessionView, begun: RecordingOpening | undefined) {
     this.#view = view
     this.#begun = begun
     this.#firstSize = begun?.size ?? view.size
     this.#guard = makeScreenGuard(this.#firstSize)
+    this.#reader = {
+      started: ({ line, number }) => this.#started(number, line),
+      output: () => undefined,
+      finished: ({ number }, exitCode) => {
+        const mark = this.#running.get(number)
+        this.#running.delete(number)
+        if (mark === undefined || exitCode === null) return
+        mark.outcome = `exit code ${exitCode}`
+        mark.isGood = exitCode === 0
+        mark.durationMicros = this.#time - mark.time
+      }
+    }
   }
 
   /** Takes an event; `emit` gets each part that is complete, as base64. */
@@ -99,8 +116,10 @@ export class PlayerParts {
   #event(event: SessionEvent): void {
     switch (event._tag) {
       case "OutputReceived":
-        if (event.channel === "tty") this.#output(event.data)
-        else this.#lines(event.data, event.channel)
+        if (event.channel === "tty") {
+          if (this.#view.kind === "terminal") this.#prompts.feed(event.data, this.#reader)
+          this.#output(event.data)
+        } else this.#lines(event.data, event.channel)
         break
       case "SessionCreated":
         this.#resize(event.size)
@@ -133,6 +152,12 @@ export class PlayerParts {
       case "GapDetected":
         this.#mark("gap", `${event.what} ${event.from} to ${event.to ?? "?"} is missing: ${event.why}`)
         break
+      case "SessionInterrupted":
+        this.#mark("gap", `nobody recorded for a while: ${event.reason}`)
+        break
+      case "SessionResumed":
+        this.#mark("gap", `recording goes on, ${event.gapBytes === 0 ? "no byte" : `${event.gapBytes} bytes`} missing`)
+        break
       case "SessionLost":
         this.#mark("gap", `the session was lost: ${event.reason}`)
         break
@@ -144,12 +169,17 @@ export class PlayerParts {
 
   /** A shell's commands are not typed into a terminal: they are shown as if they were. */
   #begin({ code, exec }: EventOf<"CommandStarted">): void {
-    const mark = this.#mark("command", code)
-    this.#running.clear()
-    if (mark !== undefined) this.#running.set(exec, mark)
+    this.#started(exec, code)
     this.#lastBytes.clear()
     const lines = escapeLines(code).trimEnd().replaceAll("\n", "\r\n  ")
     this.#output(new TextEncoder().encode(`${this.#isLineOpen ? "\r\n" : ""}\x1b[0;1m$ ${lines}\x1b[0m\r\n`))
+  }
+
+  /** One runs at a time. */
+  #started(number: number, code: string): void {
+    const mark = this.#mark("command", code)
+    this.#running.clear()
+    if (mark !== undefined) this.#running.set(number, mark)
   }
 
   /** The streams of a command are pipes: no terminal has put carriage returns into them. */

@@ -321,6 +321,7 @@ export const makeRetention = Effect.fnUntraced(function* (options: RetentionOpti
   const once = finish.pipe(
     Effect.andThen(Effect.suspend(() => ownPolicy(options))),
     Effect.flatMap((policy) => (hasRules(policy.session) || hasRules(policy.store) ? prune({ policy }) : Effect.void)),
+    Effect.catch((error) => Effect.logWarning(`retention: tried again in an hour: ${error.message}`)),
     Effect.catchCause((cause) => Effect.logWarning("retention: tried again in an hour", cause))
   )
 

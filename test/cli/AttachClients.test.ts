@@ -7,23 +7,10 @@ import type { Reprise } from "./reprise.ts"
 import { assertSane, COMMAND, leave, makeTerminals } from "./terminals.ts"
 import { isInstalled, type Pane, untilSame, waitFor } from "./tmux.ts"
 
-const json = (bytes: Buffer) => JSON.parse(bytes.toString())
-const view = (reprise: Reprise, reference: string) =>
-  Effect.map(reprise.run(["inspect", reference, "--json"]), ({ stdout }) => json(stdout))
-const kinds = (reprise: Reprise, reference: string) =>
-  Effect.map(
-    reprise.run(["events", reference, "--json"]),
-    ({ stdout }): ReadonlyArray<{ type: string; client?: string; text?: string; actor: string }> =>
-      stdout
-        .toString()
-        .trimEnd()
-        .split("\n")
-        .map((line) => JSON.parse(line))
-  )
 /** Everything that was typed into it. */
 const typedInto = (reprise: Reprise, reference: string) =>
-  Effect.map(kinds(reprise, reference), (events) =>
-    events.flatMap(({ text, type }) => (type === "InputWritten" ? [text!] : [])).join("")
+  Effect.map(reprise.events(reference), (events) =>
+    events.map(({ event }) => (event._tag === "InputWritten" ? Buffer.from(event.data).toString() : "")).join("")
   )
 
 /** Attaches as the process whose id is in the file: the shell says how it ended. */
@@ -58,7 +45,7 @@ describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: 
       yield* one.until((rows) => rows.includes("$"))
       yield* one.line("echo co''de=$?")
       yield* one.until("code=0")
-      assert.strictEqual((yield* view(reprise, "it")).exitCode, 0)
+      assert.strictEqual((yield* reprise.view("it")).exitCode, 0)
     })
   )
 
@@ -66,7 +53,7 @@ describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: 
     Effect.gen(function* () {
       const { open, reprise } = yield* makeTerminals
       const [small, large] = yield* Effect.all([open(60, 12), open(100, 30)])
-      const size = Effect.map(view(reprise, "it"), (found) => `${found.size.cols}x${found.size.rows}`)
+      const size = Effect.map(reprise.view("it"), (found) => `${found.size.cols}x${found.size.rows}`)
       // Draws at places that only the larger window has; its own size stands in the middle.
       const draw = `printf "\\033[?1049h\\033[2J\\033[3;90Hfar\\033[20;1Hlow\\033[5;3H$line "; stty size`
       yield* small.line(
@@ -109,15 +96,15 @@ describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: 
       yield* reader.until(/got:hello\n20 80\s*$/)
       yield* leave(reader)
       yield* assertSane(reader)
-      assert.strictEqual(yield* typedInto(reprise, "it"), "hello\\r")
-      const { size } = yield* view(reprise, "it")
+      assert.strictEqual(yield* typedInto(reprise, "it"), "hello\r")
+      const { size } = yield* reprise.view("it")
       assert.deepStrictEqual(size, { cols: 80, rows: 20 })
-      const types = (yield* kinds(reprise, "it")).map(({ type }) => type)
+      const types = (yield* reprise.events("it")).map(({ event }) => event._tag)
       assert.notInclude(types, "Resized")
       assert.strictEqual(types.filter((type) => type === "ClientAttached").length, 2)
       yield* waitFor(
-        kinds(reprise, "it"),
-        (events) => events.filter(({ type }) => type === "ClientDetached").length === 1,
+        reprise.events("it"),
+        (events) => events.filter(({ event }) => event._tag === "ClientDetached").length === 1,
         "the reader's leave"
       )
     })
@@ -158,7 +145,7 @@ describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: 
       for (const word of ["one", "two", "three"]) {
         for (const pane of [own, attached]) yield* pane.keys("o", word, "Escape")
         yield* untilSame(own, attached)
-        process.kill(json((yield* reprise.run(["status", "--json"])).stdout).enginePid, "SIGKILL")
+        process.kill((yield* reprise.enginePid)!, "SIGKILL")
         for (const pane of [own, attached]) yield* pane.keys("o", `after ${word}`, "Escape")
         yield* untilSame(own, attached)
       }
@@ -195,10 +182,10 @@ describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: 
           yield* waitFor(pane.history, (rows) => rows.some((row) => row.includes(`left=${left}`)), `left=${left}`)
           // Nobody can tidy up after a kill; the session does not care.
           if (signal !== "SIGKILL") yield* assertSane(pane)
-          assert.strictEqual((yield* view(reprise, "it")).status, "running")
+          assert.strictEqual((yield* reprise.view("it")).status, "running")
           yield* waitFor(
-            kinds(reprise, "it"),
-            (events) => events.some(({ type }) => type === "ClientDetached"),
+            reprise.events("it"),
+            (events) => events.some(({ event }) => event._tag === "ClientDetached"),
             "the client's leave"
           )
         })
@@ -213,7 +200,7 @@ describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: 
         `clear; reprise run --name it -- sh -c 'printf "\\033[?1049h\\033[?1000hready"; ${LINES.slice(7, -1)}'; echo left=$?`
       )
       yield* pane.until("ready")
-      const engine: number = json((yield* reprise.run(["status", "--json"])).stdout).enginePid
+      const engine = (yield* reprise.enginePid)!
       // What is in the store's place now is not one.
       const aside = `${reprise.store}-aside`
       yield* Effect.acquireUseRelease(
@@ -266,11 +253,11 @@ describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: 
       yield* pane.until("20 80")
       yield* pane.close
       yield* waitFor(
-        kinds(reprise, "it"),
-        (events) => events.some(({ type }) => type === "ClientDetached"),
+        reprise.events("it"),
+        (events) => events.some(({ event }) => event._tag === "ClientDetached"),
         "the client's leave"
       )
-      assert.strictEqual((yield* view(reprise, "it")).status, "running")
+      assert.strictEqual((yield* reprise.view("it")).status, "running")
     })
   )
 
@@ -330,7 +317,9 @@ describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: 
         const since = performance.now()
         yield* leave(pane)
         millis.push(performance.now() - since)
-        yield* pane.line("clear; reprise attach it")
+        yield* pane.line("clear")
+        yield* pane.until((rows) => !rows.includes("y"))
+        yield* pane.line("reprise attach it")
         yield* pane.until((rows) => rows.filter((row) => row === "y").length > 10)
       }
       millis.sort((one, other) => one - other)

@@ -10,8 +10,6 @@ import { finish, makeReprise, type Reprise, watch } from "./reprise.ts"
 const json = (bytes: Buffer) => JSON.parse(bytes.toString())
 const detached = (reprise: Reprise, script: string) =>
   reprise.run(["run", "--detach", "--name", "it", "--", "bash", "-c", script])
-const enginePid = (reprise: Reprise) =>
-  Effect.map(reprise.run(["status", "--json"]), ({ stdout }): number | null => json(stdout).enginePid)
 
 describe("attach in a pipe", { concurrent: true, timeout: 120_000 }, () => {
   it.live(
@@ -32,7 +30,7 @@ describe("attach in a pipe", { concurrent: true, timeout: 120_000 }, () => {
         let output = ""
         for (let kill = 1; kill <= 5; kill++) {
           output = yield* shows(`line ${kill * 100}\r\n`)
-          const pid = yield* enginePid(reprise)
+          const pid = yield* reprise.enginePid
           if (pid !== null) process.kill(pid, "SIGKILL")
         }
         yield* shows(/line 600\r\n/)
@@ -40,7 +38,7 @@ describe("attach in a pipe", { concurrent: true, timeout: 120_000 }, () => {
         yield* shows("last ")
         attached.stdin!.write("first\n")
         yield* shows("got first")
-        const pid = yield* enginePid(reprise)
+        const pid = yield* reprise.enginePid
         assert.isNotNull(pid)
         process.kill(pid!, "SIGKILL")
         attached.stdin!.write("second\n")
@@ -152,7 +150,7 @@ describe("attach in a pipe", { concurrent: true, timeout: 120_000 }, () => {
       )
       assert.strictEqual(code, 141)
       assert.strictEqual(stderr, "")
-      assert.strictEqual(json((yield* reprise.run(["inspect", "it", "--json"])).stdout).status, "running")
+      assert.strictEqual((yield* reprise.view("it")).status, "running")
     })
   )
 

@@ -32,7 +32,7 @@ const watchTerminal = (terminal: ReturnType<typeof spawnTerminal>) => {
     })
 }
 
-describe("reprise", () => {
+describe.concurrent("reprise", () => {
   it.live("run gives the program's bytes and exit code, and replay the same bytes again", () =>
     Effect.gen(function* () {
       const reprise = yield* makeReprise

@@ -10,8 +10,6 @@ const detached = (reprise: Reprise, name: string, ...command: ReadonlyArray<stri
   Effect.map(reprise.run(["run", "--detach", "--name", name, "--", ...command]), ({ stdout }) =>
     stdout.toString().trim()
   )
-const enginePid = (reprise: Reprise) =>
-  Effect.map(reprise.run(["status", "--json"]), ({ stdout }): number | null => json(stdout).enginePid)
 /** A line is complete when it ends. */
 const parse = (text: string): ReadonlyArray<{ position: number; session: string; type: string; time: string }> =>
   text
@@ -30,7 +28,7 @@ describe("watch", { concurrent: true, timeout: 120_000 }, () => {
       yield* shows("ProcessStarted")
       assert.strictEqual((yield* reprise.run(["resize", "first", "100x30"])).code, 0)
       yield* shows(/"type":"Resized"[^\n]*\n/)
-      const pid = yield* enginePid(reprise)
+      const pid = yield* reprise.enginePid
       process.kill(pid!, "SIGKILL")
       const second = yield* detached(reprise, "second", "true")
       yield* shows(new RegExp(`"session":"${second}"[^\\n]*SessionClosed[^\\n]*\\n`))
@@ -76,7 +74,7 @@ describe("watch", { concurrent: true, timeout: 120_000 }, () => {
       const watching = yield* reprise.start(["watch"])
       const shows = watch(watching.stdout!)
       yield* watch(watching.stderr!)("no engine runs for this store; waiting for one\n")
-      assert.isNull(yield* enginePid(reprise))
+      assert.isNull(yield* reprise.enginePid)
       const id = yield* detached(reprise, "it", "sleep", "1000")
       // It may come after the session: what happens from then on is told.
       yield* Effect.gen(function* () {
@@ -95,7 +93,7 @@ describe("watch", { concurrent: true, timeout: 120_000 }, () => {
         const pane = yield* open(110, 12)
         yield* pane.line("echo mi''ne; reprise watch")
         yield* pane.until(/^0 live · no engine runs · q quits\n/)
-        yield* detached(reprise, "first", "sh", "-c", "echo hello; while :; do :; done")
+        yield* detached(reprise, "first", "sh", "-c", "echo hello; while :; do sleep 0.01; done")
         yield* pane.until(
           /^1 live · q quits\n.*\n\w{10,} {2}first {2}running {2}0 {8}80x24 {2}[1-9][\d.]*% +[\d.]+[KM] +7 +\d+s +sh -c/
         )

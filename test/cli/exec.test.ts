@@ -10,7 +10,7 @@ const json = (bytes: Buffer) => JSON.parse(bytes.toString())
 const lastCall = (reprise: RepriseWithFake, method: string) =>
   reprise.fake.calls.filter((call) => call.method === method).at(-1)!.args
 
-describe("reprise start", () => {
+describe.concurrent("reprise start", () => {
   it.live("prints session_id, command, work_dir and status", () =>
     Effect.gen(function* () {
       const reprise = yield* makeRepriseWithFake()
@@ -77,7 +77,7 @@ describe("reprise start", () => {
   )
 })
 
-describe("reprise exec", () => {
+describe.concurrent("reprise exec", () => {
   it.live("gives the command's output, errors, exit code and directory", () =>
     Effect.gen(function* () {
       const reprise = yield* makeRepriseWithFake()

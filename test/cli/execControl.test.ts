@@ -17,7 +17,7 @@ const leaveRunning = (reprise: RepriseWithFake, session: string, id: string, cod
     stdout.toString()
   )
 
-describe("reprise poll", () => {
+describe.concurrent("reprise poll", () => {
   it.live("gives what a command printed, again, since a cursor, and until its end", () =>
     Effect.gen(function* () {
       const reprise = yield* makeRepriseWithFake()
@@ -49,7 +49,7 @@ describe("reprise poll", () => {
   )
 })
 
-describe("reprise interrupt and kill", () => {
+describe.concurrent("reprise interrupt and kill", () => {
   it.live("reach the command that runs, and say when none does", () =>
     Effect.gen(function* () {
       const reprise = yield* makeRepriseWithFake()
@@ -71,7 +71,7 @@ describe("reprise interrupt and kill", () => {
   )
 })
 
-describe("reprise send and key", () => {
+describe.concurrent("reprise send and key", () => {
   it.live("type into the command that runs", () =>
     Effect.gen(function* () {
       const reprise = yield* makeRepriseWithFake()
@@ -128,7 +128,7 @@ describe("reprise send and key", () => {
   )
 })
 
-describe("reprise history and state", () => {
+describe.concurrent("reprise history and state", () => {
   it.live("show what was run and what lives on", () =>
     Effect.gen(function* () {
       const reprise = yield* makeRepriseWithFake()
@@ -165,7 +165,7 @@ describe("reprise history and state", () => {
   )
 })
 
-describe("reprise reset and restore", () => {
+describe.concurrent("reprise reset and restore", () => {
   it.live("say what was brought back", () =>
     Effect.gen(function* () {
       const reprise = yield* makeRepriseWithFake()
@@ -184,7 +184,7 @@ describe("reprise reset and restore", () => {
   )
 })
 
-describe("reprise end, list and cleanup", () => {
+describe.concurrent("reprise end, list and cleanup", () => {
   it.live("D10: ending twice is fine", () =>
     Effect.gen(function* () {
       const reprise = yield* makeRepriseWithFake()
@@ -229,7 +229,7 @@ describe("reprise end, list and cleanup", () => {
   )
 })
 
-describe("wrong command lines", () => {
+describe.concurrent("wrong command lines", () => {
   it.live("are one line and exit code 2, and every command explains itself", () =>
     Effect.gen(function* () {
       const reprise = yield* makeRepriseWithFake()

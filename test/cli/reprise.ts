@@ -4,9 +4,19 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { Effect, type Scope } from "effect"
+import { Effect, Layer, type Scope, Stream } from "effect"
+import type { JournalEntry } from "../../journal/Event.ts"
+import { listKeepers } from "../../src/keeper/KeeperProcess.ts"
+import * as EngineClient from "../../src/remote/EngineClient.ts"
+import { History } from "../../src/session/History.ts"
+import type { SessionView } from "../../src/session/SessionView.ts"
+import { storePaths } from "../../src/session/StorePaths.ts"
+import { isAlive } from "../fixtures/processFigures.ts"
 
 export const PROGRAM = join(dirname(fileURLToPath(import.meta.url)), "../../dist/bin/reprise.js")
+
+/** Between two looks whether an engine that was told to stop is gone. */
+const GONE_LOOK_MILLIS = 20
 
 export interface Finished {
   readonly code: number | null
@@ -21,6 +31,11 @@ export interface Reprise {
   run(args: ReadonlyArray<string>, input?: string | Uint8Array): Effect.Effect<Finished>
   /** Starts and leaves running; killed with the test. */
   start(args: ReadonlyArray<string>): Effect.Effect<ChildProcess, never, Scope.Scope>
+  // What is asked of the engine that runs, without a process for each question.
+  view(reference: string): Effect.Effect<SessionView>
+  events(reference: string): Effect.Effect<ReadonlyArray<JournalEntry>>
+  /** null when none runs. */
+  readonly enginePid: Effect.Effect<number | null>
 }
 
 export const finish = (child: ChildProcess): Effect.Effect<Finished> =>
@@ -60,6 +75,29 @@ export const makeReprise: Effect.Effect<Reprise, never, Scope.Scope> = Effect.ge
   const { REPRISE_SESSION: _session, ...inherited } = process.env
   const env = { ...inherited, REPRISE_HOME: store }
   const launch = (args: ReadonlyArray<string>) => spawn(process.execPath, [PROGRAM, ...args], { env, cwd: folder })
+  const paths = storePaths(store)
+  /** Of the engine that runs; undefined when none does. */
+  const ask = <A, E>(question: Effect.Effect<A, E, History | EngineClient.EngineControl>) =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const services = yield* Layer.build(
+          EngineClient.layer({ paths, start: false, anyVersion: true, actor: "test" })
+        ).pipe(Effect.catchTag("EngineAbsent", () => Effect.succeed(undefined)))
+        if (services === undefined) return undefined
+        return yield* Effect.provide(question, services)
+      })
+    ).pipe(Effect.orDie)
+  const mustAnswer = <A>(answer: A | undefined): A => {
+    if (answer === undefined) throw new Error("no engine runs")
+    return answer
+  }
+  const stop = Effect.gen(function* () {
+    const stopped = yield* ask(EngineClient.EngineControl.use((control) => control.stop({ sessions: true })))
+    // Sessions of an engine that is gone need one again to end.
+    if (stopped === undefined && (yield* Effect.promise(() => listKeepers(paths.keepers))).length > 0)
+      yield* reprise.run(["stop", "--sessions"])
+    while (stopped !== undefined && isAlive(stopped.pid)) yield* Effect.sleep(GONE_LOOK_MILLIS)
+  })
   const reprise: Reprise = {
     store,
     env,
@@ -75,8 +113,21 @@ export const makeReprise: Effect.Effect<Reprise, never, Scope.Scope> = Effect.ge
       Effect.acquireRelease(
         Effect.sync(() => launch(args)),
         (child) => Effect.sync(() => child.kill("SIGKILL"))
-      )
+      ),
+    view: (reference) =>
+      ask(History.use((history) => Effect.flatMap(history.resolve(reference), (session) => history.get(session)))).pipe(
+        Effect.map(mustAnswer)
+      ),
+    events: (reference) =>
+      ask(
+        History.use((history) =>
+          Effect.flatMap(history.resolve(reference), (session) => Stream.runCollect(history.events(session)))
+        )
+      ).pipe(Effect.map(mustAnswer)),
+    enginePid: ask(EngineClient.EngineControl.use((control) => control.status)).pipe(
+      Effect.map((status) => status?.enginePid ?? null)
+    )
   }
-  yield* Effect.addFinalizer(() => reprise.run(["stop", "--sessions"]))
+  yield* Effect.addFinalizer(() => stop)
   return reprise
 })

@@ -41,7 +41,7 @@ const isRunning = (pid: number): boolean => {
   }
 }
 
-describe("reprise serve, a door", () => {
+describe.concurrent("reprise serve, a door", () => {
   it.live("opens a door with a token of its own, wakes the engine for the first client, and ends cleanly", () =>
     Effect.gen(function* () {
       const reprise = yield* makeReprise
@@ -175,7 +175,7 @@ const tree = (folder: string): ReadonlyArray<string> =>
 
 const isRoot = process.getuid?.() === 0
 
-describe("hostile case 22: another user of the machine", () => {
+describe.concurrent("hostile case 22: another user of the machine", () => {
   for (const umask of [0o000, 0o002, 0o022]) {
     // Only root can become somebody else.
     if (!isRoot) continue

@@ -2,14 +2,16 @@
  * A terminal that tells what it shows: panes of a private tmux server, which ends with the test. A test types into a
  * pane as a person would and waits until the pane shows what it should; nothing of the user's own tmux is touched.
  */
-import { execFile, execFileSync } from "node:child_process"
+import { type ChildProcessByStdio, execFileSync, spawn } from "node:child_process"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { createInterface } from "node:readline"
+import type { Readable, Writable } from "node:stream"
 import { Effect, type Scope } from "effect"
 
-/** Between two looks at a pane. */
-const LOOK_MILLIS = 40
+/** Between two looks at a pane, and before the first: what was just typed has hardly arrived. */
+const LOOK_MILLIS = 100
 /** A pane that does not come to show what is waited for: longer than any busy machine needs, shorter than a test's timeout. */
 const WAIT_MILLIS = 60_000
 
@@ -52,33 +54,92 @@ export interface Tmux {
 /** A shell that says `$ ` and nothing of the machine it runs on. */
 const SHELL = "env PS1='$ ' HISTFILE= bash --norc --noprofile"
 
+/** In words of tmux's own command language. */
+const quoted = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`
+
+/**
+ * The server, and one client of it for all that is asked (tmux(1), CONTROL MODE): a process for each look at a pane would cost more
+ * than everything that is looked at.
+ */
+class Control {
+  readonly #client: ChildProcessByStdio<Writable, Readable, null>
+  readonly #asked: Array<{ readonly resolve: (text: string) => void; readonly reject: (error: Error) => void }> = []
+  /** What the answer that is being given ends with, and its lines until now. */
+  #answer: { readonly end: string; readonly error: string; readonly isOurs: boolean; lines: Array<string> } | undefined
+
+  constructor(socket: string) {
+    const { TMUX: _, TMUX_PANE: _pane, ...env } = process.env
+    this.#client = spawn("tmux", ["-S", socket, "-f", "/dev/null", "-C", "new-session", "-s", "control", "cat"], {
+      env,
+      stdio: ["pipe", "pipe", "ignore"]
+    })
+    this.#client.stdin.on("error", () => {})
+    const lines = createInterface({ input: this.#client.stdout })
+    lines.on("line", (line) => this.#line(line))
+    this.#client.on("close", () => {
+      for (const { reject } of this.#asked.splice(0)) reject(new Error("tmux has ended"))
+    })
+  }
+
+  call(words: ReadonlyArray<string>): Effect.Effect<string> {
+    return Effect.promise(
+      () =>
+        new Promise<string>((resolve, reject) => {
+          this.#asked.push({ resolve, reject: (error) => reject(new Error(`${words.join(" ")}: ${error.message}`)) })
+          this.#client.stdin.write(`${words.map(quoted).join(" ")}\n`)
+        })
+    )
+  }
+
+  /** The server with all its panes. */
+  readonly end: Effect.Effect<void> = Effect.callback((resume) => {
+    if (this.#client.exitCode !== null || this.#client.signalCode !== null) return resume(Effect.void)
+    this.#client.on("close", () => resume(Effect.void))
+    this.#client.stdin.write("kill-server\n")
+  })
+
+  #line(line: string): void {
+    if (this.#answer === undefined) {
+      const begun = /^%begin (\d+ \d+ (\d+))$/.exec(line)
+      if (begun === null) return
+      this.#answer = { end: `%end ${begun[1]}`, error: `%error ${begun[1]}`, isOurs: begun[2] === "1", lines: [] }
+      return
+    }
+    const { end, error, isOurs, lines } = this.#answer
+    if (line !== end && line !== error) {
+      lines.push(line)
+      return
+    }
+    this.#answer = undefined
+    if (!isOurs) return
+    const asked = this.#asked.shift()
+    if (line === end) asked?.resolve(lines.map((one) => `${one}\n`).join(""))
+    else asked?.reject(new Error(lines.join("\n")))
+  }
+}
+
 export const makeTmux: Effect.Effect<Tmux, never, Scope.Scope> = Effect.gen(function* () {
   const folder = yield* Effect.acquireRelease(
     Effect.sync(() => mkdtempSync(join(tmpdir(), "rt-"))),
     (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
   )
-  const socket = join(folder, "tmux")
-  const call = (args: ReadonlyArray<string>, env: NodeJS.ProcessEnv = process.env) =>
-    Effect.callback<string>((resume) => {
-      const { TMUX: _, TMUX_PANE: _pane, ...own } = env
-      execFile("tmux", ["-S", socket, "-f", "/dev/null", ...args], { env: own }, (error, stdout) =>
-        resume(error === null ? Effect.succeed(stdout) : Effect.die(error))
-      )
-    })
+  const control = yield* Effect.acquireRelease(
+    Effect.sync(() => new Control(join(folder, "tmux"))),
+    ({ end }) => end
+  )
+  const call = (words: ReadonlyArray<string>) => control.call(words)
+  // Without a status line a window is as large as its session.
+  yield* call(["set", "-g", "status", "off"])
   let count = 0
   const pane = Effect.fnUntraced(function* (cols: number, rows: number, env: NodeJS.ProcessEnv) {
     count += 1
     const name = `p${count}`
     const size = ["-x", String(cols), "-y", String(rows)]
     const own = [`REPRISE_HOME=${env.REPRISE_HOME}`, "TERM=screen-256color"].flatMap((entry) => ["-e", entry])
-    // The server is started with the first session; without a status line a window is as large as its session.
-    yield* call(["new-session", "-d", "-s", name, ...size, ...own, SHELL, ";", "set", "-g", "status", "off"], env)
+    yield* call(["new-session", "-d", "-s", name, ...size, ...own, SHELL])
     yield* call(["resize-window", "-t", name, ...size])
     return makePane(call, folder, name)
   })
-  yield* Effect.addFinalizer(() =>
-    count > 0 ? Effect.ignore(Effect.catchDefect(call(["kill-server"]), () => Effect.void)) : Effect.void
-  )
   return { pane }
 })
 
@@ -136,9 +197,10 @@ export const waitFor = <A>(look: Effect.Effect<A>, fits: (seen: A) => boolean, w
           new Error(`waited for ${what}; seen last:\n${Array.isArray(seen) ? seen.join("\n") : String(seen)}`)
         )
       }
-      return Effect.andThen(Effect.sleep(LOOK_MILLIS), again)
+      return later
     })
-    return again
+    const later = Effect.andThen(Effect.sleep(LOOK_MILLIS), again)
+    return later
   })
 
 /** Until both show the same, cell for cell with attributes and cursor. */

@@ -132,7 +132,27 @@ export const sampleEvents: ReadonlyArray<SessionEvent> = [
     kept: ["session-state"]
   },
   { _tag: "HoldPlaced", reason: "é" },
-  { _tag: "HoldReleased" }
+  { _tag: "HoldReleased" },
+  {
+    _tag: "HistoryAccessed",
+    what: "read",
+    session: null,
+    by: "auditor",
+    through: "cli",
+    after: 0,
+    until: null,
+    times: 2,
+    reason: "case 7"
+  },
+  {
+    _tag: "RecordingImported",
+    session: "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+    format: "asciicast-v2",
+    sha256: "00ff",
+    bytes: 300,
+    importer: "auditor",
+    original: "01BX5ZZKBKACTAV9WEVGEMMVRZ"
+  }
 ]
 
 const plain = (event: SessionEvent) =>

@@ -47,7 +47,7 @@ const killing = async (shells: ExecUnderTest, kills: number, isOver: () => boole
   return done
 }
 
-describe("commands, engine kill -9", { timeout: 60_000 + KILLS * 3000 }, () => {
+describe.concurrent("commands, engine kill -9", { timeout: 60_000 + KILLS * 3000 }, () => {
   it("once in the middle: poll by its id gives all 2,000 lines once, and its exit code", () =>
     withShells(async (shells) => {
       const session = await shells.start()

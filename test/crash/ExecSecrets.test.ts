@@ -33,7 +33,7 @@ const begun = async (shells: ExecUnderTest, session: SessionId, execId: string) 
   }
 }
 
-describe("secrets, engine kill -9", { timeout: 60_000 + FAST * 3000 }, () => {
+describe.concurrent("secrets, engine kill -9", { timeout: 60_000 + FAST * 3000 }, () => {
   for (const tty of [false, true]) {
     it(`${tty ? "on the terminal" : "on the streams"}: what is printed afterwards is redacted, and nothing is stored`, () =>
       withShells(async (shells) => {

@@ -40,7 +40,7 @@ const BUSY: Record<Language, string> = {
 }
 const PROCESSES_BUSY = 3
 
-describe("keeper kill -9", { timeout: 60_000 }, () => {
+describe.concurrent("keeper kill -9", { timeout: 60_000 }, () => {
   for (const how of ["idle", "busy", "busy, and no engine runs"] as const) {
     it(`${how}: the sessions are lost, and no process of theirs is left after 5 s`, () =>
       withShells(async (shells) => {

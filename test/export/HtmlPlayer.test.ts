@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { pathToFileURL } from "node:url"
+import { inflateRawSync } from "node:zlib"
 import { Effect, Layer, Stream } from "effect"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import type { SessionEvent, SessionId } from "../../journal/Event.ts"
@@ -52,7 +53,8 @@ const terminalEvents = (): ReadonlyArray<SessionEvent> => {
     if (round === 15) events.push({ _tag: "Resized", size: { cols: 40, rows: 8 } })
     if (round === 18) events.push({ _tag: "GapDetected", what: "output", from: 1, to: 2, why: `lost ${EVIL}` })
   }
-  put(bytes("the very end"))
+  put(bytes("\u001bc\u001b]133;A\u0007$ \u001b]133;B\u0007make it\r\n\u001b]133;C\u0007made\r\n"))
+  put(bytes("\u001b]133;D;2\u0007the very end"))
   return events
 }
 
@@ -247,6 +249,7 @@ describe.skipIf(!isInstalled("chromium"))("the player of an HTML export (in Chro
   it("names gaps, markers and removed beginnings where they are, as text", async () => {
     const page = await openPage("terminal")
     assert.include(await text(page, "marks"), `marker: marker ${EVIL}`)
+    assert.match(await text(page, "marks"), /make itexit code 21\.0 s/)
     assert.include(await text(page, "marks"), `gap: output 1 to 2 is missing: lost ${EVIL}`)
     const gap = events.findIndex(({ _tag }) => _tag === "GapDetected")
     await seekTo(page, gap + 1)
@@ -314,6 +317,18 @@ describe.skipIf(!isInstalled("chromium"))("the player of an HTML export (in Chro
     await page.evaluate(`document.querySelectorAll("#marks button")[1].click()`)
     await atEvent(page, 3)
     await assertQuiet(page, "shell")
+    await page.close()
+  })
+
+  it("holds no more of the output than what draws: no clipboard, no link, and none of its own markup", async () => {
+    const page = await openPage("terminal")
+    const packed = await page.evaluate<ReadonlyArray<string>>(
+      `Array.from(document.querySelectorAll("template.part"), (part) => part.content.textContent)`
+    )
+    assert.isAbove(packed.length, 4)
+    const all = packed.map((part) => inflateRawSync(Buffer.from(part, "base64")).toString("latin1")).join("")
+    assert.include(all, "full screen needle")
+    assert.notMatch(all, /]52;|]8;|javascript:/)
     await page.close()
   })
 

@@ -1,0 +1,65 @@
+/**
+ * Recordings that become sessions: the formats there are, and which one a file is of. `reprise import` asks here; what it
+ * does with the events is RecordingImporter.ts's. A new format is a file of its own that gives an `OpenRecording`, and a
+ * line here.
+ */
+import type { NewEvent, SessionId } from "../../journal/Event.ts"
+import type { Row } from "../../journal/Journal.ts"
+import { EVENT_LINES_FORMAT } from "../export/EventLine.ts"
+import { RecordingRefused } from "./ImportError.ts"
+import type { RecordingFile } from "./RecordingFile.ts"
+
+/** What a file holds, ready to be appended. */
+export interface Recording {
+  /** As RecordingImported has it, with its version: "asciicast-v2". At most 64 printable ASCII characters. */
+  readonly format: string
+  /**
+   * Only of the lossless format: the session that the events are of. They are stored as they are, may end anywhere and may
+   * begin with EventsRemoved; nothing is put between them.
+   */
+  readonly session?: SessionId | undefined
+  /** Likewise: rows that stand for removed events. */
+  readonly kept?: ReadonlyArray<Row> | undefined
+  /**
+   * In order; times rise or stay. The first is SessionCreated, the last SessionClosed (its exit code null where the file
+   * does not say): an imported session is never a live one. Output has dense offsets from 0 and at most CHUNK_BYTES_MAX
+   * (journal/Record.ts) in one event. RecordingImported is put behind the first by who imports. Throws RecordingRefused
+   * where the file is not what it should be; nothing of it is in the store then. It is run more than once, and gives the
+   * same each time.
+   */
+  readonly events: () => AsyncIterable<NewEvent> | Iterable<NewEvent>
+}
+
+/** Looks at the file, throws RecordingRefused. It reads no file but this one and those beside it that `beside` gives. */
+export type OpenRecording = (file: RecordingFile) => Promise<Recording>
+
+export interface RecordingImport {
+  readonly name: string
+  /** One line for the help. */
+  readonly description: string
+  /** Whether a file that begins so (at most DETECT_BYTES of it) and is called so (its last part) is of this format. */
+  readonly detect: (first: Uint8Array, name: string) => boolean
+  /** Loaded when it is wanted. */
+  readonly load: () => Promise<OpenRecording>
+}
+
+/** What `detect` is given of a file: more than any header line that says what it is. */
+export const DETECT_BYTES = 4096
+
+/** The first that detects a file has it: those that are sure by a name or a number in it come before those that guess. */
+export const RECORDING_IMPORTS: ReadonlyArray<RecordingImport> = [
+  {
+    name: "events",
+    description: "JSON Lines of `reprise export --format events`",
+    detect: (first) => Buffer.from(first.subarray(0, 512)).toString("latin1").includes(`"${EVENT_LINES_FORMAT}"`),
+    load: () => import("./EventLinesImport.ts").then(({ openEventLines }) => openEventLines)
+  }
+]
+
+/** Throws RecordingRefused when it is of none. */
+export const importFormat = (file: string, first: Uint8Array, name: string): RecordingImport => {
+  const found = RECORDING_IMPORTS.find(({ detect }) => detect(first, name))
+  if (found !== undefined) return found
+  const formats = RECORDING_IMPORTS.map(({ description, name }) => `${name} (${description})`).join(", ")
+  throw new RecordingRefused({ file, line: 0, reason: `is of no format that can be imported: a backup, ${formats}` })
+}
