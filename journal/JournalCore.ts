@@ -5,6 +5,7 @@
  */
 import type { JournalEntry, NewEvent, OutputChannel, SessionId } from "./Event.ts"
 import { STORE_STREAM } from "./Event.ts"
+import { unsalt } from "./EvidenceRows.ts"
 import {
   type Appended,
   type AppendOptions,
@@ -136,7 +137,7 @@ export interface JournalCoreOptions {
   readonly hasRemovals?: boolean | undefined
   /** Called before each removal, so that the store says of itself that it has some. */
   readonly allowRemovals?: (() => void) | undefined
-  /** What a redaction must leave out of the evidence beside the events. */
+  /** What a redaction must leave out of the evidence beside the events; the rows of EvidenceRows.ts if absent. */
   readonly seal?: RedactionSeal | undefined
 }
 
@@ -219,7 +220,10 @@ export class JournalCore {
           follower.wake?.()
         }
       },
-      seal: options.seal
+      seal: options.seal ?? {
+        unsalt: (stream, sequences) =>
+          unsalt(stream, sequences, async (space, key) => (await this.row(space, key))?.value)
+      }
     })
   }
 

@@ -54,7 +54,11 @@ export interface RedactionSeal {
 export interface RedactionPort {
   /** Rejects with JournalDamaged where LevelDB itself finds damage. */
   readonly range: (stream: SessionId, options: Omit<RangeOptions, "bytesMax">) => Promise<ReadonlyArray<KeyValue>>
-  readonly append: (stream: SessionId, event: Parameters<AppendRedaction>[0], options: AppendOptions) => Promise<unknown>
+  readonly append: (
+    stream: SessionId,
+    event: Parameters<AppendRedaction>[0],
+    options: AppendOptions
+  ) => Promise<unknown>
   /** Also while the store has as many bytes as it may have. */
   readonly write: (puts: ReadonlyArray<Put>) => Promise<void>
   readonly removed: (stream: SessionId) => Promise<JournalEntry | undefined>
@@ -85,7 +89,9 @@ export class RedactionCore {
   ): Promise<typeof PayloadsRedacted.Type> {
     const { actor, events, from, reason, rules, timeMicros, to } = redaction
     if (events.length === 0 || events.length > REDACTED_EVENTS_MAX) {
-      throw new EventRefused({ reason: `a redaction replaces 1 to ${REDACTED_EVENTS_MAX} events, not ${events.length}` })
+      throw new EventRefused({
+        reason: `a redaction replaces 1 to ${REDACTED_EVENTS_MAX} events, not ${events.length}`
+      })
     }
     const floor = (await this.#port.removed(stream))?.sequence ?? 0
     const seal = await this.#port.seal?.unsalt(
