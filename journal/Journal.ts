@@ -240,6 +240,13 @@ export interface RedactionJournal {
   ): Effect.Effect<void, JournalDamaged | StorageUnavailable>
   /** Streams whose redaction was cut off. */
   readonly unfinished: Effect.Effect<ReadonlyArray<SessionId>, StorageUnavailable>
+  /**
+   * How often payloads of the stream were replaced by this process: whoever makes something of its events asks before it
+   * reads them, and keeps nothing when the answer is another one afterwards.
+   */
+  readonly count: (stream: SessionId) => number
+  /** Called when payloads of a stream were replaced; gives back the function that stops it. */
+  readonly onReplaced: (listener: (stream: SessionId) => void) => () => void
 }
 
 export interface JournalShape {

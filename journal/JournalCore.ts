@@ -5,7 +5,6 @@
  */
 import type { JournalEntry, NewEvent, OutputChannel, SessionId } from "./Event.ts"
 import { STORE_STREAM } from "./Event.ts"
-import { unsalt } from "./EvidenceRows.ts"
 import {
   type Appended,
   type AppendOptions,
@@ -24,7 +23,7 @@ import { QuotaReached } from "./JournalQuota.ts"
 import * as Keys from "./Keys.ts"
 import { killPoint } from "./KillPoint.ts"
 import * as Record from "./Record.ts"
-import { RedactionCore, type RedactionSeal } from "./RedactionCore.ts"
+import { RedactionCore } from "./RedactionCore.ts"
 import { KEPT_SPACE, keptRowDamage, RemovalCore, removalOf } from "./RemovalCore.ts"
 import type { KeyValue, Put, RangeOptions, Storage } from "./Storage.ts"
 import { StreamHeads } from "./StreamHeads.ts"
@@ -137,8 +136,6 @@ export interface JournalCoreOptions {
   readonly hasRemovals?: boolean | undefined
   /** Called before each removal, so that the store says of itself that it has some. */
   readonly allowRemovals?: (() => void) | undefined
-  /** What a redaction must leave out of the evidence beside the events; the rows of EvidenceRows.ts if absent. */
-  readonly seal?: RedactionSeal | undefined
 }
 
 export class JournalCore {
@@ -220,10 +217,7 @@ export class JournalCore {
           follower.wake?.()
         }
       },
-      seal: options.seal ?? {
-        unsalt: (stream, sequences) =>
-          unsalt(stream, sequences, async (space, key) => (await this.row(space, key))?.value)
-      }
+      row: async (space, key) => (await this.row(space, key))?.value
     })
   }
 

@@ -10,12 +10,15 @@
  *
  * A process that dies in between leaves a store that reads right; `finish` does the rest.
  */
-import { createHash, randomBytes } from "node:crypto"
+import { randomBytes } from "node:crypto"
 import type { JournalEntry, PayloadsRedacted, SessionId } from "./Event.ts"
+import { payloadDigest, SALT_BYTES } from "./EvidenceLeaf.ts"
+import { TILE_SPACE, tileKey, unsalt } from "./EvidenceRows.ts"
 import type { AppendOptions, AppendRedaction, EditedEvent, Redaction, Row, RowRange } from "./Journal.ts"
 import { EventRefused, JournalDamaged } from "./JournalError.ts"
 import * as Keys from "./Keys.ts"
 import { killPoint } from "./KillPoint.ts"
+import { sha256 } from "./Merkle.ts"
 import * as Record from "./Record.ts"
 import type { KeyValue, Put, RangeOptions } from "./Storage.ts"
 
@@ -29,26 +32,11 @@ export const REDACTED_EVENTS_MAX = 2048
 const RANGES_MAX = 32
 /** Rows deleted in one batch. */
 const DELETE_KEYS_MAX = 512
-const SALT_BYTES = 16
 /**
  * How often the files of a range are written anew. What is in memory becomes a table as it is, with what was replaced beside
  * what replaced it; only a second one above it makes LevelDB merge that table and leave out what counts no more.
  */
 const REWRITES = 2
-
-/** What is known of the leaf of an event under the seals of its session. */
-export interface SealedLeaf {
-  readonly salt: Uint8Array
-}
-
-/** The evidence beside the events, where a store has some. */
-export interface RedactionSeal {
-  /** The leaves of those events that are sealed, and the rows without their salts: written in the same batch. */
-  readonly unsalt: (
-    stream: SessionId,
-    sequences: ReadonlyArray<number>
-  ) => Promise<{ readonly leaves: ReadonlyMap<number, SealedLeaf>; readonly rows: ReadonlyArray<Row> }>
-}
 
 /** What it needs of the journal. */
 export interface RedactionPort {
@@ -67,8 +55,12 @@ export interface RedactionPort {
   readonly readsEnded: () => Promise<void>
   /** Followers that have events in memory read them again. */
   readonly forgetEntries: (stream: SessionId) => void
-  readonly seal?: RedactionSeal | undefined
+  /** The value of a row; undefined where there is none. */
+  readonly row: (space: string, key: Uint8Array) => Promise<Uint8Array | undefined>
 }
+
+/** What became of the payloads of one stream in this process. */
+type Listener = (stream: SessionId) => void
 
 interface Replaced {
   readonly put: { readonly key: Uint8Array; readonly value: Uint8Array }
@@ -77,6 +69,22 @@ interface Replaced {
 
 export class RedactionCore {
   readonly #port: RedactionPort
+  readonly #counts = new Map<SessionId, number>()
+  readonly #listeners = new Set<Listener>()
+
+  /**
+   * How often payloads of the stream were replaced by this process: whoever makes something of its events asks before it
+   * reads them, and keeps nothing when the answer is another one afterwards.
+   */
+  count(stream: SessionId): number {
+    return this.#counts.get(stream) ?? 0
+  }
+
+  /** Called when payloads of a stream were replaced, before their rows are deleted; gives back the function that stops it. */
+  onReplaced(listener: Listener): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
 
   constructor(port: RedactionPort) {
     this.#port = port
@@ -94,9 +102,10 @@ export class RedactionCore {
       })
     }
     const floor = (await this.#port.removed(stream))?.sequence ?? 0
-    const seal = await this.#port.seal?.unsalt(
+    const seal = await unsalt(
       stream,
-      events.map(({ sequence }) => sequence)
+      events.map(({ sequence }) => sequence),
+      this.#port.row
     )
     const replaced: Array<Replaced> = []
     let bytes = 0
@@ -106,7 +115,7 @@ export class RedactionCore {
         throw new EventRefused({ reason: `event ${event.sequence} was removed, or is not behind event ${last}` })
       }
       last = event.sequence
-      const one = await this.#replaceOne(stream, event, seal?.leaves.get(event.sequence))
+      const one = await this.#replaceOne(stream, event, seal.leaves.get(event.sequence)?.salt)
       bytes += one.put.value.byteLength
       replaced.push(one)
     }
@@ -122,7 +131,7 @@ export class RedactionCore {
       events: replaced.map(({ told }) => told)
     }
     const options: AppendOptions = {
-      rows: [...redaction.rows, ...(seal?.rows ?? []), pendingRow(stream)],
+      rows: [...redaction.rows, ...seal.rows, pendingRow(stream)],
       replaced: replaced.map(({ put }) => put)
     }
     killPoint("redaction.batch.before")
@@ -131,11 +140,13 @@ export class RedactionCore {
       options
     )
     killPoint("redaction.batch.after")
+    this.#counts.set(stream, this.count(stream) + 1)
     this.#port.forgetEntries(stream)
+    for (const listener of this.#listeners) listener(stream)
     return event
   }
 
-  async #replaceOne(stream: SessionId, edited: EditedEvent, leaf: SealedLeaf | undefined): Promise<Replaced> {
+  async #replaceOne(stream: SessionId, edited: EditedEvent, salt: Uint8Array | undefined): Promise<Replaced> {
     const { sequence } = edited
     const key = Keys.eventKey(Keys.streamBytes(stream), sequence)
     const [found] = await this.#port.range(stream, { from: key, to: afterKey(key), limit: 1 })
@@ -166,9 +177,9 @@ export class RedactionCore {
     const covering = [[edits[0]!.from, edits[edits.length - 1]!.to]] as const
     const told = {
       sequence,
-      original: sha256(leaf?.salt ?? randomBytes(SALT_BYTES), payload),
-      sealed: leaf !== undefined,
-      replacement: sha256(redacted),
+      original: hex(payloadDigest(salt ?? randomBytes(SALT_BYTES), payload)),
+      sealed: salt !== undefined,
+      replacement: hex(sha256(redacted)),
       ranges: ranges.length > RANGES_MAX ? covering : ranges
     }
     return { put, told }
@@ -182,10 +193,12 @@ export class RedactionCore {
     await this.#port.readsEnded()
     killPoint("redaction.compact.before")
     const bytes = Keys.streamBytes(stream)
+    // The salts of what was replaced lie there.
+    const tiles = { space: TILE_SPACE, from: tileKey(bytes, 0, 0), to: tileKey(bytes, 0, Number.MAX_SAFE_INTEGER) }
     const ranges = [
       // No event has either number.
       { from: Keys.eventKey(bytes, 0), to: Keys.streamEnd(bytes) },
-      ...[...stale, ...changed].map(({ from, space, to }) => ({
+      ...[...stale, ...changed, tiles].map(({ from, space, to }) => ({
         from: Keys.rowKey(space, from.subarray(0, -1)),
         to: afterKey(Keys.rowKey(space, to))
       }))
@@ -229,11 +242,7 @@ const applyEdits = (payload: Uint8Array, edits: EditedEvent["edits"]): Uint8Arra
   return edits.length === 0 ? undefined : Buffer.concat([...parts, payload.subarray(at)])
 }
 
-const sha256 = (...parts: ReadonlyArray<Uint8Array>): string => {
-  const hash = createHash("sha256")
-  for (const part of parts) hash.update(part)
-  return hash.digest("hex")
-}
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
 
 const refused = (sequence: number, why: string) =>
   new EventRefused({ reason: `event ${sequence} cannot be redacted: ${why}` })

@@ -146,7 +146,9 @@ export const makeJournal = (core: JournalCore): JournalShape => {
       replace: (stream, redaction, append) =>
         attempt(isRedactionError, () => core.redaction.replace(stream, redaction, append)),
       finish: (stream, stale, changed) => attempt(isReadError, () => core.redaction.finish(stream, stale, changed)),
-      unfinished: Effect.suspend(() => Stream.runCollect(shape.rows(REDACTION_SPACE))).pipe(Effect.map(streamsOf))
+      unfinished: Effect.suspend(() => Stream.runCollect(shape.rows(REDACTION_SPACE))).pipe(Effect.map(streamsOf)),
+      count: (stream) => core.redaction.count(stream),
+      onReplaced: (listener) => core.redaction.onReplaced(listener)
     }
   }
   return shape

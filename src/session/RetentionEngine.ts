@@ -12,6 +12,7 @@ import { allBases, rowsBehind, summaryBases } from "../../projections/BaseState.
 import { Commands } from "../../projections/Commands.ts"
 import { SUMMARY_PROJECTIONS, sequenceAt, stateAt, summaryOf } from "../../projections/ProjectionRunner.ts"
 import { ScreenService, type ScreenServiceShape } from "../../projections/ScreenService.ts"
+import { deleteSearchIndex } from "../../projections/SearchIndex.ts"
 import { indexRow, summarize } from "../../projections/SessionIndex.ts"
 import { SessionState } from "../../projections/SessionState.ts"
 import type { Sealer } from "../evidence/Sealer.ts"
@@ -182,6 +183,8 @@ export const makeRetention = Effect.fnUntraced(function* (options: RetentionOpti
       yield* Effect.ignore(options.sealer.seal(session))
       const { event } = yield* journal.removal.remove(session, removal, yield* rowsBehind(bases, session))
       yield* Effect.ignore(options.sealer.forgetRemoved(session))
+      // Again: someone may have been indexing what is gone now.
+      yield* deleteSearchIndex(session)
       return itemOf(target, {
         outcome: "removed",
         to: bases.to,

@@ -181,10 +181,7 @@ describe("10.8 attacks on a store", () => {
           await attacker.append(one, sequence, outputEvent(`another ${sequence}`))
         }
       })
-      assert.deepStrictEqual(
-        rewritten.said,
-        ["integrity edited 290-300"]
-      )
+      assert.deepStrictEqual(rewritten.said, ["integrity edited 290-300"])
 
       // A beginning that nobody asked to remove.
       const forged = await attacked("a forged removal", async (attacker) => {
