@@ -23,7 +23,8 @@ const PROGRAMS = [
   {
     engine: "src/remote/engine.ts",
     keeper: "src/keeper/main.ts",
-    "screen-worker": "projections/ScreenWorker.ts"
+    "screen-worker": "projections/ScreenWorker.ts",
+    "search-worker": "src/search/SearchWorker.ts"
   }
 ]
 

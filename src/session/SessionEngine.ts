@@ -1,5 +1,5 @@
 /**
- * `Sessions`, `Exec`, `Attach`, `Lifecycle` and `Retention` as a layer: the engine, opened over a journal, closed with its scope. Keepers and their sessions
+ * `Sessions`, `Exec`, `Attach`, `Lifecycle`, `Retention` and `Search` as a layer: the engine, opened over a journal, closed with its scope. Keepers and their sessions
  * go on.
  */
 import { pathToFileURL } from "node:url"
@@ -16,9 +16,14 @@ import { indexRow, summarize } from "../../projections/SessionIndex.ts"
 import { SessionState } from "../../projections/SessionState.ts"
 import { snapshotRowOf } from "../../projections/SnapshotRow.ts"
 import { keeperEntry, packageVersion, screenWorkerEntry } from "../EntryPoints.ts"
+import { ensureKey } from "../evidence/Keys.ts"
+import { makeSealer } from "../evidence/Sealer.ts"
 import type { Exec } from "../exec/Exec.ts"
 import { ExecEngine } from "../exec/ExecEngine.ts"
 import { execService } from "../exec/ExecService.ts"
+import { Search } from "../search/Search.ts"
+import { makeSearchIndexer } from "../search/SearchIndexer.ts"
+import { makeLocalSearch, searchWorkerUrl } from "../search/SearchLocal.ts"
 import { Attach } from "./Attach.ts"
 import { makeAttach } from "./AttachEngine.ts"
 import { engineCall } from "./EngineCall.ts"
@@ -52,7 +57,7 @@ export interface SessionEngineOptions {
 export const layer = (
   options: SessionEngineOptions
 ): Layer.Layer<
-  Sessions | Exec | Attach | Lifecycle | Retention,
+  Sessions | Exec | Attach | Lifecycle | Retention | Search,
   StorageUnavailable | StoreRefused,
   Journal | History
 > =>
@@ -81,6 +86,8 @@ export const layer = (
         ...RETENTION_SCREENS
       })
 
+      const indexer = makeSearchIndexer({ journal, history, workerUrl: searchWorkerUrl })
+
       const limits = { ...ENGINE_LIMITS, ...options.limits }
       const nowMicros = () => Number(clock.currentTimeNanosUnsafe() / 1000n)
       const monotonicMillis = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
@@ -91,6 +98,17 @@ export const layer = (
         run,
         load: async (session) => (await run(stateAt({ commands: Commands }, session))).states.commands
       })
+
+      // Acquired before the engine, so that its last seals come after the engine's last word.
+      let isLive = (_: SessionId): boolean => true
+      const sealer = yield* Effect.acquireRelease(
+        makeSealer({
+          journal,
+          signer: (nowMillis) => ensureKey(options.paths, nowMillis).signer,
+          isLive: (session) => isLive(session)
+        }),
+        ({ finish }) => finish
+      )
 
       const engine = yield* Effect.acquireRelease(
         Effect.tryPromise({
@@ -121,7 +139,10 @@ export const layer = (
                   )
                 ]
               },
-              drawLater: follower.drawLater,
+              drawLater: (session, outputBytes) => {
+                follower.drawLater(session, outputBytes)
+                indexer.printed(session)
+              },
               plainOutput,
               saveState: (state) =>
                 run(
@@ -137,6 +158,7 @@ export const layer = (
                 ),
               saveEnd: async (session) => {
                 await run(summaryOf(session))
+                indexer.ended(session)
               },
               extend: (session) => exec.extend(session),
               opening: (core) => {
@@ -155,7 +177,9 @@ export const layer = (
         (engine) => Effect.promise(() => engine.stop("stopped"))
       )
 
+      isLive = (session) => engine.liveSession(session) !== undefined
       yield* Effect.forkScoped(engine.timeouts.run)
+      yield* Effect.forkScoped(sealer.run)
 
       const retention = yield* makeRetention({
         journal,
@@ -163,6 +187,7 @@ export const layer = (
         screens,
         folder: options.paths.journal,
         policy: () => readRetention(options.paths),
+        sealer,
         engine: {
           feed: engine.feed,
           notNeeded: (session) => engine.notNeeded(session),
@@ -171,6 +196,7 @@ export const layer = (
         openFeed: Effect.succeed(engine.feed)
       })
       yield* Effect.forkScoped(retention.run)
+      yield* Effect.forkScoped(indexer.run)
 
       const call = engineCall("Sessions")
       const sessions = Sessions.of({
@@ -218,7 +244,8 @@ export const layer = (
           })
         ),
         Context.add(Lifecycle, makeLifecycle({ engine, journal, nowMicros })),
-        Context.add(Retention, retention)
+        Context.add(Retention, retention),
+        Context.add(Search, yield* makeLocalSearch)
       )
     })
   )
