@@ -1,12 +1,17 @@
 /** Searching over a journal in memory, with the real thread: what is found, in which order, and what the index has to do with it. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
-import type { SessionEvent } from "../../journal/Event.ts"
+import type { SessionEvent, SessionId } from "../../journal/Event.ts"
 import { Journal } from "../../journal/Journal.ts"
+import { streamBytes } from "../../journal/Keys.ts"
 import { BLOCK_SPACE, deleteSearchIndex, GRAM_SPACE, SEGMENT_SPACE } from "../../projections/SearchIndex.ts"
 import { Search, type SearchQuery } from "../../src/search/Search.ts"
+import { makeSearchIndexer } from "../../src/search/SearchIndexer.ts"
+import { searchWorkerUrl } from "../../src/search/SearchLocal.ts"
 import { packPage } from "../../src/search/SearchPage.ts"
 import { SearchText } from "../../src/search/SearchText.ts"
+import { indexedTo, readIndexes } from "../../src/search/SessionSearch.ts"
+import { History } from "../../src/session/History.ts"
 import { seededRandom } from "../fixtures/seededRandom.ts"
 import { commandFinished, commandStarted, created, output, randomOutput, seeded } from "../projections/events.ts"
 import {
@@ -288,6 +293,35 @@ describe("search", () => {
       assert.deepStrictEqual(yield* Fiber.join(search), expected)
       assert.deepStrictEqual(yield* hits({ pattern: "gamma12" }), expected)
     }).pipe(Effect.provide(layer))
+  )
+
+  it.live(
+    "an engine's indexer leaves nothing for a search to read of what has ended, and of what lives what fills a segment",
+    () =>
+      Effect.gen(function* () {
+        const journal = yield* Journal
+        const history = yield* History
+        const indexer = makeSearchIndexer({ journal, history, workerUrl: searchWorkerUrl })
+        const over = yield* session([created(), ...printed(["word of the dead\r\n"]), ...ended()])
+        const alive = yield* session([created(), ...printed(["word of the living\r\n"])])
+        // A block of one or two events each: more than a segment has.
+        const much = Array.from({ length: 300 }, () => `${"x".repeat(8000)}\r\n`.repeat(8))
+        const long = yield* session([created(), ...printed(["word of the long\r\n", ...much, "the end of it"])])
+        yield* indexer.index([over, alive, long])
+        const heads = yield* readIndexes(journal)
+        assert.strictEqual(heads.size, 2)
+        const indexOf = (id: string) => heads.get(Buffer.from(streamBytes(id as SessionId)).toString("hex"))
+        assert.strictEqual(indexedTo(indexOf(over)!), yield* journal.head(over))
+        assert.strictEqual(indexOf(long)!.length, 1)
+        assert.strictEqual(indexOf(long)![0]!.head.blocks, 128)
+        assert.isBelow(indexedTo(indexOf(long)!), yield* journal.head(long))
+        assert.sameMembers(linesOf(yield* hits({ pattern: "word of the" })), [
+          "word of the living",
+          "word of the long",
+          "word of the dead"
+        ])
+        assert.strictEqual((yield* hits({ pattern: "the end of" })).length, 1)
+      }).pipe(Effect.provide(layer))
   )
 
   it.live("what was removed is not found, and what follows it is", () =>

@@ -47,12 +47,8 @@ export const session = Effect.fnUntraced(function* (events: ReadonlyArray<Sessio
   return id
 })
 
-export const items = (query: SearchQuery) =>
-  Search.use(({ search }) => Stream.runCollect(search(query))) as Effect.Effect<
-    ReadonlyArray<SearchItem>,
-    never,
-    Search
-  >
+export const items = (query: SearchQuery): Effect.Effect<ReadonlyArray<SearchItem>, never, Search> =>
+  Effect.orDie(Search.use(({ search }) => Stream.runCollect(search(query))))
 
 export const hits = (query: SearchQuery) =>
   Effect.map(items(query), (all) => all.filter((item): item is SearchHit => item._tag === "Hit"))
