@@ -14,6 +14,7 @@ import { Exec } from "../exec/Exec.ts"
 import { Attach } from "../session/Attach.ts"
 import { History } from "../session/History.ts"
 import { Lifecycle } from "../session/Lifecycle.ts"
+import type { Redaction } from "../session/Redaction.ts"
 import type { Retention } from "../session/Retention.ts"
 import { HistoryDamaged } from "../session/SessionError.ts"
 import { Sessions } from "../session/Sessions.ts"
@@ -23,6 +24,7 @@ import { EngineRpcs } from "./ExecRpcs.ts"
 import { type Guard, makeGuard } from "./GuardedServer.ts"
 import * as KnownEvents from "./KnownEvents.ts"
 import * as MessageGuard from "./MessageGuard.ts"
+import { redactionHandlers } from "./RedactionHandlers.ts"
 import { retentionHandlers } from "./RetentionHandlers.ts"
 import { outputOf } from "./SessionOutput.ts"
 import { PROTOCOL_REVISION, PROTOCOL_VERSION, SessionRpcs } from "./SessionRpcs.ts"
@@ -32,7 +34,7 @@ import { checkSocketPath, makeSocketFolder, type SocketFolderRefused } from "./S
 const CLOSE_CONCURRENCY = 256
 
 /** What a server of the engine needs: the engine. */
-export type EngineServices = Sessions | History | Exec | Attach | Lifecycle | Retention
+export type EngineServices = Sessions | History | Exec | Attach | Lifecycle | Retention | Redaction
 
 /** Connections that wait to be accepted: the most that Linux allows. Beyond it clients try again. */
 const BACKLOG = 4096
@@ -167,7 +169,7 @@ export const layer = (
             disableFatalDefects: true
           })
         ),
-        Layer.provide([sessionHandlers, execHandlers, retentionHandlers]),
+        Layer.provide([sessionHandlers, execHandlers, retentionHandlers, redactionHandlers]),
         Layer.provide(RpcServer.layerProtocolSocketServer),
         Layer.provide(socketServer(paths, guard))
       )
