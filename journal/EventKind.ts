@@ -35,7 +35,8 @@ export const rareKinds = {
   HoldReleased: 43,
   PayloadsRedacted: 44,
   HistoryAccessed: 45,
-  RecordingImported: 47
+  RecordingImported: 47,
+  RemovalRecorded: 48
 } as const
 
 /** The latest kind that this version knows: any version knows all up to one. */

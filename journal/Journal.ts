@@ -163,6 +163,29 @@ export interface RemovalJournal {
   readonly unfinished: Effect.Effect<ReadonlyArray<SessionId>, StorageUnavailable>
 }
 
+/** A stream that was appended to, and its last event. */
+export interface ChangedStream {
+  readonly stream: SessionId
+  readonly head: number
+}
+
+/** Keys and values as they are stored; `damage` is what follows them. */
+export interface RecordPage {
+  readonly records: ReadonlyArray<readonly [key: Uint8Array, value: Uint8Array]>
+  readonly damage: JournalDamaged | undefined
+}
+
+/** What sealing needs (docs/evidence.md): which streams have grown, and the bytes of their events. */
+export interface SealingJournal {
+  /**
+   * Streams that are appended to are remembered from now on, for the one who calls this. Answers the function that takes
+   * them. `wake` is called when there is one and was none before; it must return at once.
+   */
+  watchChanges(wake: () => void): () => ReadonlyArray<ChangedStream>
+  /** A page of records behind `after` and behind what was removed, up to `until`, checksums verified. */
+  records(stream: SessionId, after: number, until: number): Effect.Effect<RecordPage, StorageUnavailable>
+}
+
 /** Bytes `from` to `to` (exclusive) of a payload become these. */
 export interface PayloadEdit {
   readonly from: number
@@ -286,6 +309,7 @@ export interface JournalShape {
   readonly onSuspended: (listener: () => void) => () => void
   readonly hot: HotJournal
   readonly removal: RemovalJournal
+  readonly sealing: SealingJournal
   readonly redaction: RedactionJournal
 }
 

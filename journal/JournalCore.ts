@@ -8,11 +8,13 @@ import { STORE_STREAM } from "./Event.ts"
 import {
   type Appended,
   type AppendOptions,
+  type ChangedStream,
   type Damage,
   type Durability,
   type FollowItem,
   PAGE_BYTES_MAX,
   PAGE_EVENTS_MAX,
+  type RecordPage,
   type Row,
   type VerifyReport
 } from "./Journal.ts"
@@ -163,6 +165,9 @@ export class JournalCore {
   #closed = false
   #hasRemovals: boolean
   #stopWaiting: (() => void) | undefined
+  /** Streams with new events, for whoever seals; undefined while nobody does. */
+  #changed: Set<StreamHead> | undefined
+  #wakeChanges: () => void = () => undefined
 
   constructor(options: JournalCoreOptions) {
     this.#storage = options.storage
@@ -173,7 +178,7 @@ export class JournalCore {
     this.#hasRemovals = options.hasRemovals ?? true
     this.removal = new RemovalCore({
       range: (stream, range) => this.#range(range).catch((error) => Promise.reject(toDamaged(stream, error))),
-      write: (puts) => this.#makeRoom(puts),
+      write: (puts, told) => (told === undefined ? this.#makeRoom(puts) : this.#makeRoomAndTell(puts, told)),
       head: (stream) => this.head(stream),
       removed: (stream) => this.removed(stream),
       setRemoved: async (stream, entry) => {
@@ -383,6 +388,35 @@ export class JournalCore {
     }
   }
 
+  /** As `#makeRoom`, with an event of the store's own stream in the same batch. */
+  async #makeRoomAndTell(puts: ReadonlyArray<Put>, event: NewEvent): Promise<void> {
+    const head = this.#heads.keep(this.#heads.get(STORE_STREAM) ?? (await this.#headOrUnavailable(STORE_STREAM)))
+    if (head.closed !== undefined) return this.#makeRoom(puts)
+    const sequence = head.assigned + 1
+    const key = Keys.eventKey(head.bytes, sequence)
+    const all = [...puts, { key, value: Record.encodeRecord(key, event) }]
+    if (this.suspension === undefined) {
+      const bytes = all.reduce((sum, put) => sum + put.key.byteLength + (put.value?.byteLength ?? 0), 0)
+      try {
+        return await new Promise<void>((resolve, reject) => {
+          const done = settle(resolve, reject)
+          const entries = [{ ...event, sequence }]
+          const isWaiting = this.#enqueue({ puts: all, bytes, stream: head, events: 1, entries, makesRoom: true, done })
+          if (isWaiting) head.assigned = sequence
+        })
+      } catch (error) {
+        if (!this.#isAtQuota()) throw error
+        // Heads were forgotten with it.
+        return this.#makeRoomAndTell(puts, event)
+      }
+    }
+    // At the quota nobody else appends: the number is nobody else's.
+    await this.#makeRoom(all)
+    head.assigned = sequence
+    head.committed = sequence
+    this.#noteChange(head)
+  }
+
   /** False when the storage is down: `done` got the error already. */
   #enqueue(waiting: Waiting): boolean {
     if (this.suspension !== undefined || this.#closed) {
@@ -432,6 +466,7 @@ export class JournalCore {
 
   #committed(head: StreamHead, waiting: Waiting): void {
     head.committed += waiting.events
+    this.#noteChange(head)
     if (this.#followers.size === 0) return
     const followers = this.#followers.get(head.stream)
     if (followers === undefined) return
@@ -444,6 +479,53 @@ export class JournalCore {
       }
       follower.wake?.()
     }
+  }
+
+  // --- for whoever seals ---------------------------------------------------------------------------------------------
+
+  /** Streams that are appended to are remembered from now on. `wake` is called when there is one and was none before. */
+  watchChanges(wake: () => void): () => ReadonlyArray<ChangedStream> {
+    this.#changed = new Set()
+    this.#wakeChanges = wake
+    return () => {
+      const changed = [...(this.#changed ?? [])].map(({ committed, stream }) => ({ stream, head: committed }))
+      this.#changed?.clear()
+      return changed
+    }
+  }
+
+  #noteChange(head: StreamHead): void {
+    const changed = this.#changed
+    if (changed === undefined || changed.has(head)) return
+    changed.add(head)
+    if (changed.size === 1) this.#wakeChanges()
+  }
+
+  /** Events as they are stored, behind `after` and what was removed: what verifies, and the damage that follows it. */
+  async records(stream: SessionId, after: number, until: number): Promise<RecordPage> {
+    const bytes = Keys.streamBytes(stream)
+    const records: Array<KeyValue> = []
+    const removed = await this.removed(stream)
+    let expected = Math.max(after, removed?.sequence ?? 0) + 1
+    if (expected > until) return { records, damage: undefined }
+    const to = Keys.eventKey(bytes, until + 1)
+    let found: ReadonlyArray<KeyValue>
+    try {
+      found = await this.#range({ from: Keys.eventKey(bytes, expected), to, limit: PAGE_EVENTS_MAX })
+    } catch (error) {
+      if (!(error instanceof UnreadableRange)) throw error
+      found = await this.#readableBefore(bytes, expected, to)
+      if (found.length === 0) return { records, damage: unreadable(stream, expected, error.message) }
+    }
+    for (const [key, value] of found) {
+      const sequence = Keys.sequenceOf(key)
+      const damage =
+        sequence !== expected ? missing(stream, expected, sequence - 1) : damaged(stream, sequence, key, value)
+      if (damage !== undefined) return { records, damage }
+      records.push([key, value])
+      expected++
+    }
+    return { records, damage: found.length === 0 ? missing(stream, expected, until) : undefined }
   }
 
   // --- failure and return --------------------------------------------------------------------------------------------

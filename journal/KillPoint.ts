@@ -43,6 +43,8 @@ export const KILL_POINTS = [
   "retention.delete.before",
   "retention.delete.after",
   "retention.compact.before",
+  "evidence.seal.before",
+  "evidence.seal.after",
   "redaction.batch.before",
   "redaction.batch.after",
   "redaction.rows.before",

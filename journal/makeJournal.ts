@@ -130,6 +130,10 @@ export const makeJournal = (core: JournalCore): JournalShape => {
     suspended: () => core.suspension,
     onSuspended: (listener) => core.onSuspension(listener),
     hot: core,
+    sealing: {
+      watchChanges: (wake) => core.watchChanges(wake),
+      records: (stream, after, until) => unavailable(() => core.records(stream, after, until))
+    },
     removal: {
       of: (stream) => unavailable(() => core.removed(stream)),
       measure: (stream, to) => attempt(isReadError, () => core.removal.measure(stream, to)),

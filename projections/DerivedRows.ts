@@ -5,11 +5,15 @@
 import { Effect, Stream } from "effect"
 import type { SessionId } from "../journal/Event.ts"
 import { Journal, type Row, type RowRange } from "../journal/Journal.ts"
+import { searchIndexRanges } from "./SearchIndex.ts"
 import { INDEX_SPACE, indexKey } from "./SessionIndex.ts"
 import { BASE_SPACE, SNAPSHOT_SPACE, snapshotKey } from "./SnapshotRow.ts"
 
 export const derivedRows = Effect.fnUntraced(function* (stream: SessionId) {
-  const ranges: Array<RowRange> = [{ space: INDEX_SPACE, from: indexKey(stream), to: indexKey(stream) }]
+  const ranges: Array<RowRange> = [
+    { space: INDEX_SPACE, from: indexKey(stream), to: indexKey(stream) },
+    ...searchIndexRanges(stream)
+  ]
   for (const name of yield* namesIn(SNAPSHOT_SPACE)) ranges.push(rangeOf(SNAPSHOT_SPACE, name, stream))
   return ranges
 })

@@ -17,6 +17,7 @@ import {
   type ScreenGuardState,
   saveScreenGuard
 } from "./ScreenGuard.ts"
+import { type PictureArea, pictureOf, type ScreenPicture } from "./ScreenPicture.ts"
 import { type RedrawOptions, type RedrawState, redrawBytes } from "./ScreenRedraw.ts"
 import { decodeSnapshot, encodeSnapshot } from "./SnapshotCodec.ts"
 import { cleanTitle } from "./Title.ts"
@@ -207,6 +208,11 @@ export class Screen {
       lines,
       title: cleanTitle(coreOf(this.#terminal)._inputHandler._windowTitle)
     }
+  }
+
+  /** Its rows as text with colours, as far as they fit `area`; the whole of it if absent. */
+  picture(area: PictureArea = this.#size): ScreenPicture {
+    return pictureOf(readXterm(this.#terminal, charsetTable()), this.#size.cols, area)
   }
 
   /**

@@ -38,3 +38,20 @@ export const orphanHead = (bytes: Uint8Array): number => {
   while (count < 3 && count < bytes.length && (bytes[count]! & 0xc0) === 0x80) count++
   return count
 }
+
+/** Bytes of the well-formed UTF-8 character at `at` (RFC 3629: nothing overlong, no surrogates); 0 when there is none. */
+export const characterLength = (bytes: Uint8Array, at: number): number => {
+  const first = bytes[at]!
+  if (first < 0x80) return 1
+  const length =
+    first >= 0xc2 && first <= 0xdf ? 2 : (first & 0xf0) === 0xe0 ? 3 : first >= 0xf0 && first <= 0xf4 ? 4 : 0
+  if (length === 0 || at + length > bytes.length) return 0
+  const second = bytes[at + 1]!
+  const low = first === 0xe0 ? 0xa0 : first === 0xf0 ? 0x90 : 0x80
+  const high = first === 0xed ? 0x9f : first === 0xf4 ? 0x8f : 0xbf
+  if (second < low || second > high) return 0
+  for (let index = at + 2; index < at + length; index++) {
+    if ((bytes[index]! & 0xc0) !== 0x80) return 0
+  }
+  return length
+}

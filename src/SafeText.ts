@@ -4,6 +4,7 @@
  * but for `replay` and `attach`, the engine's log and every export that shows text pass here. Text is for reading, not
  * for getting the original back; JSON gives it back exactly.
  */
+import { characterLength } from "../projections/utf8.ts"
 
 /**
  * C0, DEL and C1 controls; line and paragraph separators; marks, embeddings, overrides and isolates of bidirectional
@@ -36,7 +37,7 @@ export const escapeBytes = (bytes: Uint8Array): string => {
   let text = ""
   let from = 0
   for (let at = 0; at < bytes.length; ) {
-    const length = sequenceLength(bytes, at)
+    const length = characterLength(bytes, at)
     if (length > 0) {
       at += length
       continue
@@ -50,23 +51,6 @@ export const escapeBytes = (bytes: Uint8Array): string => {
 }
 
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true })
-
-/** Bytes of the well-formed UTF-8 character at `at` (RFC 3629: nothing overlong, no surrogates); 0 when there is none. */
-const sequenceLength = (bytes: Uint8Array, at: number): number => {
-  const first = bytes[at]!
-  if (first < 0x80) return 1
-  const length =
-    first >= 0xc2 && first <= 0xdf ? 2 : (first & 0xf0) === 0xe0 ? 3 : first >= 0xf0 && first <= 0xf4 ? 4 : 0
-  if (length === 0 || at + length > bytes.length) return 0
-  const second = bytes[at + 1]!
-  const low = first === 0xe0 ? 0xa0 : first === 0xf0 ? 0x90 : 0x80
-  const high = first === 0xed ? 0x9f : first === 0xf4 ? 0x8f : 0xbf
-  if (second < low || second > high) return 0
-  for (let index = at + 2; index < at + length; index++) {
-    if ((bytes[index]! & 0xc0) !== 0x80) return 0
-  }
-  return length
-}
 
 /** Text of several lines: line feeds and tabs stay. A carriage return before a line feed goes. */
 export const escapeLines = (text: string): string =>

@@ -28,10 +28,38 @@ export {
 } from "./exec/Exec.ts"
 export * from "./exec/ExecError.ts"
 export * as Runtime from "./exec/Runtime.ts"
-export { EXPORT_FORMATS, exportFormat, exportSession } from "./export/Export.ts"
-export { ExportFailed, writeExport } from "./export/ExportFile.ts"
-export type { ExportError, ExportFold, ExportFormat, ExportSource, WriteExport } from "./export/ExportFormat.ts"
+export {
+  EXPORT_FORMATS,
+  type ExportOptions,
+  exportFolder,
+  exportFormat,
+  exportSession,
+  FOLDER_FORMATS,
+  folderFormat
+} from "./export/Export.ts"
+export { ExportFailed, writeExport, writeExportFolder } from "./export/ExportFile.ts"
+export type {
+  ExportError,
+  ExportFold,
+  ExportFormat,
+  ExportSource,
+  FilePiece,
+  FolderFormat,
+  WriteExport,
+  WriteFolder
+} from "./export/ExportFormat.ts"
+export { ExportLosses, type LossReport } from "./export/ExportLosses.ts"
 export * as Reprise from "./Reprise.ts"
+export {
+  Search,
+  SearchGap,
+  SearchHit,
+  SearchItem,
+  type SearchQuery,
+  type SearchShape,
+  SearchSource
+} from "./search/Search.ts"
+export * as SearchLocal from "./search/SearchLocal.ts"
 export { Attach, AttachItem, type AttachOptions, type AttachShape } from "./session/Attach.ts"
 export { ENGINE_LIMITS, EngineLimits, FACADE_LIMITS } from "./session/EngineLimits.ts"
 export { type FollowEvents, History, type HistoryShape } from "./session/History.ts"

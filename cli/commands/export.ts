@@ -1,12 +1,21 @@
-/** `reprise export`: sessions as files of another format. */
+/** `reprise export`: sessions as files of another format, or as folders of files. */
 import { mkdirSync, statSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { Effect, Option, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import type { SessionId } from "../../journal/Event.ts"
 import type { EventsExportError } from "../../src/export/EventsExport.ts"
-import { EXPORT_FORMATS, exportFormat, exportSession } from "../../src/export/Export.ts"
-import type { ExportError, ExportFormat } from "../../src/export/ExportFormat.ts"
+import {
+  DEFAULT_FORMAT,
+  EXPORT_FORMATS,
+  type ExportOptions,
+  exportFolder,
+  exportFormat,
+  exportSession,
+  FOLDER_FORMATS,
+  folderFormat
+} from "../../src/export/Export.ts"
+import type { ExportError } from "../../src/export/ExportFormat.ts"
 import type { History } from "../../src/session/History.ts"
 import type { StorePaths } from "../../src/session/StorePaths.ts"
 import { Caller } from "../Caller.ts"
@@ -28,6 +37,8 @@ const EVENTS = {
   description: "JSON Lines with every byte of every event; `reprise import` takes it"
 }
 
+const FORMATS = [...EXPORT_FORMATS, ...FOLDER_FORMATS, EVENTS]
+
 export const exportCommand = Command.make(
   COMMAND,
   {
@@ -36,10 +47,22 @@ export const exportCommand = Command.make(
       Argument.withDescription("An id, the beginning of one, a name, or `last`; several at once"),
       Argument.variadic({ min: 1 })
     ),
-    format: Flag.Literals("format", [...EXPORT_FORMATS.map(({ name }) => name), EVENTS.name]).pipe(
+    format: Flag.Literals(
+      "format",
+      FORMATS.map(({ name }) => name)
+    ).pipe(
       Flag.withDescription(
-        [...EXPORT_FORMATS, EVENTS].map(({ description, name }) => `${name}: ${description}`).join("; ")
-      )
+        `${FORMATS.map(({ description, name }) => `${name}: ${description}`).join("; ")} (default: ${DEFAULT_FORMAT})`
+      ),
+      Flag.withDefault(DEFAULT_FORMAT)
+    ),
+    input: Flag.Boolean("input").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("With what was typed, where a recording has a place for it (secrets are never kept)")
+    ),
+    whole: Flag.Boolean("whole").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("With all of what each command printed, where `commands` has an excerpt")
     ),
     out: Flag.String("out").pipe(
       Flag.withAlias("o"),
@@ -53,13 +76,26 @@ export const exportCommand = Command.make(
   Effect.fn("cli.export")(function* (flags) {
     const caller = yield* Caller
     const paths = yield* chosenStore
-    const format = flags.format === EVENTS.name ? EVENTS : exportFormat(flags.format)
+    const files = folderFormat(flags.format)
+    const format = flags.format === EVENTS.name ? EVENTS : (exportFormat(flags.format) ?? files)
     if (format === undefined)
       return yield* new Usage({ reason: `--format: "${flags.format}" is none`, command: COMMAND })
     const out = Option.getOrUndefined(flags.out)
     const isMany = flags.sessions.length > 1
     if (isMany && out === STANDARD_OUTPUT)
       return yield* new Usage({ reason: "--out -: one session at a time", command: COMMAND })
+    if (files !== undefined && out === STANDARD_OUTPUT)
+      return yield* new Usage({ reason: `--out -: ${files.name} is a folder of files; name one`, command: COMMAND })
+    const notes: Array<string> = []
+    const options: ExportOptions = { input: flags.input, whole: flags.whole, note: (text) => notes.push(text) }
+    const tellNotes = Effect.suspend(() =>
+      caller.writeError(
+        notes
+          .splice(0)
+          .map((text) => `reprise: ${escapeText(text)}\n`)
+          .join("")
+      )
+    )
     yield* Effect.scoped(
       Effect.gen(function* () {
         const sessions: Array<SessionId> = []
@@ -70,12 +106,27 @@ export const exportCommand = Command.make(
         if (isMany && out !== undefined) yield* makeFolder(folder)
         for (const [index, session] of sessions.entries()) {
           const place = isMany ? `${index + 1} of ${sessions.length}, ` : ""
-          const bytes = tellBytes(piecesOf(paths, session, format), progress, `reprise: export ${place}${session}`)
-          if (out === STANDARD_OUTPUT) return yield* Stream.runForEach(bytes, (piece) => caller.write(piece))
+          const what = `reprise: export ${place}${session}`
           // Only the id becomes part of a path: a name may hold anything.
           const name = `${session}.${format.extension}`
-          const { writeExport } = yield* Effect.promise(() => import("../../src/export/ExportFile.ts"))
-          yield* writeExport(out === undefined || isMany ? join(folder, name) : folder, bytes)
+          const target = out === undefined || isMany ? join(folder, name) : folder
+          const { writeExport, writeExportFolder } = yield* Effect.promise(
+            () => import("../../src/export/ExportFile.ts")
+          )
+          if (files !== undefined) {
+            const pieces = exportFolder(session, files, options)
+            yield* writeExportFolder(
+              target,
+              tellBytes(pieces, ({ data }) => data.byteLength, progress, what)
+            )
+          } else {
+            const pieces = piecesOf(paths, session, flags.format, options)
+            const bytes = tellBytes(pieces, ({ byteLength }) => byteLength, progress, what)
+            if (out === STANDARD_OUTPUT) yield* Stream.runForEach(bytes, (piece) => caller.write(piece))
+            else yield* writeExport(target, bytes)
+          }
+          yield* tellNotes
+          if (out === STANDARD_OUTPUT) return
           if (out === undefined || isMany) yield* caller.write(`${escapeText(name)}\n`)
         }
       })
@@ -83,11 +134,13 @@ export const exportCommand = Command.make(
   })
 ).pipe(
   Command.withDescription(
-    "Write sessions to files of another format. A file is for its owner alone (0600) and appears when it is complete; " +
-      "one that is there is replaced. A session that is still running is exported up to now."
+    "Write sessions to files of another format, recordings of asciinema if nothing else is asked for. A file is for its owner " +
+      "alone (0600) and appears when it is complete; one that is there is replaced. Some formats are a folder of files, " +
+      "which must be new. A session that is still running is exported up to now."
   ),
   Command.withShortDescription("Write sessions to files"),
   Command.withExamples([
+    { command: "reprise export build --out build.cast; asciinema play build.cast", description: "A recording" },
     { command: "reprise export build --format html", description: "A page to read and to pass on" },
     { command: "reprise export build --format csv --out - | column -s, -t", description: "Its commands as a table" },
     { command: "reprise export build deploy --format events --out kept", description: "Two of them, complete" }
@@ -97,26 +150,29 @@ export const exportCommand = Command.make(
 const piecesOf = (
   paths: StorePaths,
   session: SessionId,
-  format: ExportFormat | typeof EVENTS
-): Stream.Stream<Uint8Array, ExportError | EventsExportError, History> =>
-  "load" in format
-    ? exportSession(session, format)
-    : Stream.unwrap(
-        Effect.map(
-          Effect.promise(() => import("../../src/export/EventsExport.ts")),
-          ({ exportEvents }) => exportEvents(paths, session)
-        )
-      )
+  name: string,
+  options: ExportOptions
+): Stream.Stream<Uint8Array, ExportError | EventsExportError, History> => {
+  const format = exportFormat(name)
+  if (format !== undefined) return exportSession(session, format, options)
+  return Stream.unwrap(
+    Effect.map(
+      Effect.promise(() => import("../../src/export/EventsExport.ts")),
+      ({ exportEvents }) => exportEvents(paths, session)
+    )
+  )
+}
 
-const tellBytes = <E, R>(
-  pieces: Stream.Stream<Uint8Array, E, R>,
+const tellBytes = <A, E, R>(
+  pieces: Stream.Stream<A, E, R>,
+  bytesOf: (piece: A) => number,
   progress: Progress,
   what: string
-): Stream.Stream<Uint8Array, E, R> => {
+): Stream.Stream<A, E, R> => {
   let bytes = 0
   progress.tell(what)
   return Stream.map(pieces, (piece) => {
-    bytes += piece.byteLength
+    bytes += bytesOf(piece)
     progress.tell(`${what}: ${formatBytes(bytes)}`)
     return piece
   })

@@ -1,13 +1,15 @@
 /**
- * The file an export is written to: it is there as a whole or not at all, and nobody else can read it, since it holds what
- * a session printed. It is made beside its final place (0600, under a name nobody can guess) and takes that place
- * when all of it is on disk. It never follows a symbolic link and never replaces anything but an ordinary file.
+ * The file, or the folder of files, an export is written to: it is there as a whole or not at all, and nobody else can
+ * read it, since it holds what a session printed. It is made beside its final place (files 0600, folders 0700, under a name
+ * nobody can guess) and takes that place when all of it is on disk. It never follows a symbolic link and never replaces
+ * anything but an ordinary file or an empty folder.
  */
 import { randomBytes } from "node:crypto"
-import { constants, type FileHandle, lstat, open, rename, rm } from "node:fs/promises"
+import { chmod, constants, type FileHandle, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises"
 import { basename, dirname, join } from "node:path"
 import { Data, Effect, Exit, Stream } from "effect"
 import type { ErrorCode } from "../session/SessionError.ts"
+import type { FilePiece } from "./ExportFormat.ts"
 
 /** Of a name of a temporary file: what the final name gives to it. With the rest it fits the 255 of file systems. */
 const NAME_BYTES_MAX = 64
@@ -33,8 +35,7 @@ export const writeExport = <E, R>(
       const attempt = <A>(run: () => Promise<A>) =>
         Effect.tryPromise({ try: run, catch: (error) => failed(path, error as NodeJS.ErrnoException) })
       yield* attempt(() => assertReplaceable(path))
-      const name = Buffer.from(basename(path)).subarray(0, NAME_BYTES_MAX).toString().replaceAll("\ufffd", "")
-      const temporary = join(dirname(path), `.${name}.${randomBytes(8).toString("hex")}.tmp`)
+      const temporary = besides(path)
       const file = yield* Effect.acquireRelease(
         attempt(() => open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600)),
         (file, exit) =>
@@ -54,6 +55,74 @@ export const writeExport = <E, R>(
       })
     })
   )
+
+/** Writes the files into the folder `path`, which is new or empty. Fails, and leaves what was there, as `writeExport` does. */
+export const writeExportFolder = <E, R>(
+  path: string,
+  pieces: Stream.Stream<FilePiece, E, R>
+): Effect.Effect<void, E | ExportFailed, R> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const attempt = <A>(run: () => Promise<A>) =>
+        Effect.tryPromise({ try: run, catch: (error) => failed(path, error as NodeJS.ErrnoException) })
+      yield* attempt(() => assertNewFolder(path))
+      const temporary = besides(path)
+      const files = new Map<string, FileHandle>()
+      const finish = async (name: string, file: FileHandle) => {
+        files.delete(name)
+        await file.sync().finally(() => file.close())
+      }
+      yield* Effect.acquireRelease(
+        attempt(() => mkdir(temporary, { mode: 0o700 })),
+        (_, exit) =>
+          Effect.promise(async () => {
+            for (const file of files.values()) await file.close().catch(() => undefined)
+            if (Exit.isFailure(exit)) await rm(temporary, { recursive: true, force: true }).catch(() => undefined)
+          })
+      )
+      yield* attempt(() => chmod(temporary, 0o700))
+      yield* Stream.runForEach(pieces, ({ data, file: name, isLast = false, isReadOnly = false }) =>
+        attempt(async () => {
+          let file = files.get(name)
+          if (file === undefined) {
+            file = await open(
+              join(temporary, basename(name)),
+              constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL,
+              0o600
+            )
+            files.set(name, file)
+            await file.chmod(0o600)
+          }
+          await writeAll(file, data)
+          if (isLast && isReadOnly) await file.chmod(0o400)
+          if (isLast) await finish(name, file)
+        })
+      )
+      yield* attempt(async () => {
+        for (const [name, file] of files) await finish(name, file)
+        await syncFolder(temporary)
+        await assertNewFolder(path)
+        await rename(temporary, path)
+        await syncFolder(dirname(path))
+      })
+    })
+  )
+
+/** A name in the same folder. */
+const besides = (path: string): string => {
+  const name = Buffer.from(basename(path)).subarray(0, NAME_BYTES_MAX).toString().replaceAll("\ufffd", "")
+  return join(dirname(path), `.${name}.${randomBytes(8).toString("hex")}.tmp`)
+}
+
+/** Throws where something stands that is not an empty folder. */
+const assertNewFolder = async (path: string): Promise<void> => {
+  const found = await lstat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined
+    throw error
+  })
+  if (found === undefined || (found.isDirectory() && (await readdir(path)).length === 0)) return
+  throw Object.assign(new Error("something is there already; name a new folder"), { code: "ELOOP" })
+}
 
 /** Throws where something stands that is not an ordinary file: a link, a folder, a device, a pipe. */
 const assertReplaceable = async (path: string): Promise<void> => {

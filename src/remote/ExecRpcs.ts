@@ -22,6 +22,7 @@ import {
 import { SessionView } from "../session/SessionView.ts"
 import { RedactionRpcs } from "./RedactionRpcs.ts"
 import { RetentionRpcs } from "./RetentionRpcs.ts"
+import { SearchRpcs } from "./SearchRpcs.ts"
 import { LooseLimits, LooseSize, SessionRpcs } from "./SessionRpcs.ts"
 
 /** Numbers and names are loose on purpose: the engine tells what is wrong with them (InvalidRequest). */
@@ -174,4 +175,4 @@ export class ExecRpcs extends RpcGroup.make(
 ) {}
 
 /** Everything that the engine serves. */
-export const EngineRpcs = SessionRpcs.merge(ExecRpcs).merge(RetentionRpcs).merge(RedactionRpcs)
+export const EngineRpcs = SessionRpcs.merge(ExecRpcs).merge(RetentionRpcs).merge(RedactionRpcs).merge(SearchRpcs)

@@ -10,6 +10,7 @@ import type { StorageUnavailable } from "../../journal/JournalError.ts"
 import { Commands } from "../../projections/Commands.ts"
 import { derivedRows, keptRows } from "../../projections/DerivedRows.ts"
 import { stateAt, summaryOf } from "../../projections/ProjectionRunner.ts"
+import { deleteSearchIndex } from "../../projections/SearchIndex.ts"
 import type { Feed } from "./Feed.ts"
 import type { HistoryShape } from "./History.ts"
 import { REDACT_REQUEST_EVENTS_MAX, REDACT_SECRETS_MAX, type RedactionShape, type RedactRequest } from "./Redaction.ts"
@@ -84,6 +85,8 @@ export const makeRedaction = ({ engine, history, journal, openFeed, turn }: Reda
     }
 
   const finishOne = Effect.fnUntraced(function* (session: SessionId, changed: ReadonlyArray<RowRange>) {
+    // What is being indexed at the moment is given up.
+    yield* deleteSearchIndex(session)
     const stale = yield* derivedRows(session)
     yield* journal.redaction.finish(session, stale, changed)
     // The list has its line again.

@@ -1,5 +1,5 @@
 /**
- * `Sessions`, `Exec`, `Attach`, `Lifecycle` and `Retention` as a layer: the engine, opened over a journal, closed with its scope. Keepers and their sessions
+ * `Sessions`, `Exec`, `Attach`, `Lifecycle`, `Retention` and `Search` as a layer: the engine, opened over a journal, closed with its scope. Keepers and their sessions
  * go on.
  */
 import { pathToFileURL } from "node:url"
@@ -19,6 +19,9 @@ import { keeperEntry, packageVersion, screenWorkerEntry } from "../EntryPoints.t
 import type { Exec } from "../exec/Exec.ts"
 import { ExecEngine } from "../exec/ExecEngine.ts"
 import { execService } from "../exec/ExecService.ts"
+import { Search } from "../search/Search.ts"
+import { makeSearchIndexer } from "../search/SearchIndexer.ts"
+import { makeLocalSearch, searchWorkerUrl } from "../search/SearchLocal.ts"
 import { Attach } from "./Attach.ts"
 import { makeAttach } from "./AttachEngine.ts"
 import { engineCall } from "./EngineCall.ts"
@@ -54,7 +57,7 @@ export interface SessionEngineOptions {
 export const layer = (
   options: SessionEngineOptions
 ): Layer.Layer<
-  Sessions | Exec | Attach | Lifecycle | Retention | Redaction,
+  Sessions | Exec | Attach | Lifecycle | Retention | Redaction | Search,
   StorageUnavailable | StoreRefused,
   Journal | History
 > =>
@@ -82,6 +85,8 @@ export const layer = (
         workerUrl: pathToFileURL(screenWorkerEntry),
         ...RETENTION_SCREENS
       })
+
+      const indexer = makeSearchIndexer({ journal, history, workerUrl: searchWorkerUrl })
 
       const limits = { ...ENGINE_LIMITS, ...options.limits }
       const nowMicros = () => Number(clock.currentTimeNanosUnsafe() / 1000n)
@@ -123,7 +128,10 @@ export const layer = (
                   )
                 ]
               },
-              drawLater: follower.drawLater,
+              drawLater: (session, outputBytes) => {
+                follower.drawLater(session, outputBytes)
+                indexer.printed(session)
+              },
               plainOutput,
               saveState: (state) =>
                 run(
@@ -139,6 +147,7 @@ export const layer = (
                 ),
               saveEnd: async (session) => {
                 await run(summaryOf(session))
+                indexer.ended(session)
               },
               extend: (session) => exec.extend(session),
               opening: (core) => {
@@ -193,6 +202,7 @@ export const layer = (
           Effect.andThen(retention.run)
         )
       )
+      yield* Effect.forkScoped(indexer.run)
 
       const call = engineCall("Sessions")
       const sessions = Sessions.of({
@@ -241,7 +251,8 @@ export const layer = (
         ),
         Context.add(Lifecycle, makeLifecycle({ engine, journal, nowMicros })),
         Context.add(Retention, retention),
-        Context.add(Redaction, redaction)
+        Context.add(Redaction, redaction),
+        Context.add(Search, yield* makeLocalSearch)
       )
     })
   )

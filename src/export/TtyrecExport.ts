@@ -1,0 +1,67 @@
+/**
+ * `--format ttyrec`: frames of a time, a length and bytes. It is the one player's format that keeps every byte as it was.
+ * It has no sizes: they are written as the sequence that asks a terminal to take one (`ESC [ 8 ; rows ; cols t`), which
+ * players read in the first frame. It has no input, no markers and no end.
+ */
+import { Effect, Stream } from "effect"
+import type { JournalEntry } from "../../journal/Event.ts"
+import { type ExportFold, type ExportSource, foldEvents, type WriteExport } from "./ExportFormat.ts"
+import { RecordedItems, type RecordingOpening } from "./RecordedItems.ts"
+import { openingOf } from "./RecordingBeginning.ts"
+import { type TerminalItem, TerminalItems } from "./TerminalItems.ts"
+
+const HEADER_BYTES = 12
+const MICROS_PER_SECOND = 1_000_000
+const UINT32_MAX = 0xffffffff
+
+export const ttyrec: WriteExport = (source) =>
+  Stream.unwrap(Effect.map(openingOf(source), (opening) => foldEvents(source, frames(source, opening)))).pipe(
+    Stream.filter((bytes) => bytes.length > 0)
+  )
+
+const frames = ({ losses, view }: ExportSource, opening: RecordingOpening | undefined): ExportFold<Uint8Array> => {
+  const items = new RecordedItems(view, opening)
+  const terminal = new TerminalItems()
+  const write = (shown: ReadonlyArray<TerminalItem>): Uint8Array => {
+    const parts: Array<Uint8Array> = []
+    for (const item of shown) {
+      switch (item._tag) {
+        case "Output":
+          parts.push(frameHeader(item.timeMicros, item.data.length), item.data)
+          break
+        case "Resize": {
+          const data = Buffer.from(`\x1b[8;${item.size.rows};${item.size.cols}t`)
+          parts.push(frameHeader(item.timeMicros, data.length), data)
+          break
+        }
+        case "Input":
+          losses?.add("inputBytes", item.data.length)
+          break
+        case "Marker":
+          losses?.add("markers")
+          break
+        case "Gap":
+          losses?.add("gaps")
+          break
+        case "Exit":
+          losses?.add("exits")
+          break
+      }
+    }
+    return Buffer.concat(parts)
+  }
+  return {
+    page: (entries: ReadonlyArray<JournalEntry>) => write(terminal.page(items.page(entries))),
+    end: () => write(terminal.page(items.end()))
+  }
+}
+
+const frameHeader = (timeMicros: number, length: number): Uint8Array => {
+  const header = Buffer.alloc(HEADER_BYTES)
+  const seconds = Math.floor(timeMicros / MICROS_PER_SECOND)
+  // The format has 32 bits of seconds: they end in 2106.
+  header.writeUInt32LE(Math.min(Math.max(seconds, 0), UINT32_MAX), 0)
+  header.writeUInt32LE(Math.max(0, timeMicros - seconds * MICROS_PER_SECOND), 4)
+  header.writeUInt32LE(length, 8)
+  return header
+}
