@@ -152,6 +152,14 @@ export const sampleEvents: ReadonlyArray<SessionEvent> = [
     bytes: 300,
     importer: "auditor",
     original: "01BX5ZZKBKACTAV9WEVGEMMVRZ"
+  },
+  {
+    _tag: "PayloadsRedacted",
+    from: 1,
+    to: 9,
+    rules: [{ rule: "jwt", matches: 2 }],
+    reason: "é",
+    events: [{ sequence: 3, original: "00ff", sealed: true, replacement: "ff00", ranges: [[13, 20]] }]
   }
 ]
 

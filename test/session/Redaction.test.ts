@@ -146,7 +146,7 @@ describe("a redaction", () => {
         assert.isAbove(done.events.length, 2)
         assertGone(store.paths.journal)
         assert.notInclude(JSON.stringify(yield* exec.history(session)), KEY)
-        const result = yield* exec.exec(session, { code: "echo ${#PLAIN}" })
+        const result = yield* exec.exec(session, { code: 'printf %s "$PLAIN" | wc -c' })
         assert.strictEqual(Buffer.from(result.stdout).toString().trim(), "20")
         yield* exec.end(session)
       }).pipe(Effect.provide(store.layer()))
