@@ -38,29 +38,27 @@ const fold = (version: 2 | 3, { view }: ExportSource, events: CastEvents): Expor
   const lineHead: LineHead = version === 2 ? absoluteHead : intervalHeads()
   let hasHead = false
   const lines = (found: ReadonlyArray<CastEvent>): Uint8Array => {
-    const parts: Array<Uint8Array> = []
-    if (!hasHead) {
-      hasHead = true
-      parts.push(Buffer.from(`${JSON.stringify(version === 2 ? head2(view, events) : head3(view, events))}\n`))
+    const head = hasHead ? "" : `${JSON.stringify(version === 2 ? head2(view, events) : head3(view, events))}\n`
+    hasHead = true
+    let bytesMax = head.length * ESCAPED_BYTES_MAX
+    for (const { data } of found) bytesMax += LINE_BYTES_MAX + data.length * ESCAPED_BYTES_MAX
+    const bytes = roomFor(bytesMax)
+    let at = bytes.write(head, 0)
+    for (const event of found) {
+      at += bytes.write(lineHead(event), at, "latin1")
+      at = writeJsonText(bytes, at, event.data)
+      at += TAIL.copy(bytes, at)
     }
-    for (const event of found) parts.push(line(lineHead(event), event.data))
-    return parts.length === 1 ? parts[0]! : Buffer.concat(parts)
+    return Uint8Array.prototype.slice.call(bytes, 0, at)
   }
   return { page: (entries: ReadonlyArray<JournalEntry>) => lines(events.page(entries)), end: () => lines(events.end()) }
 }
 
-/** The text is copied once, behind its head, and once into the piece of the file: its length is known only then. */
-const line = (head: string, data: Uint8Array): Uint8Array => {
-  const bytes = roomFor(head.length + data.length * ESCAPED_BYTES_MAX + TAIL.length)
-  let at = bytes.write(head, 0, "latin1")
-  at = writeJsonText(bytes, at, data)
-  at += TAIL.copy(bytes, at)
-  return Uint8Array.prototype.slice.call(bytes, 0, at)
-}
-
+/** Of a line without its text: time, code and what is around them. */
+const LINE_BYTES_MAX = 64
 const TAIL = Buffer.from('"]\n')
 
-/** One for all lines: it holds the longest, which an event of the journal bounds. */
+/** Where a page is written before its length is known: one for all, a page of the journal bounds it. */
 let room = Buffer.alloc(0)
 const roomFor = (bytes: number): Buffer => {
   if (room.length < bytes) room = Buffer.allocUnsafeSlow(bytes)
