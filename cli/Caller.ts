@@ -12,7 +12,7 @@ export class OutputClosed extends Data.TaggedError("OutputClosed") {
   override readonly message = "the reader of the output went away"
 }
 
-export type CallerSignal = "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGQUIT"
+export type CallerSignal = "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGQUIT" | "SIGTSTP"
 
 export interface CallerShape {
   readonly env: Readonly<Record<string, string>>
@@ -34,6 +34,8 @@ export interface CallerShape {
   writeError(data: Uint8Array | string): Effect.Effect<void>
   /** Raw mode until the scope closes, whichever way the process ends. `restore` is written then. */
   readonly rawMode: (restore: () => string) => Effect.Effect<void, never, Scope.Scope>
+  /** Stops this process and its job, as ^Z does in a terminal, and succeeds when it was told to go on. */
+  readonly suspend: Effect.Effect<void>
   /** These signals come to the queue until the scope closes, instead of ending the process. */
   signals(names: ReadonlyArray<CallerSignal>): Effect.Effect<Queue.Dequeue<CallerSignal>, never, Scope.Scope>
 }
@@ -46,6 +48,9 @@ export class Caller extends Context.Service<Caller, CallerShape>()("reprise/cli/
 const WRITE_RETRY_MILLIS = 5
 /** A reader that takes nothing is not waited for any longer than this when the write is given up. */
 const WRITE_LEAVE_MILLIS = 100
+
+/** Until a signal that was sent to oneself has been acted on. */
+const SUSPEND_MILLIS = 50
 
 const processCaller = (): CallerShape => {
   // Asked of the descriptors: the streams of `process` cost time to make, and most commands need none of them.
@@ -95,6 +100,14 @@ const processCaller = (): CallerShape => {
         Effect.sync(() => enterRawMode(restore)),
         (leave) => Effect.sync(leave)
       ),
+    suspend: Effect.gen(function* () {
+      const listeners = process.listeners("SIGTSTP")
+      process.removeAllListeners("SIGTSTP")
+      process.kill(0, "SIGTSTP")
+      // The kernel stops it within this; where there is nobody to let it go on, the kernel does not stop it at all.
+      yield* Effect.sleep(SUSPEND_MILLIS)
+      for (const listener of listeners) process.on("SIGTSTP", listener)
+    }),
     signals: Effect.fnUntraced(function* (names) {
       const queue = yield* Queue.sliding<CallerSignal>(64)
       yield* Effect.acquireRelease(

@@ -10,6 +10,7 @@ import { Caller } from "./Caller.ts"
 import { attach } from "./commands/attach.ts"
 import { backup } from "./commands/backup.ts"
 import { cleanup } from "./commands/cleanup.ts"
+import { diff } from "./commands/diff.ts"
 import { doctor } from "./commands/doctor.ts"
 import { end } from "./commands/end.ts"
 import { events } from "./commands/events.ts"
@@ -32,6 +33,7 @@ import { reset } from "./commands/reset.ts"
 import { resize } from "./commands/resize.ts"
 import { restore } from "./commands/restore.ts"
 import { run } from "./commands/run.ts"
+import { search } from "./commands/search.ts"
 import { send } from "./commands/send.ts"
 import { serve } from "./commands/serve.ts"
 import { signal } from "./commands/signal.ts"
@@ -54,7 +56,7 @@ const cli = root.pipe(
       group: "Shells for commands",
       commands: [start, exec, poll, interrupt, kill, history, state, reset, restore, cleanup]
     },
-    { group: "Both", commands: [send, key, list, watch, end, replay, inspect, events, exportCommand] },
+    { group: "Both", commands: [send, key, list, watch, end, search, replay, inspect, diff, events, exportCommand] },
     { group: "Retention", commands: [prune, hold, release] },
     { group: "Engine", commands: [status, serve, stop] },
     { group: "The store", commands: [doctor, backup, importCommand, repair] }

@@ -5,7 +5,7 @@ import { escapeText } from "./Escape.ts"
 const GAP = "  "
 
 /** Cuts to a number of terminal cells, with an ellipsis when something is missing. */
-const cut = (text: string, cells: number): string => {
+export const cutText = (text: string, cells: number): string => {
   if (CliOutput.displayWidth(text) <= cells) return text
   let out = ""
   for (const { segment } of new Intl.Segmenter().segment(text)) {
@@ -31,7 +31,7 @@ export const table = (
       const text = line
         .map((cell, column) => (column === head.length - 1 ? cell : pad(cell, widths[column]!)))
         .join(GAP)
-      return `${(width === undefined ? text : cut(text, width)).trimEnd()}\n`
+      return `${(width === undefined ? text : cutText(text, width)).trimEnd()}\n`
     })
     .join("")
 }
@@ -45,5 +45,5 @@ export const fields = (pairs: ReadonlyArray<readonly [string, string]>): string 
 /** Lines of a screen in a frame of its size. */
 export const box = (lines: ReadonlyArray<string>, cols: number): string => {
   const edge = "─".repeat(cols)
-  return `┌${edge}┐\n${lines.map((line) => `│${pad(cut(escapeText(line), cols), cols)}│\n`).join("")}└${edge}┘\n`
+  return `┌${edge}┐\n${lines.map((line) => `│${pad(cutText(escapeText(line), cols), cols)}│\n`).join("")}└${edge}┘\n`
 }

@@ -1,13 +1,13 @@
 /**
  * Finds the operating system commands (OSC) in a terminal's output: `ESC ] payload BEL` and `ESC ] payload ESC \`. The
- * projections of the working directory and the title use it. It carries its state over chunk borders, so that the same
+ * projections of the working directory, the title and a shell's prompt marks use it. It carries its state over chunk borders, so that the same
  * bytes give the same sequences however they are split, and it never holds more than one capped payload.
  *
  * U+009D and U+009C (as UTF-8: `c2 9d`, `c2 9c`) begin and end one too, as in every UTF-8 terminal. The 8-bit forms
  * 0x9d and 0x9c never do: these bytes are the ends of ordinary characters (`”` is `e2 80 9d`).
  */
 
-/** Bytes kept of one payload. A path has at most 4,096 (PATH_MAX); what is longer is not one. */
+/** Bytes kept of one payload, unless more is asked for. A path has at most 4,096 (PATH_MAX); what is longer is not one. */
 export const OSC_PAYLOAD_BYTES_MAX = 4096
 
 const GROUND = 0
@@ -24,19 +24,37 @@ export interface OscScanner {
   length: number
   /** The payload was longer than the cap; its rest was dropped. */
   truncated: boolean
+  /** Bytes kept of one payload. */
+  readonly cap: number
+  /** Where the open sequence began, as an index into the chunk that is read: below 0 in an earlier one. Not in a snapshot. */
+  from: number
 }
 
-export const makeOscScanner = (): OscScanner => ({ phase: GROUND, held: null, length: 0, truncated: false })
+export const makeOscScanner = (cap = OSC_PAYLOAD_BYTES_MAX): OscScanner => ({
+  phase: GROUND,
+  held: null,
+  length: 0,
+  truncated: false,
+  cap,
+  from: 0
+})
 
 const INTRODUCER = Buffer.from([0x1b, 0x5d])
 const INTRODUCER_C1 = Buffer.from([0xc2, 0x9d])
 
-/** Calls `found` with each complete payload. The bytes handed over are valid during the call only. */
-export const scanOsc = (
-  scanner: OscScanner,
-  data: Uint8Array,
-  found: (payload: Uint8Array, truncated: boolean) => void
-): void => {
+/**
+ * What is found: a payload, valid during the call only, and where its sequence stands in `data`: from the introducer (below
+ * 0 where that was in an earlier chunk) to behind the terminator.
+ */
+export type FoundOsc = (payload: Uint8Array, truncated: boolean, from: number, to: number) => void
+
+/** Calls `found` with each complete payload. */
+export const scanOsc = (scanner: OscScanner, data: Uint8Array, found: FoundOsc): void => {
+  scan(scanner, data, found)
+  if (scanner.phase >= STRING) scanner.from -= data.length
+}
+
+const scan = (scanner: OscScanner, data: Uint8Array, found: FoundOsc): void => {
   const length = data.length
   if (length === 0) return
   const bytes = Buffer.isBuffer(data) ? data : Buffer.from(data.buffer, data.byteOffset, length)
@@ -54,14 +72,14 @@ export const scanOsc = (
         scanner.phase = last === 0x1b ? ESCAPE : last === 0xc2 ? C2 : GROUND
         return
       }
-      begin(scanner)
+      begin(scanner, next)
       at = next + 2
       continue
     }
     const byte = bytes[at]!
     switch (scanner.phase) {
       case ESCAPE:
-        if (byte === 0x5d) begin(scanner)
+        if (byte === 0x5d) begin(scanner, at - 1)
         else if (byte !== 0x1b) {
           scanner.phase = GROUND
           // Not consumed: it may itself be the first byte of an introducer.
@@ -71,13 +89,13 @@ export const scanOsc = (
         continue
       case C2:
         if (byte === 0x9d) {
-          begin(scanner)
+          begin(scanner, at - 1)
           at++
         } else scanner.phase = GROUND
         continue
       case STRING_ESCAPE:
-        if (byte === 0x5c) finish(scanner, found)
-        else if (byte === 0x5d) begin(scanner)
+        if (byte === 0x5c) finish(scanner, found, at + 1)
+        else if (byte === 0x5d) begin(scanner, at - 1)
         else if (byte === 0x1b) scanner.phase = ESCAPE
         else {
           // ESC and anything else ends the string without running it.
@@ -87,8 +105,8 @@ export const scanOsc = (
         at++
         continue
       case STRING_C2:
-        if (byte === 0x9c) finish(scanner, found)
-        else if (byte === 0x9d) begin(scanner)
+        if (byte === 0x9c) finish(scanner, found, at + 1)
+        else if (byte === 0x9d) begin(scanner, at - 1)
         else {
           put(scanner, 0xc2)
           scanner.phase = STRING
@@ -103,17 +121,12 @@ export const scanOsc = (
 }
 
 /** The payload's bytes from `at` on; gives back where it stopped. */
-const string = (
-  scanner: OscScanner,
-  bytes: Uint8Array,
-  at: number,
-  found: (payload: Uint8Array, truncated: boolean) => void
-): number => {
+const string = (scanner: OscScanner, bytes: Uint8Array, at: number, found: FoundOsc): number => {
   for (; at < bytes.length; at++) {
     const byte = bytes[at]!
     if (byte >= 0x20 && byte !== 0xc2) put(scanner, byte)
     else if (byte === 0x07) {
-      finish(scanner, found)
+      finish(scanner, found, at + 1)
       return at + 1
     } else if (byte === 0x1b) {
       scanner.phase = STRING_ESCAPE
@@ -130,21 +143,22 @@ const string = (
   return at
 }
 
-const begin = (scanner: OscScanner): void => {
+const begin = (scanner: OscScanner, from: number): void => {
   scanner.phase = STRING
+  scanner.from = from
   scanner.length = 0
   scanner.truncated = false
-  scanner.held ??= new Uint8Array(OSC_PAYLOAD_BYTES_MAX)
+  scanner.held ??= new Uint8Array(scanner.cap)
 }
 
 const put = (scanner: OscScanner, byte: number): void => {
-  if (scanner.length < OSC_PAYLOAD_BYTES_MAX) scanner.held![scanner.length++] = byte
+  if (scanner.length < scanner.cap) scanner.held![scanner.length++] = byte
   else scanner.truncated = true
 }
 
-const finish = (scanner: OscScanner, found: (payload: Uint8Array, truncated: boolean) => void): void => {
+const finish = (scanner: OscScanner, found: FoundOsc, to: number): void => {
   scanner.phase = GROUND
-  found(scanner.held!.subarray(0, scanner.length), scanner.truncated)
+  found(scanner.held!.subarray(0, scanner.length), scanner.truncated, scanner.from, to)
 }
 
 /** What of a scanner belongs in a snapshot: the held payload only while a sequence is open. */
@@ -159,7 +173,7 @@ export const restoreScanner = (header: { phase: number; truncated: boolean }, pa
   if (part.length > OSC_PAYLOAD_BYTES_MAX) throw new Error("snapshot: bad scanner")
   const scanner = makeOscScanner()
   if (header.phase >= STRING) {
-    begin(scanner)
+    begin(scanner, 0)
     scanner.held!.set(part)
     scanner.length = part.length
   }

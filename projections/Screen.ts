@@ -17,10 +17,19 @@ import {
   type ScreenGuardState,
   saveScreenGuard
 } from "./ScreenGuard.ts"
+import { type PictureArea, pictureOf, type ScreenPicture } from "./ScreenPicture.ts"
 import { type RedrawOptions, type RedrawState, redrawBytes } from "./ScreenRedraw.ts"
 import { decodeSnapshot, encodeSnapshot } from "./SnapshotCodec.ts"
 import { cleanTitle } from "./Title.ts"
-import { type CharsetTable, coreOf, makeCharsetTable, readXterm, writeXterm, type XtermHeader } from "./XtermState.ts"
+import {
+  type CharsetTable,
+  coreOf,
+  makeCharsetTable,
+  readXterm,
+  resizeXterm,
+  writeXterm,
+  type XtermHeader
+} from "./XtermState.ts"
 
 /** Raised when the guard, the emulator or the snapshot's form changes: older snapshots and quarantines are then ignored. */
 export const SCREEN_VERSION = 1
@@ -182,7 +191,7 @@ export class Screen {
   resize(size: TerminalSize): void {
     this.#size = size
     this.#guard.size = size
-    this.#terminal.resize(Math.max(size.cols, EMULATOR_COLS_MIN), size.rows)
+    resizeXterm(this.#terminal, { cols: Math.max(size.cols, EMULATOR_COLS_MIN), rows: size.rows })
   }
 
   view(): ScreenContent {
@@ -207,6 +216,11 @@ export class Screen {
       lines,
       title: cleanTitle(coreOf(this.#terminal)._inputHandler._windowTitle)
     }
+  }
+
+  /** Its rows as text with colours, as far as they fit `area`; the whole of it if absent. */
+  picture(area: PictureArea = this.#size): ScreenPicture {
+    return pictureOf(readXterm(this.#terminal, charsetTable()), this.#size.cols, area)
   }
 
   /**

@@ -228,7 +228,7 @@ const save = Effect.fnUntraced(function* (stream: SessionId, key: string, sequen
 })
 
 /** What a page draws, and the first event whose output can be to blame: runs of output as one piece of bytes each, sizes between them, and the blank screen it begins with. */
-const stepsOf = (entries: ReadonlyArray<JournalEntry>) => {
+export const stepsOf = (entries: ReadonlyArray<JournalEntry>) => {
   const steps: Array<ScreenStep> = []
   let size: TerminalSize | undefined
   let run: Array<Uint8Array> = []

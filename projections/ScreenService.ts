@@ -10,6 +10,7 @@ import { Context, Data, Deferred, Effect, Layer, Semaphore } from "effect"
 import type { TerminalSize } from "../journal/Event.ts"
 import type { ScreenWorkerData } from "./BackgroundThread.ts"
 import { type ScreenContent, type ScreenRedraw, type ScreenRedrawOptions, screenCells } from "./Screen.ts"
+import type { PictureArea, ScreenPicture } from "./ScreenPicture.ts"
 import type { ScreenAnswer, ScreenRequest, ScreenStep } from "./ScreenWorker.ts"
 
 export interface ScreenOptions {
@@ -80,6 +81,8 @@ export interface ScreenServiceShape {
   /** Draws the end of plain output without what is before it (`Screen.jump`), and the position is `sequence`; or false, and nothing is drawn. */
   readonly jump: (key: string, end: Uint8Array, sequence: number) => Effect.Effect<boolean, ScreenError>
   readonly view: (key: string) => Effect.Effect<ScreenContent, ScreenError>
+  /** What it shows as rows of text with colours, as far as they fit the area. */
+  readonly picture: (key: string, area?: PictureArea) => Effect.Effect<ScreenPicture, ScreenError>
   /** The bytes that draw the screen on another terminal, or why there are none. */
   readonly redraw: (key: string, options: ScreenRedrawOptions) => Effect.Effect<ScreenRedraw, ScreenError>
   /** undefined: this screen has no certain snapshot at the moment. */
@@ -180,6 +183,11 @@ const makeService = Effect.fnUntraced(function* (hub: ScreenHub, standsBy: boole
     view: Effect.fnUntraced(function* (key: string) {
       const answer = yield* ask({ _tag: "View", key })
       if (answer._tag === "Content") return answer.content
+      return yield* new ScreenDefeated({ reason: answer._tag === "Failed" ? answer.reason : "unexpected answer" })
+    }),
+    picture: Effect.fnUntraced(function* (key: string, area?: PictureArea) {
+      const answer = yield* ask({ _tag: "Picture", key, area })
+      if (answer._tag === "Pictured") return answer.picture
       return yield* new ScreenDefeated({ reason: answer._tag === "Failed" ? answer.reason : "unexpected answer" })
     }),
     redraw: Effect.fnUntraced(function* (key: string, options: ScreenRedrawOptions) {

@@ -8,6 +8,7 @@ import "./BackgroundThread.ts"
 import { parentPort } from "node:worker_threads"
 import type { TerminalSize } from "../journal/Event.ts"
 import { Screen, type ScreenContent, type ScreenRedraw, type ScreenRedrawOptions } from "./Screen.ts"
+import type { PictureArea, ScreenPicture } from "./ScreenPicture.ts"
 
 /** What is drawn in order: bytes, or a new size. */
 export type ScreenStep = Uint8Array | TerminalSize
@@ -19,6 +20,7 @@ export type ScreenRequest =
   /** What `Screen.jump` takes. */
   | { readonly _tag: "Jump"; readonly key: string; readonly end: Uint8Array }
   | { readonly _tag: "View"; readonly key: string }
+  | { readonly _tag: "Picture"; readonly key: string; readonly area: PictureArea | undefined }
   | { readonly _tag: "Redraw"; readonly key: string; readonly options: ScreenRedrawOptions }
   | { readonly _tag: "Serialize"; readonly key: string }
   | { readonly _tag: "Close"; readonly key: string }
@@ -28,6 +30,7 @@ export type ScreenAnswer =
   | { readonly _tag: "Done"; readonly size: TerminalSize | null }
   | { readonly _tag: "Jumped"; readonly jumped: boolean }
   | { readonly _tag: "Content"; readonly content: ScreenContent }
+  | { readonly _tag: "Pictured"; readonly picture: ScreenPicture }
   | { readonly _tag: "Redrawn"; readonly redraw: ScreenRedraw }
   | { readonly _tag: "Snapshot"; readonly snapshot: Uint8Array | undefined }
   /** No emulator of that key is here. */
@@ -60,6 +63,8 @@ export const answer = (request: ScreenRequest): ScreenAnswer => {
         return { _tag: "Jumped", jumped: screen.jump(request.end) }
       case "View":
         return { _tag: "Content", content: screen.view() }
+      case "Picture":
+        return { _tag: "Pictured", picture: screen.picture(request.area) }
       case "Redraw":
         return { _tag: "Redrawn", redraw: screen.redraw(request.options) }
       case "Serialize":

@@ -18,6 +18,7 @@
 import type { JournalEntry } from "../journal/Event.ts"
 import { makeOscScanner, type OscScanner, restoreScanner, scannerHeader, scannerPart, scanOsc } from "./OscScanner.ts"
 import type { Projection } from "./Projection.ts"
+import { splitPair, unescapeValue } from "./ShellMark.ts"
 import { decodeSnapshot, encodeSnapshot } from "./SnapshotCodec.ts"
 
 /** Bytes of a path: PATH_MAX on Linux, its NUL included. */
@@ -57,9 +58,7 @@ export const WorkingDirectory: Projection<WorkingDirectoryState> = {
       case "OutputReceived":
         if (event.channel === "tty") {
           scanOsc(state.scanner, event.data, (payload, truncated) => {
-            if (truncated) return
-            const report = parseOsc(payload)
-            if (report !== undefined) apply(state, report, entry.sequence)
+            if (!truncated) noteReport(state, payload, entry.sequence)
           })
         }
         return state
@@ -82,6 +81,12 @@ export const WorkingDirectory: Projection<WorkingDirectoryState> = {
     }
     return { ...state, scanner: restoreScanner(state.scanner, parts[0]!) }
   }
+}
+
+/** What a whole payload of an OSC says of it, for a fold that reads the output itself. */
+export const noteReport = (state: WorkingDirectoryState, payload: Uint8Array, sequence: number): void => {
+  const report = parseOsc(payload)
+  if (report !== undefined) apply(state, report, sequence)
 }
 
 const set = (
@@ -175,15 +180,11 @@ const cwd = (path: string, host: string, source: (CwdReport & { _tag: "Cwd" })["
     ? { _tag: "Cwd", path, host, source }
     : undefined
 
-/** The value of `key=value` (the first `=` divides), or undefined when it is another key or has none. */
-const keyValue = (text: string, key: string): string | undefined =>
-  text.startsWith(`${key}=`) ? text.slice(key.length + 1) : undefined
-
-/** VS Code's escapes: `\\` is a backslash, `\xHH` a byte. */
-export const unescapeValue = (value: string): string =>
-  value.replace(/\\(?:\\|x([0-9a-fA-F]{2}))/g, (_, hex: string | undefined) =>
-    hex === undefined ? "\\" : String.fromCharCode(Number.parseInt(hex, 16))
-  )
+/** The value of `key=value`, or undefined when it is another key or has none. */
+const keyValue = (text: string, key: string): string | undefined => {
+  const [found, value] = splitPair(text)
+  return found === key ? value : undefined
+}
 
 /** A `%` that is not followed by two hexadecimal digits stands for itself: shells print `$PWD` as it is. */
 const percentDecode = (text: string): string | undefined => {

@@ -36,6 +36,13 @@ export {
   stateAt,
   summaryOf
 } from "./ProjectionRunner.ts"
+export {
+  type PromptCommand,
+  type PromptCommandEnd,
+  type PromptCommandSink,
+  PromptCommands,
+  type PromptCommandsOptions
+} from "./PromptCommands.ts"
 export { makePromptMarkFilter, type PromptMarkFilter } from "./PromptMark.ts"
 export { makeRecording, type RecordedPart, type Recording, recordEvent, recordedParts } from "./Recording.ts"
 export { Screen, type ScreenContent, type ScreenRedraw, type ScreenRedrawOptions } from "./Screen.ts"
@@ -59,6 +66,7 @@ export {
   type ScreenServiceShape,
   ScreenUnavailable
 } from "./ScreenService.ts"
+export { deleteSearchIndex, searchIndexRanges } from "./SearchIndex.ts"
 export {
   INDEX_SPACE,
   indexKey,
@@ -68,8 +76,23 @@ export {
   summarize
 } from "./SessionIndex.ts"
 export { RECENT_COMMANDS_MAX, SessionState, type SessionStatus } from "./SessionState.ts"
+export { escapeValue, parseShellMark, type ShellMark, unescapeValue } from "./ShellMark.ts"
 export { SNAPSHOT_SPACE } from "./SnapshotRow.ts"
 export { cleanTitle, TITLE_CHARACTERS_MAX, Title, type TitleState } from "./Title.ts"
+export {
+  loadTranscript,
+  makeTranscript,
+  saveTranscript,
+  searchTranscript,
+  Transcript,
+  type TranscriptDirection,
+  type TranscriptEntry,
+  type TranscriptMatch,
+  type TranscriptOptions,
+  type TranscriptState,
+  type TranscriptStats,
+  transcriptStats
+} from "./Transcript.ts"
 export { incompleteTail, orphanHead } from "./utf8.ts"
 export {
   WorkingDirectory,

@@ -37,7 +37,7 @@ export const inspect = Command.make(
       const session = yield* findSession(flags.session)
       const point: HistoryPoint = Option.isNone(flags.at)
         ? { _tag: "Head" }
-        : yield* toPoint(flags.at.value, yield* history.get(session), { name: "at", command: "inspect" })
+        : yield* toPoint(flags.at.value, history, yield* history.get(session), { name: "at", command: "inspect" })
       return yield* history.stateAt(session, point)
     }).pipe(Effect.provide(reading(paths)))
     const usage = flags.usage ? yield* usageOf(paths, snapshot.view.id) : undefined
@@ -52,7 +52,8 @@ export const inspect = Command.make(
   Command.withExamples([
     { command: "reprise inspect last", description: "How it stands" },
     { command: "reprise inspect build --usage", description: "And what it costs" },
-    { command: "reprise inspect build --at +2m", description: "Two minutes after its start" },
+    { command: "reprise inspect build --at 2:00", description: "Two minutes after its start" },
+    { command: "reprise inspect build --at text:error", description: "When it first printed this" },
     { command: "reprise inspect build --at 120 --json | jq -r .cwd", description: "Its folder at event 120" }
   ])
 )

@@ -1,4 +1,4 @@
-/** `reprise replay`: prints exactly what a session printed, at once or at its own pace. */
+/** `reprise replay`: shows a session again with keys to move in it, or prints exactly what it printed, at once or at its own pace. */
 import { Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import type { JournalEntry, SessionId } from "../../journal/Event.ts"
@@ -6,7 +6,7 @@ import { collectRarely } from "../../src/remote/HeapGrowth.ts"
 import { SessionOutput } from "../../src/remote/SessionOutput.ts"
 import { History } from "../../src/session/History.ts"
 import { outputItems } from "../../src/session/OutputItem.ts"
-import type { SessionView } from "../../src/session/SessionView.ts"
+import type { HistoryPoint, SessionView } from "../../src/session/SessionView.ts"
 import { Caller, type CallerShape, type OutputClosed } from "../Caller.ts"
 import { escapeText } from "../Escape.ts"
 import { pointFlag, toPoint } from "../Point.ts"
@@ -36,7 +36,18 @@ export const replay = Command.make(
       Flag.optional
     ),
     from: pointFlag("from", "Begin here"),
-    until: pointFlag("until", "End here")
+    until: pointFlag("until", "End here").pipe(Flag.withAlias("to")),
+    at: pointFlag("at", "Go there first; without keys, only print the screen of this moment"),
+    paused: Flag.Boolean("paused").pipe(Flag.withDefault(false), Flag.withDescription("On a terminal, begin paused")),
+    follow: Flag.Boolean("follow").pipe(
+      Flag.withDefault(false),
+      Flag.withAlias("f"),
+      Flag.withDescription("On a terminal, go on with what a live session prints")
+    ),
+    interactive: Flag.Boolean("interactive").pipe(
+      Flag.withDescription("Take keys (default: when standard input and output are a terminal and --speed is not max)"),
+      Flag.optional
+    )
   },
   Effect.fn("cli.replay")(function* (flags) {
     const caller = yield* Caller
@@ -46,11 +57,35 @@ export const replay = Command.make(
     if (!(idleLimit >= 0))
       return yield* new Usage({ reason: "--idle-limit: not a number of seconds", command: COMMAND })
 
+    const isInteractive = Option.getOrElse(flags.interactive, () => caller.isInteractive && speed !== "max")
+    if (isInteractive && !caller.isInteractive) {
+      return yield* new Usage({ reason: "--interactive: standard input and output are no terminal", command: COMMAND })
+    }
+    if (!isInteractive && (flags.paused || flags.follow)) {
+      const reason = `--${flags.paused ? "paused" : "follow"}: only where keys are taken, on a terminal`
+      return yield* new Usage({ reason, command: COMMAND })
+    }
+    if (isInteractive) {
+      const { replayTerminal } = yield* Effect.promise(() => import("../ReplayTerminal.ts"))
+      return yield* Effect.scoped(
+        replayTerminal(paths, {
+          ...flags,
+          speed: speed === "max" ? Number.POSITIVE_INFINITY : speed,
+          idleSeconds: Option.getOrUndefined(flags.idleLimit)
+        })
+      )
+    }
+
     const modes = makeTerminalModes()
     const print = caller.outputIsTerminal ? terminalPrint(caller, modes) : (data: Uint8Array) => caller.write(data)
     yield* Effect.gen(function* () {
       const session = yield* findSession(flags.session)
       const view = yield* History.use((history) => history.get(session))
+      if (Option.isSome(flags.at)) {
+        const history = yield* History
+        const point = yield* toPoint(flags.at.value, history, view, { name: "at", command: COMMAND })
+        return yield* printScreen(session, point, print)
+      }
       const range = yield* toRange(flags.from, flags.until, view)
       if (speed === "max" && range.isBySequence) return yield* printAll(session, range, print)
       return yield* printTimed(session, range, { speed, idleLimitMicros: idleLimit * 1e6 }, print)
@@ -63,17 +98,31 @@ export const replay = Command.make(
   })
 ).pipe(
   Command.withDescription(
-    "Print exactly the bytes that a session printed, at once; or on a terminal, at the pace at which it happened and without " +
-      "what the terminal would answer or act on. " +
-      "A session that is still running is printed up to now."
+    "On a terminal: watch a session at the pace at which it happened, and move in it with keys (`?` shows them) by events, " +
+      "changes, times, markers, commands and texts, forward and backward. In a pipe: print exactly the bytes that it " +
+      "printed, at once; the same on a terminal with --no-interactive or --speed max, without what the terminal would " +
+      "answer or act on. A session that is still running is shown up to now, or further with --follow."
   ),
-  Command.withShortDescription("Print what a session printed"),
+  Command.withShortDescription("Watch a session again, or print what it printed"),
   Command.withExamples([
     { command: "reprise replay last --speed 4 --idle-limit 1", description: "Watch it, four times as fast" },
+    { command: "reprise replay last --at text:error --paused", description: "Where this was first printed" },
     { command: "reprise replay build > build.log", description: "The exact bytes" },
     { command: "reprise replay build --from +10s --until +20s --speed max", description: "Ten seconds of it" }
   ])
 )
+
+/** The screen of a moment as bytes that draw it. A place that is none in the session is refused as `inspect` does. */
+const printScreen = Effect.fnUntraced(function* (session: SessionId, point: HistoryPoint, print: Print) {
+  const history = yield* History
+  const caller = yield* Caller
+  const { view } = yield* history.stateAt(session, point)
+  const screen = yield* history.redraw(session, { _tag: "Sequence", sequence: view.sequence })
+  yield* print(screen.data)
+  if (screen.reason === null) return
+  const what = screen.sequence === 0 ? "nothing can be drawn" : `this is the screen of event ${screen.sequence}`
+  yield* caller.writeError(`reprise: ${what}: ${escapeText(screen.reason)}\n`)
+})
 
 type Speed = number | "max"
 
@@ -100,8 +149,10 @@ const toRange = Effect.fnUntraced(function* (
   until: Option.Option<string>,
   view: SessionView
 ) {
-  const begin = Option.isSome(from) ? yield* toPoint(from.value, view, { name: "from", command: COMMAND }) : undefined
-  const end = Option.isSome(until) ? yield* toPoint(until.value, view, { name: "until", command: COMMAND }) : undefined
+  const history = yield* History
+  const flag = (name: string) => ({ name, command: COMMAND })
+  const begin = Option.isSome(from) ? yield* toPoint(from.value, history, view, flag("from")) : undefined
+  const end = Option.isSome(until) ? yield* toPoint(until.value, history, view, flag("until")) : undefined
   const range: Range = {
     after: begin?._tag === "Sequence" ? Math.max(0, begin.sequence - 1) : 0,
     until: end?._tag === "Sequence" ? Math.min(end.sequence, view.sequence) : view.sequence,

@@ -68,6 +68,7 @@ const makeTerminal = Effect.fnUntraced(function* ({ after, outputBytes = 0, pict
       write: (data) => Effect.sync(() => void written.push(Buffer.from(data).toString())),
       writeError: () => Effect.void,
       rawMode: () => Effect.void,
+      suspend: Effect.void,
       signals: () => Queue.unbounded()
     })
   )
