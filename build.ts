@@ -32,12 +32,16 @@ const PROGRAMS = [
   {
     engine: "src/remote/engine.ts",
     keeper: "src/keeper/main.ts",
-    "screen-worker": "projections/ScreenWorker.ts"
+    "screen-worker": "projections/ScreenWorker.ts",
+    "search-worker": "src/search/SearchWorker.ts"
   }
 ]
 
-/** Programs that run inside a session, in the languages of its shell: copied as they are. */
-const DRIVER = /^driver\.(bash|zsh|py|cjs)$/
+/** Programs that run inside a session, in the languages of its shell, and one that leaves with bundles: copied as they are. */
+const COPIED = [
+  { folder: "src/exec", name: /^driver\.(bash|zsh|py|cjs)$/ },
+  { folder: "src/evidence", name: /^verify\.mjs$/ }
+]
 
 /** They load native code or files beside their own, so they stay where npm put them. */
 const NATIVE_PACKAGES = [/^node-pty(\/|$)/, /^koffi(\/|$)/, /^level(\/|$)/, /^classic-level(\/|$)/]
@@ -123,8 +127,10 @@ const main = async (): Promise<void> => {
   try {
     for (const input of PROGRAMS) await buildPrograms(input)
     await buildPlayer()
-    for (const name of readdirSync(join(root, "src/exec"))) {
-      if (DRIVER.test(name)) copyFileSync(join(root, "src/exec", name), join(next, "bin", name))
+    for (const { folder, name: pattern } of COPIED) {
+      for (const name of readdirSync(join(root, folder))) {
+        if (pattern.test(name)) copyFileSync(join(root, folder, name), join(next, "bin", name))
+      }
     }
     buildLibrary()
     rmSync(dist, { recursive: true, force: true })

@@ -33,6 +33,7 @@ import { reset } from "./commands/reset.ts"
 import { resize } from "./commands/resize.ts"
 import { restore } from "./commands/restore.ts"
 import { run } from "./commands/run.ts"
+import { search } from "./commands/search.ts"
 import { send } from "./commands/send.ts"
 import { serve } from "./commands/serve.ts"
 import { signal } from "./commands/signal.ts"
@@ -55,7 +56,7 @@ const cli = root.pipe(
       group: "Shells for commands",
       commands: [start, exec, poll, interrupt, kill, history, state, reset, restore, cleanup]
     },
-    { group: "Both", commands: [send, key, list, watch, end, replay, inspect, diff, events, exportCommand] },
+    { group: "Both", commands: [send, key, list, watch, end, search, replay, inspect, diff, events, exportCommand] },
     { group: "Retention", commands: [prune, hold, release] },
     { group: "Engine", commands: [status, serve, stop] },
     { group: "The store", commands: [doctor, backup, importCommand, repair] }

@@ -6,6 +6,8 @@ import type { ErrorCode } from "../src/session/SessionError.ts"
 
 export const ExitCode = {
   ok: 0,
+  /** `search`: nothing was found. As grep. */
+  nothingFound: 1,
   /** The command line is wrong. */
   usage: 2,
   /** A value in a request is wrong (size, signal, folder). */
@@ -50,7 +52,7 @@ export const ExitCode = {
 
 export const EXIT_CODES_HELP = [
   "Exit codes: the program's or command's own (128+N when signal N ended it), and",
-  "  0 done   2 wrong command line   64 wrong value   65 journal damaged   66 no such session   67 it has ended",
+  "  0 done   1 nothing found   2 wrong command line   64 wrong value   65 journal damaged   66 no such session   67 it has ended",
   "  69 engine unavailable   70 bug   73 store refused   75 try again later   76 engine of another version   77 not allowed",
   "  78 Node too old   79 session lost   80 it goes on   81 it waits for input   124 time limit reached",
   "  126 program cannot be started   127 program not found   141 reader of the output went away"

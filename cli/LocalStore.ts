@@ -26,7 +26,8 @@ export const layer = (paths: StorePaths): Layer.Layer<History | SessionOutput, S
   )
 }
 
-const emptyHistory: Layer.Layer<History> = Layer.sync(History, () => {
+/** Of a store that does not exist. */
+export const emptyHistory: Layer.Layer<History> = Layer.sync(History, () => {
   const missing = (session: string) => new SessionNotFound({ session, candidates: [] })
   return History.of({
     list: Effect.succeed([]),

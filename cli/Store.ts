@@ -8,6 +8,7 @@ import type { StorageUnavailable, StoreRefused } from "../journal/JournalError.t
 import * as EngineClient from "../src/remote/EngineClient.ts"
 import type { EngineError } from "../src/remote/EngineError.ts"
 import { SessionOutput } from "../src/remote/SessionOutput.ts"
+import { Search } from "../src/search/Search.ts"
 import { History } from "../src/session/History.ts"
 import { Retention } from "../src/session/Retention.ts"
 import type { StorePaths } from "../src/session/StorePaths.ts"
@@ -45,6 +46,18 @@ export const retaining = (
     Effect.map(Layer.build(watchedEngine(paths)), Context.pick(History, Retention)),
     Effect.flatMap(
       Effect.promise(() => import("./LocalRetention.ts")),
+      ({ layer }) => Layer.build(layer(paths))
+    )
+  )
+
+/** Searching, through whoever has the journal. */
+export const searching = (
+  paths: StorePaths
+): Layer.Layer<History | Search, EngineError | StoreRefused | StorageUnavailable> =>
+  whoeverHasIt(
+    Effect.map(Layer.build(watchedEngine(paths)), Context.pick(History, Search)),
+    Effect.flatMap(
+      Effect.promise(() => import("./LocalSearch.ts")),
       ({ layer }) => Layer.build(layer(paths))
     )
   )

@@ -191,6 +191,20 @@ export const EventsRemoved = Schema.TaggedStruct("EventsRemoved", {
 /** Nothing of the session may be removed from now on, whatever a policy says. */
 export const HoldPlaced = Schema.TaggedStruct("HoldPlaced", { reason: Schema.String })
 export const HoldReleased = Schema.TaggedStruct("HoldReleased", {})
+/**
+ * In the store's own stream, durable with the EventsRemoved that it speaks of: so an EventsRemoved that somebody else wrote is
+ * one that nothing tells of. Its actor asked for the removal.
+ */
+export const RemovalRecorded = Schema.TaggedStruct("RemovalRecorded", {
+  session: Schema.String,
+  to: Schema.Int,
+  /** As in the EventsRemoved. */
+  sha256: Schema.String,
+  /** Hex, SHA-256 over key and value of the EventsRemoved as it is stored. */
+  tombstone: Schema.String,
+  reason: RemovalReason,
+  policy: Schema.String
+})
 
 // --- where a session came from, and who looked at it -----------------------------------------------------------------
 
@@ -230,6 +244,33 @@ export const HistoryAccessed = Schema.TaggedStruct("HistoryAccessed", {
   /** Accesses that the event stands for. */
   times: Schema.Int,
   reason: Schema.optionalKey(Schema.String)
+})
+/**
+ * Payloads of earlier events were replaced where they stood, because of what they held: nothing of it is left in the store.
+ * The events keep sequence, kind, time, actor and command, output and input also their bytes' number. The actor of this
+ * event asked for it.
+ */
+export const PayloadsRedacted = Schema.TaggedStruct("PayloadsRedacted", {
+  /** The events that were looked at, both included. */
+  from: Schema.Int,
+  to: Schema.Int,
+  /** What was looked for, and how often it was found; `text` and `pattern` were given by whoever asked and are not kept. */
+  rules: Schema.Array(Schema.Struct({ rule: Schema.String, matches: Schema.Int })),
+  /** "" when none was given. */
+  reason: Schema.String,
+  events: Schema.Array(
+    Schema.Struct({
+      sequence: Schema.Int,
+      /** Hex, SHA-256(salt | payload) of what it was; the salt is that of its leaf, and is gone. */
+      original: Schema.String,
+      /** Its leaf was under a seal, so that `original` proves it. Else the salt was made for this and thrown away. */
+      sealed: Schema.Boolean,
+      /** Hex, SHA-256 of the payload that is there now. */
+      replacement: Schema.String,
+      /** Bytes of the payload that were replaced, [from, to). Of an event that is JSON: all of them. */
+      ranges: Schema.Array(Schema.Tuple([Schema.Int, Schema.Int]))
+    })
+  )
 })
 
 // --- exec: commands given to a persistent shell or interpreter -------------------------------------------------------
@@ -369,8 +410,10 @@ export const SessionEvent = Schema.Union([
   EventsRemoved,
   HoldPlaced,
   HoldReleased,
+  RemovalRecorded,
   HistoryAccessed,
   RecordingImported,
+  PayloadsRedacted,
   Unknown
 ]).pipe(Schema.toTaggedUnion("_tag"))
 export type SessionEvent = typeof SessionEvent.Type

@@ -33,8 +33,10 @@ export const rareKinds = {
   EventsRemoved: 41,
   HoldPlaced: 42,
   HoldReleased: 43,
+  PayloadsRedacted: 44,
   HistoryAccessed: 45,
-  RecordingImported: 47
+  RecordingImported: 47,
+  RemovalRecorded: 48
 } as const
 
 /** The latest kind that this version knows: any version knows all up to one. */

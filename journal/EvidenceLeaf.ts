@@ -53,3 +53,9 @@ export const storedLeafHash = (key: Uint8Array, value: Uint8Array, salt: Uint8Ar
   const parts = splitRecord(value)
   return parts && eventLeafHash(key, parts.header, payloadDigest(salt, parts.payload))
 }
+
+/**
+ * The leaf hash of an event that was not there, or could not be read, when its session was sealed: of its key alone. The tree
+ * has a place for every sequence, and says of this one that it attests nothing.
+ */
+export const absentLeafHash = (key: Uint8Array): Buffer => leafHash(key)

@@ -6,7 +6,7 @@
  * the engine's death (mode `process`) or the machine's (mode `power`).
  */
 import { Context, type Effect, type Stream } from "effect"
-import type { JournalEntry, NewEvent, OutputChannel, RemovalReason, SessionId } from "./Event.ts"
+import type { JournalEntry, NewEvent, OutputChannel, PayloadsRedacted, RemovalReason, SessionId } from "./Event.ts"
 import type { EventRefused, JournalDamaged, SequenceConflict, StorageUnavailable } from "./JournalError.ts"
 
 /** Survives kill -9 of the engine (`process`), or loss of power too: every batch is fsynced (`power`). One opening of a store has one mode: mixing them leaves holes. */
@@ -33,6 +33,14 @@ export interface AppendOptions {
    * that nothing can come between: batches are durable in the order of these calls, whatever their streams are.
    */
   readonly rows?: ReadonlyArray<Row> | ((first: number) => ReadonlyArray<Row>) | undefined
+  /** Records that take the place of earlier ones of the same stream, in the same batch: only `redaction` makes them. */
+  readonly replaced?: ReadonlyArray<ReplacedRecord> | undefined
+}
+
+/** A record with its key, as the storage has it. */
+export interface ReplacedRecord {
+  readonly key: Uint8Array
+  readonly value: Uint8Array
 }
 
 export interface Appended {
@@ -155,6 +163,92 @@ export interface RemovalJournal {
   readonly unfinished: Effect.Effect<ReadonlyArray<SessionId>, StorageUnavailable>
 }
 
+/** A stream that was appended to, and its last event. */
+export interface ChangedStream {
+  readonly stream: SessionId
+  readonly head: number
+}
+
+/** Keys and values as they are stored; `damage` is what follows them. */
+export interface RecordPage {
+  readonly records: ReadonlyArray<readonly [key: Uint8Array, value: Uint8Array]>
+  readonly damage: JournalDamaged | undefined
+}
+
+/** What sealing needs (docs/evidence.md): which streams have grown, and the bytes of their events. */
+export interface SealingJournal {
+  /**
+   * Streams that are appended to are remembered from now on, for the one who calls this. Answers the function that takes
+   * them. `wake` is called when there is one and was none before; it must return at once.
+   */
+  watchChanges(wake: () => void): () => ReadonlyArray<ChangedStream>
+  /** A page of records behind `after` and behind what was removed, up to `until`, checksums verified. */
+  records(stream: SessionId, after: number, until: number): Effect.Effect<RecordPage, StorageUnavailable>
+}
+
+/** Bytes `from` to `to` (exclusive) of a payload become these. */
+export interface PayloadEdit {
+  readonly from: number
+  readonly to: number
+  readonly bytes: Uint8Array
+}
+
+export interface EditedEvent {
+  readonly sequence: number
+  /** In order, none overlaps another; of output and input each is as long as what it replaces. */
+  readonly edits: ReadonlyArray<PayloadEdit>
+  /** The whole payload, instead of edits: of events that are JSON. */
+  readonly payload?: Uint8Array | undefined
+}
+
+export interface Redaction {
+  readonly from: number
+  readonly to: number
+  readonly rules: ReadonlyArray<{ readonly rule: string; readonly matches: number }>
+  readonly reason: string
+  readonly actor: string
+  readonly timeMicros: number
+  /** Ascending; together at most REDACTED_BYTES_MAX of records. */
+  readonly events: ReadonlyArray<EditedEvent>
+  /** Written in the same batch, in the place of what held the same. */
+  readonly rows: ReadonlyArray<Row>
+}
+
+/** How the event of a redaction comes into its stream: who writes to the stream of a session that lives does it. */
+export type AppendRedaction = (event: NewEvent, options: AppendOptions) => Promise<unknown>
+
+/**
+ * Replacing payloads where they stand. What was replaced is gone from the journal's files when `finish` returns; a process
+ * that dies before leaves all of a `replace` or nothing of it, and the name of its stream in `unfinished`. Works also
+ * while the store's quota is reached where `append` does.
+ */
+export interface RedactionJournal {
+  /** One batch: the payloads, a PayloadsRedacted, the rows. Refuses what would not be the same kind of event any more. */
+  replace(
+    stream: SessionId,
+    redaction: Redaction,
+    append?: AppendRedaction
+  ): Effect.Effect<typeof PayloadsRedacted.Type, JournalDamaged | StorageUnavailable | SequenceConflict | EventRefused>
+  /**
+   * Deletes `stale` rows, and has everything that was ever stored in the place of the stream, of them and of `changed` taken out
+   * of the files. Followers read on from the disk.
+   */
+  finish(
+    stream: SessionId,
+    stale: ReadonlyArray<RowRange>,
+    changed: ReadonlyArray<RowRange>
+  ): Effect.Effect<void, JournalDamaged | StorageUnavailable>
+  /** Streams whose redaction was cut off. */
+  readonly unfinished: Effect.Effect<ReadonlyArray<SessionId>, StorageUnavailable>
+  /**
+   * How often payloads of the stream were replaced by this process: whoever makes something of its events asks before it
+   * reads them, and keeps nothing when the answer is another one afterwards.
+   */
+  readonly count: (stream: SessionId) => number
+  /** Called when payloads of a stream were replaced; gives back the function that stops it. */
+  readonly onReplaced: (listener: (stream: SessionId) => void) => () => void
+}
+
 export interface JournalShape {
   readonly durability: Durability
   /**
@@ -215,6 +309,8 @@ export interface JournalShape {
   readonly onSuspended: (listener: () => void) => () => void
   readonly hot: HotJournal
   readonly removal: RemovalJournal
+  readonly sealing: SealingJournal
+  readonly redaction: RedactionJournal
 }
 
 export class Journal extends Context.Service<Journal, JournalShape>()("reprise/journal/Journal") {}

@@ -8,11 +8,13 @@ import { STORE_STREAM } from "./Event.ts"
 import {
   type Appended,
   type AppendOptions,
+  type ChangedStream,
   type Damage,
   type Durability,
   type FollowItem,
   PAGE_BYTES_MAX,
   PAGE_EVENTS_MAX,
+  type RecordPage,
   type Row,
   type VerifyReport
 } from "./Journal.ts"
@@ -21,6 +23,7 @@ import { QuotaReached } from "./JournalQuota.ts"
 import * as Keys from "./Keys.ts"
 import { killPoint } from "./KillPoint.ts"
 import * as Record from "./Record.ts"
+import { RedactionCore } from "./RedactionCore.ts"
 import { KEPT_SPACE, keptRowDamage, RemovalCore, removalOf } from "./RemovalCore.ts"
 import type { KeyValue, Put, RangeOptions, Storage } from "./Storage.ts"
 import { StreamHeads } from "./StreamHeads.ts"
@@ -139,6 +142,7 @@ export class JournalCore {
   readonly durability: Durability
   readonly openingDamages: Array<Damage> = []
   readonly removal: RemovalCore
+  readonly redaction: RedactionCore
   suspension: Suspension | undefined
   readonly #storage: Storage
   readonly #nowMicros: () => number
@@ -153,6 +157,7 @@ export class JournalCore {
   readonly #loading = new Map<SessionId, Promise<StreamHead>>()
   readonly #followers = new Map<SessionId, Set<Follower>>()
   readonly #suspensionListeners = new Set<() => void>()
+  readonly #reads = new Set<Promise<unknown>>()
   #waiting: Array<Waiting> = []
   readonly #records: Array<Buffer> = []
   #flushing: Promise<void> | undefined
@@ -160,6 +165,9 @@ export class JournalCore {
   #closed = false
   #hasRemovals: boolean
   #stopWaiting: (() => void) | undefined
+  /** Streams with new events, for whoever seals; undefined while nobody does. */
+  #changed: Set<StreamHead> | undefined
+  #wakeChanges: () => void = () => undefined
 
   constructor(options: JournalCoreOptions) {
     this.#storage = options.storage
@@ -170,7 +178,7 @@ export class JournalCore {
     this.#hasRemovals = options.hasRemovals ?? true
     this.removal = new RemovalCore({
       range: (stream, range) => this.#range(range).catch((error) => Promise.reject(toDamaged(stream, error))),
-      write: (puts) => this.#makeRoom(puts),
+      write: (puts, told) => (told === undefined ? this.#makeRoom(puts) : this.#makeRoomAndTell(puts, told)),
       head: (stream) => this.head(stream),
       removed: (stream) => this.removed(stream),
       setRemoved: async (stream, entry) => {
@@ -186,6 +194,30 @@ export class JournalCore {
         await this.#storage.compact?.(from, to).catch(() => undefined)
       },
       rowPut
+    })
+    this.redaction = new RedactionCore({
+      range: (stream, range) => this.#range(range).catch((error) => Promise.reject(toDamaged(stream, error))),
+      append: (stream, event, given) => this.append(stream, [event], given),
+      write: (puts) => this.#makeRoom(puts),
+      removed: (stream) => this.removed(stream),
+      compact: async (from, to) => {
+        try {
+          await this.#storage.compact?.(from, to)
+        } catch (cause) {
+          const reason = describe(cause)
+          throw new StorageUnavailable({ operation: "append", reason, diskFull: isDiskFull(reason) })
+        }
+      },
+      readsEnded: async () => {
+        await Promise.allSettled([...this.#reads])
+      },
+      forgetEntries: (stream) => {
+        for (const follower of this.#followers.get(stream) ?? []) {
+          sendToDisk(follower)
+          follower.wake?.()
+        }
+      },
+      row: async (space, key) => (await this.row(space, key))?.value
     })
   }
 
@@ -241,6 +273,10 @@ export class JournalCore {
       const put = rowPut(row)
       puts.push(put)
       bytes += put.value.byteLength
+    }
+    for (const { key, value } of options.replaced ?? []) {
+      puts.push({ key, value })
+      bytes += value.byteLength
     }
     const last = first + entries.length - 1
     killPoint("journal.append.before")
@@ -352,6 +388,35 @@ export class JournalCore {
     }
   }
 
+  /** As `#makeRoom`, with an event of the store's own stream in the same batch. */
+  async #makeRoomAndTell(puts: ReadonlyArray<Put>, event: NewEvent): Promise<void> {
+    const head = this.#heads.keep(this.#heads.get(STORE_STREAM) ?? (await this.#headOrUnavailable(STORE_STREAM)))
+    if (head.closed !== undefined) return this.#makeRoom(puts)
+    const sequence = head.assigned + 1
+    const key = Keys.eventKey(head.bytes, sequence)
+    const all = [...puts, { key, value: Record.encodeRecord(key, event) }]
+    if (this.suspension === undefined) {
+      const bytes = all.reduce((sum, put) => sum + put.key.byteLength + (put.value?.byteLength ?? 0), 0)
+      try {
+        return await new Promise<void>((resolve, reject) => {
+          const done = settle(resolve, reject)
+          const entries = [{ ...event, sequence }]
+          const isWaiting = this.#enqueue({ puts: all, bytes, stream: head, events: 1, entries, makesRoom: true, done })
+          if (isWaiting) head.assigned = sequence
+        })
+      } catch (error) {
+        if (!this.#isAtQuota()) throw error
+        // Heads were forgotten with it.
+        return this.#makeRoomAndTell(puts, event)
+      }
+    }
+    // At the quota nobody else appends: the number is nobody else's.
+    await this.#makeRoom(all)
+    head.assigned = sequence
+    head.committed = sequence
+    this.#noteChange(head)
+  }
+
   /** False when the storage is down: `done` got the error already. */
   #enqueue(waiting: Waiting): boolean {
     if (this.suspension !== undefined || this.#closed) {
@@ -401,6 +466,7 @@ export class JournalCore {
 
   #committed(head: StreamHead, waiting: Waiting): void {
     head.committed += waiting.events
+    this.#noteChange(head)
     if (this.#followers.size === 0) return
     const followers = this.#followers.get(head.stream)
     if (followers === undefined) return
@@ -413,6 +479,53 @@ export class JournalCore {
       }
       follower.wake?.()
     }
+  }
+
+  // --- for whoever seals ---------------------------------------------------------------------------------------------
+
+  /** Streams that are appended to are remembered from now on. `wake` is called when there is one and was none before. */
+  watchChanges(wake: () => void): () => ReadonlyArray<ChangedStream> {
+    this.#changed = new Set()
+    this.#wakeChanges = wake
+    return () => {
+      const changed = [...(this.#changed ?? [])].map(({ committed, stream }) => ({ stream, head: committed }))
+      this.#changed?.clear()
+      return changed
+    }
+  }
+
+  #noteChange(head: StreamHead): void {
+    const changed = this.#changed
+    if (changed === undefined || changed.has(head)) return
+    changed.add(head)
+    if (changed.size === 1) this.#wakeChanges()
+  }
+
+  /** Events as they are stored, behind `after` and what was removed: what verifies, and the damage that follows it. */
+  async records(stream: SessionId, after: number, until: number): Promise<RecordPage> {
+    const bytes = Keys.streamBytes(stream)
+    const records: Array<KeyValue> = []
+    const removed = await this.removed(stream)
+    let expected = Math.max(after, removed?.sequence ?? 0) + 1
+    if (expected > until) return { records, damage: undefined }
+    const to = Keys.eventKey(bytes, until + 1)
+    let found: ReadonlyArray<KeyValue>
+    try {
+      found = await this.#range({ from: Keys.eventKey(bytes, expected), to, limit: PAGE_EVENTS_MAX })
+    } catch (error) {
+      if (!(error instanceof UnreadableRange)) throw error
+      found = await this.#readableBefore(bytes, expected, to)
+      if (found.length === 0) return { records, damage: unreadable(stream, expected, error.message) }
+    }
+    for (const [key, value] of found) {
+      const sequence = Keys.sequenceOf(key)
+      const damage =
+        sequence !== expected ? missing(stream, expected, sequence - 1) : damaged(stream, sequence, key, value)
+      if (damage !== undefined) return { records, damage }
+      records.push([key, value])
+      expected++
+    }
+    return { records, damage: found.length === 0 ? missing(stream, expected, until) : undefined }
   }
 
   // --- failure and return --------------------------------------------------------------------------------------------
@@ -485,12 +598,16 @@ export class JournalCore {
   async #range(options: Omit<RangeOptions, "bytesMax">): Promise<ReadonlyArray<KeyValue>> {
     const isReadable = this.suspension === undefined || this.suspension.quotaBytes !== undefined
     if (!isReadable || this.#closed) throw this.#unavailable("read")
+    const reading = this.#storage.range({ ...options, bytesMax: PAGE_BYTES_MAX })
+    this.#reads.add(reading)
     try {
-      return await this.#storage.range({ ...options, bytesMax: PAGE_BYTES_MAX })
+      return await reading
     } catch (cause) {
       const reason = describe(cause)
       if (isDamage(reason)) throw new UnreadableRange(reason)
       throw new StorageUnavailable({ operation: "read", reason, diskFull: isDiskFull(reason) })
+    } finally {
+      this.#reads.delete(reading)
     }
   }
 

@@ -1,6 +1,6 @@
 /**
  * Named instructions at which the engine can be made to die, so that a test can put a crash exactly there. They stand in
- * the paths that must survive one: appending, recovery, snapshots, retention, the keeper's connection. A process dies at
+ * the paths that must survive one: appending, recovery, snapshots, retention, redaction, the keeper's connection. A process dies at
  * one only if it was started with REPRISE_KILL_POINT; in every other a kill point is a call of an empty function.
  *
  *   REPRISE_KILL_POINT=journal.batch.after:3      dies (SIGKILL) when it comes there for the third time
@@ -42,7 +42,14 @@ export const KILL_POINTS = [
   "retention.tombstone.after",
   "retention.delete.before",
   "retention.delete.after",
-  "retention.compact.before"
+  "retention.compact.before",
+  "evidence.seal.before",
+  "evidence.seal.after",
+  "redaction.batch.before",
+  "redaction.batch.after",
+  "redaction.rows.before",
+  "redaction.compact.before",
+  "redaction.finish.before"
 ] as const
 export type KillPointName = (typeof KILL_POINTS)[number]
 

@@ -216,6 +216,24 @@ export const decodeRecord = (sequence: number, stored: Uint8Array): Event.Journa
   return { sequence, timeMicros, actor, commandId, event }
 }
 
+/** Where the payload of a stored value that is intact begins. */
+export const payloadAt = (value: Uint8Array): number => {
+  const command = ENVELOPE_BYTES + 1 + value[ENVELOPE_BYTES]!
+  return command + 1 + value[command]!
+}
+
+/** The stored value with another payload: everything else of it is as it was. */
+export const withPayload = (key: Uint8Array, value: Uint8Array, payload: Uint8Array): Buffer => {
+  const at = payloadAt(value)
+  const replaced = Buffer.allocUnsafe(at + payload.byteLength)
+  replaced.set(value.subarray(0, at))
+  replaced.set(payload, at)
+  return seal(key, replaced)
+}
+
+/** The bytes of terminal output stand behind these in the payload of an OutputReceived. */
+export const OUTPUT_DATA_AT = OUTPUT_HEADER_BYTES
+
 const unknown = (kind: number, payload: Uint8Array): Event.SessionEvent => ({ _tag: "Unknown", kind, payload })
 
 const decodePayload = (kind: number, payload: Buffer): Event.SessionEvent => {

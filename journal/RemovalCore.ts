@@ -15,6 +15,7 @@ import {
   type EventsRemoved,
   type JournalEntry,
   type NewEvent,
+  type RemovalRecorded,
   SESSION_ID_PATTERN,
   type SessionId,
   STORE_STREAM
@@ -57,8 +58,8 @@ const KEPT_PREFIX = Keys.rowKey(KEPT_SPACE, new Uint8Array(0))
 export interface RemovalPort {
   /** Rejects with JournalDamaged where LevelDB itself finds damage. */
   readonly range: (stream: SessionId, options: Omit<RangeOptions, "bytesMax">) => Promise<ReadonlyArray<KeyValue>>
-  /** Also while the store has as many bytes as it may have. */
-  readonly write: (puts: ReadonlyArray<Put>) => Promise<void>
+  /** Also while the store has as many bytes as it may have. `told`: an event of the store's own stream, in the same batch. */
+  readonly write: (puts: ReadonlyArray<Put>, told?: NewEvent) => Promise<void>
   readonly head: (stream: SessionId) => Promise<number>
   readonly removed: (stream: SessionId) => Promise<JournalEntry | undefined>
   /** Called when it is durable: readers are given it from now on. */
@@ -123,11 +124,12 @@ export class RemovalCore {
     const event = await this.#describe(stream, removal)
     const key = Keys.eventKey(Keys.streamBytes(stream), 1)
     const stored: NewEvent = { event, actor: removal.actor, timeMicros: removal.timeMicros }
-    const puts: Array<Put> = [{ key, value: Record.encodeRecord(key, stored) }]
+    const value = Record.encodeRecord(key, stored)
+    const puts: Array<Put> = [{ key, value }]
     for (const row of [...removal.rows, pendingRow(stream)]) puts.push(this.#port.rowPut(row))
     this.#port.allow()
     killPoint("retention.tombstone.before")
-    await this.#port.write(puts)
+    await this.#port.write(puts, { ...stored, event: recordOf(stream, event, key, value) })
     killPoint("retention.tombstone.after")
     const entry: JournalEntry = { ...stored, commandId: undefined, sequence: event.to }
     await this.#port.setRemoved(stream, entry)
@@ -255,6 +257,16 @@ export const removalOf = (found: KeyValue | undefined): JournalEntry | undefined
   if (Record.damageOf(found[0], found[1]) !== undefined) return undefined
   const entry = Record.decodeRecord(1, found[1])
   return entry.event._tag === "EventsRemoved" ? { ...entry, sequence: entry.event.to } : undefined
+}
+
+const recordOf = (
+  session: SessionId,
+  { policy, reason, sha256, to }: typeof EventsRemoved.Type,
+  key: Uint8Array,
+  value: Uint8Array
+): typeof RemovalRecorded.Type => {
+  const tombstone = createHash("sha256").update(key).update(value).digest("hex")
+  return { _tag: "RemovalRecorded", session, to, sha256, tombstone, reason, policy }
 }
 
 const isRemoval = (value: Uint8Array): boolean => value[5] === Record.KIND_EVENTS_REMOVED

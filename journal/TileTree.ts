@@ -99,25 +99,6 @@ export class TileTree {
     }
   }
 
-  /** The salt of an entry that lies in the last tile; undefined of any other. */
-  saltOf(index: number): Uint8Array | undefined {
-    return this.#levels[0]?.salts[index - (this.#size - (this.#size % TILE_ENTRIES))]
-  }
-
-  /** Throws the salt away; false when the entry does not lie in the last tile. */
-  forgetSalt(index: number): boolean {
-    const level = this.#levels[0]
-    const at = index - (this.#size - (this.#size % TILE_ENTRIES))
-    if (level === undefined || at < 0 || at >= level.salts.length) return false
-    level.salts[at] = NO_SALT
-    level.isChanged = true
-    return true
-  }
-
-  leafOf(index: number): Uint8Array | undefined {
-    return this.#levels[0]?.hashes[index - (this.#size - (this.#size % TILE_ENTRIES))]
-  }
-
   root(): Uint8Array {
     const perfect: Array<Uint8Array> = []
     for (let level = this.#levels.length - 1; level >= 0; level--) {
@@ -132,14 +113,13 @@ export class TileTree {
     return perfect.length === 0 ? EMPTY_ROOT : joinHashes(perfect)
   }
 
-  /** What changed since the last call: full tiles, and (unless `fullOnly`) those that are not full yet. */
-  takeTiles(fullOnly = false): ReadonlyArray<Tile> {
+  /** What changed since the last call, without the last tile of leaves where that is kept in another way (`withLast` false). */
+  takeTiles(withLast = true): ReadonlyArray<Tile> {
     const tiles = this.#full
     this.#full = []
-    if (fullOnly) return tiles
     for (const { entries, level, tile } of lastTiles(this.#size)) {
       const own = this.#level(level)
-      if (entries === 0 || !own.isChanged) continue
+      if (entries === 0 || !own.isChanged || (level === 0 && !withLast)) continue
       own.isChanged = false
       tiles.push({ level, tile, value: this.#encode(level) })
     }

@@ -4,9 +4,10 @@
  */
 import { Array as Arr, Cause, Effect, Option, type Pull, Stream } from "effect"
 import { type JournalEntry, type SessionId, STORE_STREAM } from "./Event.ts"
-import type { JournalShape } from "./Journal.ts"
+import type { JournalShape, Row } from "./Journal.ts"
 import { type JournalCore, rowBounds } from "./JournalCore.ts"
 import { EventRefused, JournalDamaged, SequenceConflict, StorageUnavailable } from "./JournalError.ts"
+import { REDACTION_SPACE } from "./RedactionCore.ts"
 import { REMOVAL_SPACE } from "./RemovalCore.ts"
 
 /** What JournalCore rejects with are these classes; anything else is a defect and stays one. */
@@ -22,7 +23,12 @@ const isUnavailable = (error: unknown) => error instanceof StorageUnavailable
 const isWriteError = (error: unknown) => error instanceof StorageUnavailable || error instanceof EventRefused
 const isAppendError = (error: unknown) => isWriteError(error) || error instanceof SequenceConflict
 const isRemovalError = (error: unknown) => isReadError(error) || error instanceof EventRefused
+const isRedactionError = (error: unknown) => isRemovalError(error) || error instanceof SequenceConflict
 const isReadError = (error: unknown) => error instanceof StorageUnavailable || error instanceof JournalDamaged
+
+/** The streams that rows are named by. */
+const streamsOf = (rows: ReadonlyArray<Row>): ReadonlyArray<SessionId> =>
+  rows.map(({ key }) => Buffer.from(key).toString("latin1") as SessionId)
 
 /** The journal over `core`; its scope's end writes what waits and closes the storage. */
 export const makeJournal = (core: JournalCore): JournalShape => {
@@ -124,6 +130,10 @@ export const makeJournal = (core: JournalCore): JournalShape => {
     suspended: () => core.suspension,
     onSuspended: (listener) => core.onSuspension(listener),
     hot: core,
+    sealing: {
+      watchChanges: (wake) => core.watchChanges(wake),
+      records: (stream, after, until) => unavailable(() => core.records(stream, after, until))
+    },
     removal: {
       of: (stream) => unavailable(() => core.removed(stream)),
       measure: (stream, to) => attempt(isReadError, () => core.removal.measure(stream, to)),
@@ -131,8 +141,16 @@ export const makeJournal = (core: JournalCore): JournalShape => {
       remove: (stream, removal, stale) => attempt(isRemovalError, () => core.removal.remove(stream, removal, stale)),
       finish: (stream, stale) => attempt(isReadError, () => core.removal.finish(stream, stale)),
       unfinished: Effect.suspend(() => Stream.runCollect(shape.rows(REMOVAL_SPACE))).pipe(
-        Effect.map((rows) => rows.map(({ key }) => Buffer.from(key).toString("latin1") as SessionId))
+        Effect.map(streamsOf)
       )
+    },
+    redaction: {
+      replace: (stream, redaction, append) =>
+        attempt(isRedactionError, () => core.redaction.replace(stream, redaction, append)),
+      finish: (stream, stale, changed) => attempt(isReadError, () => core.redaction.finish(stream, stale, changed)),
+      unfinished: Effect.suspend(() => Stream.runCollect(shape.rows(REDACTION_SPACE))).pipe(Effect.map(streamsOf)),
+      count: (stream) => core.redaction.count(stream),
+      onReplaced: (listener) => core.redaction.onReplaced(listener)
     }
   }
   return shape

@@ -13,6 +13,7 @@ import { type HistoryPoint, type Projections, stateAt } from "./ProjectionRunner
 import { SCREEN_VERSION } from "./Screen.ts"
 import { SCREEN_SNAPSHOT_NAME } from "./ScreenDrawing.ts"
 import { lookAt, quarantineOf } from "./ScreenHistory.ts"
+import { searchIndexRanges } from "./SearchIndex.ts"
 import { SessionState } from "./SessionState.ts"
 import { BASE_SPACE, SNAPSHOT_SPACE, snapshotKey, snapshotRowOf } from "./SnapshotRow.ts"
 import { Title } from "./Title.ts"
@@ -99,10 +100,10 @@ const baseRow = (name: string, version: number, stream: SessionId, sequence: num
 
 /**
  * Rows that are of no use behind a removal up to `to`: what stood for an earlier one, and snapshots before it; where only
- * the summary was kept, those at it too.
+ * the summary was kept, those at it too; and the search index, which holds parts of the text.
  */
 export const rowsBehind = Effect.fnUntraced(function* ({ kept, to }: Pick<Bases, "kept" | "to">, stream: SessionId) {
-  const ranges: Array<RowRange> = []
+  const ranges: Array<RowRange> = [...searchIndexRanges(stream)]
   for (const space of [BASE_SPACE, SNAPSHOT_SPACE]) {
     const last = space === SNAPSHOT_SPACE && !kept.includes(Buffers.name) ? to : to - 1
     for (const name of yield* namesIn(space)) {

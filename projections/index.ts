@@ -66,6 +66,7 @@ export {
   type ScreenServiceShape,
   ScreenUnavailable
 } from "./ScreenService.ts"
+export { deleteSearchIndex, searchIndexRanges } from "./SearchIndex.ts"
 export {
   INDEX_SPACE,
   indexKey,
@@ -78,6 +79,20 @@ export { RECENT_COMMANDS_MAX, SessionState, type SessionStatus } from "./Session
 export { escapeValue, parseShellMark, type ShellMark, unescapeValue } from "./ShellMark.ts"
 export { SNAPSHOT_SPACE } from "./SnapshotRow.ts"
 export { cleanTitle, TITLE_CHARACTERS_MAX, Title, type TitleState } from "./Title.ts"
+export {
+  loadTranscript,
+  makeTranscript,
+  saveTranscript,
+  searchTranscript,
+  Transcript,
+  type TranscriptDirection,
+  type TranscriptEntry,
+  type TranscriptMatch,
+  type TranscriptOptions,
+  type TranscriptState,
+  type TranscriptStats,
+  transcriptStats
+} from "./Transcript.ts"
 export { incompleteTail, orphanHead } from "./utf8.ts"
 export {
   WorkingDirectory,

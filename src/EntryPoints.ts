@@ -1,5 +1,5 @@
 /**
- * Where the programs of this package are: the engine, the keeper and the screen worker, found from wherever this module
+ * Where the programs of this package are: the engine, the keeper and the workers, found from wherever this module
  * itself runs (source by type stripping, `dist/src` of the library build, a bundle in `dist/bin`). Whoever starts one of
  * them asks here. It reads package.json and computes paths; it starts nothing.
  *
@@ -43,8 +43,11 @@ export const engineEntry: string = entry("src/remote/engine.ts", "engine.js")
 export const keeperEntry: string = entry("src/keeper/main.ts", "keeper.js")
 /** The worker thread that runs the terminal emulator. */
 export const screenWorkerEntry: string = entry("projections/ScreenWorker.ts", "screen-worker.js")
+/** The worker thread that searches. */
+export const searchWorkerEntry: string = entry("src/search/SearchWorker.ts", "search-worker.js")
 /** A program that runs inside an exec session (`driver.bash` …): a file of its own, beside the bundles. */
 export const driverFile = (program: string): string => entry(`src/exec/${program}`, program)
-
 /** The script of exported pages (export/player). Browsers run no TypeScript, so it is always the built one. */
 export const playerScript: string = join(root, "dist", "bin", "player.js")
+/** The script in bundles of evidence: it is copied, not run from here. */
+export const verifyScript: string = entry("src/evidence/verify.mjs", "verify.mjs")

@@ -1,6 +1,6 @@
 /**
  * The engine of a store inside this process, for programs: one layer that gives `Sessions`, `Attach`, `Exec`,
- * `Lifecycle`, `Retention`, `History` and `Journal`. The background engine of the CLI is the same layer with a socket in front. It
+ * `Lifecycle`, `Retention`, `Search`, `History` and `Journal`. The background engine of the CLI is the same layer with a socket in front. It
  * opens the store itself, so a store whose engine runs elsewhere is refused (`StoreRefused`, reason `locked`).
  */
 import { Effect, Layer } from "effect"
@@ -9,6 +9,7 @@ import type { StorageUnavailable, StoreRefused } from "../journal/JournalError.t
 import * as JournalLevel from "../journal/JournalLevel.ts"
 import * as JournalMemory from "../journal/JournalMemory.ts"
 import type { Exec } from "./exec/Exec.ts"
+import type { Search } from "./search/Search.ts"
 import type { Attach } from "./session/Attach.ts"
 import { readEngineLimits, storeQuota } from "./session/EngineConfig.ts"
 import type { EngineLimits } from "./session/EngineLimits.ts"
@@ -38,7 +39,7 @@ export interface RepriseOptions {
 export const layer = (
   options: RepriseOptions = {}
 ): Layer.Layer<
-  Sessions | Exec | Attach | Lifecycle | Retention | History | Journal,
+  Sessions | Exec | Attach | Lifecycle | Retention | Search | History | Journal,
   StoreRefused | StorageUnavailable
 > => {
   const paths = storePaths(options.store ?? defaultStore(process.env))
@@ -60,7 +61,7 @@ export const layer = (
 
 /** Sessions and events in memory, for tests: nothing is left of them. */
 export const layerMemory: Layer.Layer<
-  Sessions | Exec | Attach | Lifecycle | Retention | History | Journal,
+  Sessions | Exec | Attach | Lifecycle | Retention | Search | History | Journal,
   StorageUnavailable
 > = SessionEngine.layer({
   paths: storePaths("/nowhere"),

@@ -50,6 +50,16 @@ export type {
 } from "./export/ExportFormat.ts"
 export { ExportLosses, type LossReport } from "./export/ExportLosses.ts"
 export * as Reprise from "./Reprise.ts"
+export {
+  Search,
+  SearchGap,
+  SearchHit,
+  SearchItem,
+  type SearchQuery,
+  type SearchShape,
+  SearchSource
+} from "./search/Search.ts"
+export * as SearchLocal from "./search/SearchLocal.ts"
 export { Attach, AttachItem, type AttachOptions, type AttachShape } from "./session/Attach.ts"
 export { ENGINE_LIMITS, EngineLimits, FACADE_LIMITS } from "./session/EngineLimits.ts"
 export { type FollowEvents, History, type HistoryShape } from "./session/History.ts"

@@ -15,7 +15,7 @@ import {
   FOLDER_FORMATS,
   folderFormat
 } from "../../src/export/Export.ts"
-import type { ExportError, ExportFormat } from "../../src/export/ExportFormat.ts"
+import type { ExportError } from "../../src/export/ExportFormat.ts"
 import type { History } from "../../src/session/History.ts"
 import type { StorePaths } from "../../src/session/StorePaths.ts"
 import { Caller } from "../Caller.ts"
@@ -29,13 +29,15 @@ import { formatBytes } from "../WatchTable.ts"
 
 const COMMAND = "export"
 const STANDARD_OUTPUT = "-"
+
 /** Read from the store's files and not from a session's history: they have every byte. */
 const EVENTS = {
   name: "events",
   extension: "events.jsonl",
   description: "JSON Lines with every byte of every event; `reprise import` takes it"
 }
-const FORMATS = [...EXPORT_FORMATS, EVENTS, ...FOLDER_FORMATS]
+
+const FORMATS = [...EXPORT_FORMATS, ...FOLDER_FORMATS, EVENTS]
 
 export const exportCommand = Command.make(
   COMMAND,
@@ -56,7 +58,11 @@ export const exportCommand = Command.make(
     ),
     input: Flag.Boolean("input").pipe(
       Flag.withDefault(false),
-      Flag.withDescription("With what was typed, where the format has a place for it (secrets are never kept)")
+      Flag.withDescription("With what was typed, where a recording has a place for it (secrets are never kept)")
+    ),
+    whole: Flag.Boolean("whole").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("With all of what each command printed, where `commands` has an excerpt")
     ),
     out: Flag.String("out").pipe(
       Flag.withAlias("o"),
@@ -70,8 +76,18 @@ export const exportCommand = Command.make(
   Effect.fn("cli.export")(function* (flags) {
     const caller = yield* Caller
     const paths = yield* chosenStore
+    const files = folderFormat(flags.format)
+    const format = flags.format === EVENTS.name ? EVENTS : (exportFormat(flags.format) ?? files)
+    if (format === undefined)
+      return yield* new Usage({ reason: `--format: "${flags.format}" is none`, command: COMMAND })
+    const out = Option.getOrUndefined(flags.out)
+    const isMany = flags.sessions.length > 1
+    if (isMany && out === STANDARD_OUTPUT)
+      return yield* new Usage({ reason: "--out -: one session at a time", command: COMMAND })
+    if (files !== undefined && out === STANDARD_OUTPUT)
+      return yield* new Usage({ reason: `--out -: ${files.name} is a folder of files; name one`, command: COMMAND })
     const notes: Array<string> = []
-    const options: ExportOptions = { input: flags.input, note: (text: string) => notes.push(text) }
+    const options: ExportOptions = { input: flags.input, whole: flags.whole, note: (text) => notes.push(text) }
     const tellNotes = Effect.suspend(() =>
       caller.writeError(
         notes
@@ -80,37 +96,37 @@ export const exportCommand = Command.make(
           .join("")
       )
     )
-    const asFolder = folderFormat(flags.format)
-    const format = flags.format === EVENTS.name ? EVENTS : exportFormat(flags.format)
-    const out = Option.getOrUndefined(flags.out)
-    const isMany = flags.sessions.length > 1
-    if (out === STANDARD_OUTPUT && (isMany || asFolder !== undefined)) {
-      const reason = isMany ? "--out -: one session at a time" : `--out: ${flags.format} is a folder of files; name one`
-      return yield* new Usage({ reason, command: COMMAND })
-    }
     yield* Effect.scoped(
       Effect.gen(function* () {
         const sessions: Array<SessionId> = []
         // All of them are there before the first is written.
         for (const reference of flags.sessions) sessions.push(yield* findSession(reference))
         const progress = yield* makeProgress
-        const files = yield* Effect.promise(() => import("../../src/export/ExportFile.ts"))
         const folder = out === undefined ? caller.cwd : resolve(caller.cwd, out)
         if (isMany && out !== undefined) yield* makeFolder(folder)
         for (const [index, session] of sessions.entries()) {
-          const what = `reprise: export ${isMany ? `${index + 1} of ${sessions.length}, ` : ""}${session}`
+          const place = isMany ? `${index + 1} of ${sessions.length}, ` : ""
+          const what = `reprise: export ${place}${session}`
           // Only the id becomes part of a path: a name may hold anything.
-          const name = `${session}.${(format ?? asFolder)?.extension}`
-          const path = out === undefined || isMany ? join(folder, name) : folder
-          if (format !== undefined) {
-            const bytes = tellBytes(piecesOf(paths, session, format, options), progress, what)
+          const name = `${session}.${format.extension}`
+          const target = out === undefined || isMany ? join(folder, name) : folder
+          const { writeExport, writeExportFolder } = yield* Effect.promise(
+            () => import("../../src/export/ExportFile.ts")
+          )
+          if (files !== undefined) {
+            const pieces = exportFolder(session, files, options)
+            yield* writeExportFolder(
+              target,
+              tellBytes(pieces, ({ data }) => data.byteLength, progress, what)
+            )
+          } else {
+            const pieces = piecesOf(paths, session, flags.format, options)
+            const bytes = tellBytes(pieces, ({ byteLength }) => byteLength, progress, what)
             if (out === STANDARD_OUTPUT) yield* Stream.runForEach(bytes, (piece) => caller.write(piece))
-            else yield* files.writeExport(path, bytes)
-          } else if (asFolder !== undefined) {
-            progress.tell(what)
-            yield* files.writeExportFolder(path, exportFolder(session, asFolder, options))
+            else yield* writeExport(target, bytes)
           }
           yield* tellNotes
+          if (out === STANDARD_OUTPUT) return
           if (out === undefined || isMany) yield* caller.write(`${escapeText(name)}\n`)
         }
       })
@@ -118,9 +134,9 @@ export const exportCommand = Command.make(
   })
 ).pipe(
   Command.withDescription(
-    "Write sessions to files of another format, recordings of asciinema if nothing else is asked for. A file is for its " +
-      "owner alone (0600) and appears when it is complete; one that is there is replaced. Some formats are a folder of " +
-      "files, which is new. A session that is still running is exported up to now."
+    "Write sessions to files of another format, recordings of asciinema if nothing else is asked for. A file is for its owner " +
+      "alone (0600) and appears when it is complete; one that is there is replaced. Some formats are a folder of files, " +
+      "which must be new. A session that is still running is exported up to now."
   ),
   Command.withShortDescription("Write sessions to files"),
   Command.withExamples([
@@ -134,27 +150,29 @@ export const exportCommand = Command.make(
 const piecesOf = (
   paths: StorePaths,
   session: SessionId,
-  format: ExportFormat | typeof EVENTS,
+  name: string,
   options: ExportOptions
-): Stream.Stream<Uint8Array, ExportError | EventsExportError, History> =>
-  "load" in format
-    ? exportSession(session, format, options)
-    : Stream.unwrap(
-        Effect.map(
-          Effect.promise(() => import("../../src/export/EventsExport.ts")),
-          ({ exportEvents }) => exportEvents(paths, session)
-        )
-      )
+): Stream.Stream<Uint8Array, ExportError | EventsExportError, History> => {
+  const format = exportFormat(name)
+  if (format !== undefined) return exportSession(session, format, options)
+  return Stream.unwrap(
+    Effect.map(
+      Effect.promise(() => import("../../src/export/EventsExport.ts")),
+      ({ exportEvents }) => exportEvents(paths, session)
+    )
+  )
+}
 
-const tellBytes = <E, R>(
-  pieces: Stream.Stream<Uint8Array, E, R>,
+const tellBytes = <A, E, R>(
+  pieces: Stream.Stream<A, E, R>,
+  bytesOf: (piece: A) => number,
   progress: Progress,
   what: string
-): Stream.Stream<Uint8Array, E, R> => {
+): Stream.Stream<A, E, R> => {
   let bytes = 0
   progress.tell(what)
   return Stream.map(pieces, (piece) => {
-    bytes += piece.byteLength
+    bytes += bytesOf(piece)
     progress.tell(`${what}: ${formatBytes(bytes)}`)
     return piece
   })

@@ -8,11 +8,10 @@
  *     config.json     the original's, if it has one
  *     backup.json     what it is a backup of (BackupNote)
  */
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs"
-import { dirname, join, resolve } from "node:path"
+import { existsSync, readFileSync } from "node:fs"
+import { join } from "node:path"
 import type { SessionId } from "../../journal/Event.ts"
 import type { Damage } from "../../journal/Journal.ts"
-import { describe } from "../../journal/JournalCore.ts"
 import { StorageUnavailable } from "../../journal/JournalError.ts"
 import { type JournalLook, lookAtJournal } from "../../journal/JournalLook.ts"
 import { JournalWriter, syncFolder } from "../../journal/JournalWriter.ts"
@@ -20,7 +19,7 @@ import * as Keys from "../../journal/Keys.ts"
 import { checkPrivateFolder, replaceFile } from "../../journal/StoreGuard.ts"
 import { packageVersion } from "../EntryPoints.ts"
 import { type StorePaths, storePaths } from "../session/StorePaths.ts"
-import { TargetFull, TargetRefused } from "./CareError.ts"
+import { makeTargetFolder } from "./TargetFolder.ts"
 
 export interface BackupReport {
   readonly target: string
@@ -58,24 +57,8 @@ const ROW_LEFT_OUT = Keys.rowKey("probe", new Uint8Array(0))
 /** Throws StoreRefused, TargetRefused, StorageUnavailable; nothing of the backup is there then. */
 export const backup = async (paths: StorePaths, target: string, options: BackupOptions): Promise<BackupReport> => {
   checkPrivateFolder(paths.store)
-  const final = resolve(target)
-  checkTarget(paths, final)
-  const temporary = `${final}.tmp`
-  try {
-    mkdirSync(temporary, { mode: 0o700 })
-  } catch (error) {
-    throw targetRefused(temporary, error)
-  }
-  try {
-    const report = await fill(paths, temporary, options)
-    // An empty folder is replaced; one that was filled meanwhile is not.
-    renameSync(temporary, final)
-    syncFolder(dirname(final))
-    return { ...report, target: final }
-  } catch (error) {
-    rmSync(temporary, { recursive: true, force: true })
-    throw isFull(error) ? new TargetFull({ target: final, reason: describe(error) }) : error
-  }
+  const { done, target: final } = await makeTargetFolder(paths, target, (folder) => fill(paths, folder, options))
+  return { ...done, target: final }
 }
 
 /** undefined: the folder is no backup, or does not say so any more. */
@@ -86,29 +69,6 @@ export const readNote = (paths: StorePaths): BackupNote | undefined => {
   } catch {
     return undefined
   }
-}
-
-const checkTarget = (paths: StorePaths, target: string): void => {
-  const refuse = (reason: string) => {
-    throw new TargetRefused({ target, reason })
-  }
-  if (`${target}/`.startsWith(`${paths.store}/`)) refuse("lies in the store itself; choose a folder outside")
-  const stat = lstatSync(target, { throwIfNoEntry: false })
-  if (stat?.isSymbolicLink()) refuse("is a symbolic link; name the folder itself")
-  if (stat !== undefined && !stat.isDirectory()) refuse("is there and is no folder; choose another name")
-  if (stat !== undefined && stat.uid !== process.getuid?.())
-    refuse(`belongs to user ${stat.uid}; choose a folder of your own`)
-  if (stat !== undefined && readdirSync(target).length > 0) refuse("is not empty; choose a new folder")
-  if (!existsSync(dirname(target))) refuse(`there is no folder ${dirname(target)}; make it first`)
-}
-
-const targetRefused = (temporary: string, error: unknown): TargetRefused => {
-  const { code, message } = error as NodeJS.ErrnoException
-  const reason =
-    code === "EEXIST"
-      ? "is there, from a backup that was interrupted or still runs; remove it first"
-      : `cannot be made: ${message}`
-  return new TargetRefused({ target: temporary, reason })
 }
 
 const fill = async (
@@ -162,8 +122,3 @@ export const knownEnds = ({ ends, entries }: JournalLook): ReadonlyMap<SessionId
   }
   return all
 }
-
-const isFull = (error: unknown): boolean =>
-  error instanceof StorageUnavailable
-    ? error.diskFull
-    : ["ENOSPC", "EDQUOT"].includes((error as NodeJS.ErrnoException)?.code ?? "")

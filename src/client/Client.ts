@@ -3,9 +3,16 @@
  * that do take the services from `reprise` and `reprise/remote`. This file is the promise; `LiveClient.ts` keeps it.
  * Everything here rejects with `RepriseError`, Unavailable when the engine cannot be reached for good.
  */
+
+import type { SearchItem, SearchQuery } from "../search/Search.ts"
 import type { EngineInfo, LifecycleEvent, LiveSession, SessionInfo, SessionUsage } from "./SessionInfo.ts"
 import type { Shell, ShellOptions } from "./Shell.ts"
 import type { ReconnectOptions, Terminal, TerminalOptions } from "./Terminal.ts"
+
+/** As `SearchQuery` of an Effect program; the session is an id, a unique beginning of one, a name, or `last`. */
+export interface ClientSearch extends Omit<SearchQuery, "session"> {
+  readonly session?: string | undefined
+}
 
 /** `await using` closes it. */
 export interface Client extends AsyncDisposable {
@@ -29,6 +36,11 @@ export interface Client extends AsyncDisposable {
    * position (0: from the beginning). Absent: what happens from the first `next` on.
    */
   lifecycle(after?: number): AsyncIterableIterator<LifecycleEvent>
+  /**
+   * Lines that were printed, typed or run, in the sessions in which something happened last first, and of each the last lines
+   * first. InvalidArgument: the pattern is none, or takes too long. A part that cannot be read is told as `Gap`.
+   */
+  search(query: ClientSearch): AsyncIterableIterator<SearchItem>
   status(): Promise<EngineInfo>
   /** Leaves its terminals and ends its loops. Sessions go on as far as their limits let them. Twice is fine; anything else is FailedPrecondition from then on. */
   close(): Promise<void>

@@ -1,12 +1,13 @@
 /** `Client` over the services of an engine, wherever that runs. It owns its terminals and loops, and ends them with itself. */
 import { Context, Effect } from "effect"
 import { Exec } from "../exec/Exec.ts"
+import { Search, type SearchItem } from "../search/Search.ts"
 import { Attach } from "../session/Attach.ts"
 import { FACADE_LIMITS } from "../session/EngineLimits.ts"
 import { History } from "../session/History.ts"
 import { Lifecycle } from "../session/Lifecycle.ts"
 import { Sessions } from "../session/Sessions.ts"
-import type { Client } from "./Client.ts"
+import type { Client, ClientSearch } from "./Client.ts"
 import { unwrap } from "./failureOf.ts"
 import { LiveShell } from "./LiveShell.ts"
 import { LiveTerminal, type LiveTerminalOptions } from "./LiveTerminal.ts"
@@ -17,7 +18,7 @@ import type { EngineInfo, LifecycleEvent, LiveSession, SessionInfo, SessionUsage
 import type { Shell, ShellOptions } from "./Shell.ts"
 import type { ReconnectOptions, Terminal, TerminalLimits, TerminalOptions } from "./Terminal.ts"
 
-export type ClientServices = Sessions | Exec | Attach | Lifecycle | History
+export type ClientServices = Sessions | Exec | Attach | Lifecycle | History | Search
 
 export interface LiveClientOptions {
   readonly services: Context.Context<ClientServices>
@@ -34,6 +35,7 @@ export class LiveClient implements Client {
   readonly #lifecycle: typeof Lifecycle.Service
   readonly #attach: typeof Attach.Service
   readonly #exec: typeof Exec.Service
+  readonly #search: typeof Search.Service
   readonly #ends: SessionEnds
   readonly #terminals = new Set<LiveTerminal>()
   readonly #readers = new Set<PageReader<unknown>>()
@@ -49,6 +51,7 @@ export class LiveClient implements Client {
     this.#lifecycle = Context.get(services, Lifecycle)
     this.#attach = Context.get(services, Attach)
     this.#exec = Context.get(services, Exec)
+    this.#search = Context.get(services, Search)
     this.#ends = new SessionEnds({ lifecycle: this.#lifecycle, history: this.#history, call: this.#call })
   }
 
@@ -124,6 +127,20 @@ export class LiveClient implements Client {
           yield { position, session, sequence, timeMicros, actor, type, event: fields }
         }
       }
+    } finally {
+      this.#readers.delete(reader)
+      await reader.close()
+    }
+    return undefined
+  }
+
+  async *search({ session, ...query }: ClientSearch): AsyncGenerator<SearchItem, undefined> {
+    if (this.#closed !== undefined) throw closedError()
+    const id = session === undefined ? undefined : await this.#call(this.#history.resolve(session))
+    const reader = new PageReader(this.#search.search({ ...query, session: id }))
+    this.#readers.add(reader)
+    try {
+      for (let items = await reader.take(); items !== undefined; items = await reader.take()) yield* items
     } finally {
       this.#readers.delete(reader)
       await reader.close()

@@ -1,7 +1,6 @@
 /**
  * `events`: the lossless text of a session (EventLine.ts), as `reprise export --format events` and bundles have it. Every
- * record is made again bit for bit, also of kinds that this version does not know. Fields that it does not need (salts of a
- * bundle) are passed over.
+ * record is made again bit for bit. What it does not need is passed over: salts and leaves in a bundle.
  */
 import { type NewEvent, SESSION_ID_PATTERN, type SessionId } from "../../journal/Event.ts"
 import type { Row } from "../../journal/Journal.ts"
@@ -18,16 +17,20 @@ const KEPT_NAME = /^[a-z0-9-]{1,40}$/
 export const openEventLines: OpenRecording = async (file) => {
   const kept: Array<Row> = []
   let head: Header | undefined
+  let first = 0
   for await (const { line, number } of file.lines()) {
     const fields = fieldsOf(file, line, number)
     if (head === undefined) head = headerOf(file, fields)
     else if ("kept" in fields) kept.push(keptRow(file, fields, number, head.session))
-    else break
+    else if (!("missing" in fields)) {
+      first = number
+      break
+    }
     if (kept.length > KEPT_MAX) throw file.refuse(number, `more than ${KEPT_MAX} rows`)
   }
   if (head === undefined) throw file.refuse(0, "is empty")
   const header = head
-  return { format: EVENT_LINES_FORMAT, session: header.session, kept, events: () => events(file, header, kept.length) }
+  return { format: EVENT_LINES_FORMAT, session: header.session, kept, events: () => events(file, header, first) }
 }
 
 interface Header {
@@ -36,11 +39,11 @@ interface Header {
   readonly last: number
 }
 
-async function* events(file: RecordingFile, header: Header, kept: number): AsyncGenerator<NewEvent, undefined> {
+async function* events(file: RecordingFile, header: Header, first: number): AsyncGenerator<NewEvent, undefined> {
   let count = 0
   let last = 0
   for await (const { line, number } of file.lines()) {
-    if (number <= 1 + kept) continue
+    if (number < first) continue
     const fields = fieldsOf(file, line, number)
     const sequence = fields.sequence
     // The first may stand for all before it.

@@ -8,6 +8,7 @@ import type { Row } from "../../journal/Journal.ts"
 import { EVENT_LINES_FORMAT } from "../export/EventLine.ts"
 import { RecordingRefused } from "./ImportError.ts"
 import type { RecordingFile } from "./RecordingFile.ts"
+import { isAsciicast, isScript, isTlog, isTtyrec } from "./Signatures.ts"
 
 /** What a file holds, ready to be appended. */
 export interface Recording {
@@ -53,6 +54,30 @@ export const RECORDING_IMPORTS: ReadonlyArray<RecordingImport> = [
     description: "JSON Lines of `reprise export --format events`",
     detect: (first) => Buffer.from(first.subarray(0, 512)).toString("latin1").includes(`"${EVENT_LINES_FORMAT}"`),
     load: () => import("./EventLinesImport.ts").then(({ openEventLines }) => openEventLines)
+  },
+  {
+    name: "tlog",
+    description: "messages of tlog, those of one recording",
+    detect: isTlog,
+    load: () => import("./TlogImport.ts").then(({ openTlog }) => openTlog)
+  },
+  {
+    name: "asciicast",
+    description: "recordings of asciinema, versions 1 to 3",
+    detect: isAsciicast,
+    load: () => import("./AsciicastImport.ts").then(({ openAsciicast }) => openAsciicast)
+  },
+  {
+    name: "script",
+    description: "typescript and timing of script(1), side by side",
+    detect: isScript,
+    load: () => import("./ScriptImport.ts").then(({ openScript }) => openScript)
+  },
+  {
+    name: "ttyrec",
+    description: "recordings of ttyrec",
+    detect: isTtyrec,
+    load: () => import("./TtyrecImport.ts").then(({ openTtyrec }) => openTtyrec)
   }
 ]
 

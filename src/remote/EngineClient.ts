@@ -1,5 +1,5 @@
 /**
- * A client of the engine: gives `Sessions`, `History`, `Exec`, `Attach`, `Lifecycle`, `Retention`,
+ * A client of the engine: gives `Sessions`, `History`, `Exec`, `Attach`, `Lifecycle`, `Retention`, `Search`,
  * `SessionOutput` and `EngineControl` over the store's socket, or over a WebSocket door, so that its users know nothing of sockets. The CLI
  * uses it; so may any program.
  *
@@ -16,6 +16,7 @@ import type { SessionId } from "../../journal/Event.ts"
 import { EVENT_KIND_MAX } from "../../journal/EventKind.ts"
 import { packageVersion } from "../EntryPoints.ts"
 import { Exec } from "../exec/Exec.ts"
+import { Search, type SearchShape } from "../search/Search.ts"
 import { Attach, type AttachItem, type AttachShape } from "../session/Attach.ts"
 import { type FollowEvents, History, type HistoryShape } from "../session/History.ts"
 import { Lifecycle, type LifecycleItem, type LifecycleShape } from "../session/Lifecycle.ts"
@@ -82,7 +83,7 @@ interface Connection {
 export const layer = (
   options: EngineClientOptions
 ): Layer.Layer<
-  Sessions | History | Exec | Attach | Lifecycle | Retention | SessionOutput | EngineControl,
+  Sessions | History | Exec | Attach | Lifecycle | Retention | Search | SessionOutput | EngineControl,
   EngineError
 > =>
   Layer.effectContext(
@@ -94,6 +95,7 @@ export const layer = (
         Context.add(Attach, makeAttach(remote)),
         Context.add(Lifecycle, makeLifecycle(remote)),
         Context.add(Retention, makeRetention(remote)),
+        Context.add(Search, makeSearch(remote)),
         Context.add(SessionOutput, makeOutput(remote)),
         Context.add(EngineControl, makeControl(remote))
       )
@@ -471,6 +473,26 @@ const makeRetention = ({ actor, call }: Remote): RetentionShape => ({
   prune: (request) => call((client) => client.Prune({ actor, ...request })),
   hold: (session, reason, options) => call((client) => client.Hold({ session, reason, actor, ...options })),
   release: (session, options) => call((client) => client.Release({ session, actor, ...options }))
+})
+
+const makeSearch = (remote: Remote): SearchShape => ({
+  search: (query) =>
+    Stream.suspend(() => {
+      let isBegun = false
+      return remote
+        .stream((client) =>
+          // What was found already would be found again, at another place.
+          isBegun
+            ? Stream.fail(new SessionUnavailable({ session: "", reason: "the engine went away; search again" }))
+            : client.Search(query, { streamBufferSize: STREAM_ITEMS_AHEAD })
+        )
+        .pipe(
+          Stream.flatMap((page) => {
+            isBegun = true
+            return Stream.fromArray(page)
+          })
+        )
+    })
 })
 
 const makeControl = (remote: Remote): EngineControlShape => ({

@@ -11,6 +11,7 @@ import { RpcSchema, RpcSerialization, RpcServer } from "effect/rpc"
 import { SocketServer } from "effect/socket"
 import { packageVersion } from "../EntryPoints.ts"
 import { Exec } from "../exec/Exec.ts"
+import type { Search } from "../search/Search.ts"
 import { Attach } from "../session/Attach.ts"
 import { History } from "../session/History.ts"
 import { Lifecycle } from "../session/Lifecycle.ts"
@@ -24,6 +25,7 @@ import { type Guard, makeGuard } from "./GuardedServer.ts"
 import * as KnownEvents from "./KnownEvents.ts"
 import * as MessageGuard from "./MessageGuard.ts"
 import { retentionHandlers } from "./RetentionHandlers.ts"
+import { searchHandlers } from "./SearchHandlers.ts"
 import { outputOf } from "./SessionOutput.ts"
 import { PROTOCOL_REVISION, PROTOCOL_VERSION, SessionRpcs } from "./SessionRpcs.ts"
 import { checkSocketPath, makeSocketFolder, type SocketFolderRefused } from "./SocketFolder.ts"
@@ -32,7 +34,7 @@ import { checkSocketPath, makeSocketFolder, type SocketFolderRefused } from "./S
 const CLOSE_CONCURRENCY = 256
 
 /** What a server of the engine needs: the engine. */
-export type EngineServices = Sessions | History | Exec | Attach | Lifecycle | Retention
+export type EngineServices = Sessions | History | Exec | Attach | Lifecycle | Retention | Search
 
 /** Connections that wait to be accepted: the most that Linux allows. Beyond it clients try again. */
 const BACKLOG = 4096
@@ -167,7 +169,7 @@ export const layer = (
             disableFatalDefects: true
           })
         ),
-        Layer.provide([sessionHandlers, execHandlers, retentionHandlers]),
+        Layer.provide([sessionHandlers, execHandlers, retentionHandlers, searchHandlers]),
         Layer.provide(RpcServer.layerProtocolSocketServer),
         Layer.provide(socketServer(paths, guard))
       )

@@ -21,6 +21,7 @@ import {
 } from "../session/SessionError.ts"
 import { SessionView } from "../session/SessionView.ts"
 import { RetentionRpcs } from "./RetentionRpcs.ts"
+import { SearchRpcs } from "./SearchRpcs.ts"
 import { LooseLimits, LooseSize, SessionRpcs } from "./SessionRpcs.ts"
 
 /** Numbers and names are loose on purpose: the engine tells what is wrong with them (InvalidRequest). */
@@ -173,4 +174,4 @@ export class ExecRpcs extends RpcGroup.make(
 ) {}
 
 /** Everything that the engine serves. */
-export const EngineRpcs = SessionRpcs.merge(ExecRpcs).merge(RetentionRpcs)
+export const EngineRpcs = SessionRpcs.merge(ExecRpcs).merge(RetentionRpcs).merge(SearchRpcs)

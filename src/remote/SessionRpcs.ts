@@ -32,7 +32,7 @@ export const PROTOCOL_VERSION = 1
  * Raised with each addition within the version, so that a client can tell what an engine does not know. An engine that
  * says none has none of what was added since.
  */
-export const PROTOCOL_REVISION = 2
+export const PROTOCOL_REVISION = 3
 
 /** One message on the socket. Above the largest input a terminal queues (8 MiB) and any argument list (2 MiB on Linux). */
 export const FRAME_BYTES_MAX = 9 * 1024 * 1024

@@ -12,6 +12,7 @@ import { allBases, rowsBehind, summaryBases } from "../../projections/BaseState.
 import { Commands } from "../../projections/Commands.ts"
 import { SUMMARY_PROJECTIONS, sequenceAt, stateAt, summaryOf } from "../../projections/ProjectionRunner.ts"
 import { ScreenService, type ScreenServiceShape } from "../../projections/ScreenService.ts"
+import { deleteSearchIndex } from "../../projections/SearchIndex.ts"
 import { indexRow, summarize } from "../../projections/SessionIndex.ts"
 import { SessionState } from "../../projections/SessionState.ts"
 import { checkLabel } from "./CreateRequest.ts"
@@ -176,6 +177,8 @@ export const makeRetention = Effect.fnUntraced(function* (options: RetentionOpti
       const actor = request.actor ?? ACTOR_ENGINE
       const removal = { ...bases, rows: [...bases.rows, row], reason, policy, actor, timeMicros }
       const { event } = yield* journal.removal.remove(session, removal, yield* rowsBehind(bases, session))
+      // Again: someone may have been indexing what is gone now.
+      yield* deleteSearchIndex(session)
       return itemOf(target, {
         outcome: "removed",
         to: bases.to,

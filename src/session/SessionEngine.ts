@@ -1,5 +1,5 @@
 /**
- * `Sessions`, `Exec`, `Attach`, `Lifecycle` and `Retention` as a layer: the engine, opened over a journal, closed with its scope. Keepers and their sessions
+ * `Sessions`, `Exec`, `Attach`, `Lifecycle`, `Retention` and `Search` as a layer: the engine, opened over a journal, closed with its scope. Keepers and their sessions
  * go on.
  */
 import { pathToFileURL } from "node:url"
@@ -19,6 +19,9 @@ import { keeperEntry, packageVersion, screenWorkerEntry } from "../EntryPoints.t
 import type { Exec } from "../exec/Exec.ts"
 import { ExecEngine } from "../exec/ExecEngine.ts"
 import { execService } from "../exec/ExecService.ts"
+import { Search } from "../search/Search.ts"
+import { makeSearchIndexer } from "../search/SearchIndexer.ts"
+import { makeLocalSearch, searchWorkerUrl } from "../search/SearchLocal.ts"
 import { Attach } from "./Attach.ts"
 import { makeAttach } from "./AttachEngine.ts"
 import { engineCall } from "./EngineCall.ts"
@@ -52,7 +55,7 @@ export interface SessionEngineOptions {
 export const layer = (
   options: SessionEngineOptions
 ): Layer.Layer<
-  Sessions | Exec | Attach | Lifecycle | Retention,
+  Sessions | Exec | Attach | Lifecycle | Retention | Search,
   StorageUnavailable | StoreRefused,
   Journal | History
 > =>
@@ -80,6 +83,8 @@ export const layer = (
         workerUrl: pathToFileURL(screenWorkerEntry),
         ...RETENTION_SCREENS
       })
+
+      const indexer = makeSearchIndexer({ journal, history, workerUrl: searchWorkerUrl })
 
       const limits = { ...ENGINE_LIMITS, ...options.limits }
       const nowMicros = () => Number(clock.currentTimeNanosUnsafe() / 1000n)
@@ -121,7 +126,10 @@ export const layer = (
                   )
                 ]
               },
-              drawLater: follower.drawLater,
+              drawLater: (session, outputBytes) => {
+                follower.drawLater(session, outputBytes)
+                indexer.printed(session)
+              },
               plainOutput,
               saveState: (state) =>
                 run(
@@ -137,6 +145,7 @@ export const layer = (
                 ),
               saveEnd: async (session) => {
                 await run(summaryOf(session))
+                indexer.ended(session)
               },
               extend: (session) => exec.extend(session),
               opening: (core) => {
@@ -171,6 +180,7 @@ export const layer = (
         openFeed: Effect.succeed(engine.feed)
       })
       yield* Effect.forkScoped(retention.run)
+      yield* Effect.forkScoped(indexer.run)
 
       const call = engineCall("Sessions")
       const sessions = Sessions.of({
@@ -218,7 +228,8 @@ export const layer = (
           })
         ),
         Context.add(Lifecycle, makeLifecycle({ engine, journal, nowMicros })),
-        Context.add(Retention, retention)
+        Context.add(Retention, retention),
+        Context.add(Search, yield* makeLocalSearch)
       )
     })
   )

@@ -4,6 +4,7 @@
  *   STORE/            0700
  *     journal/        the journal (StoreGuard.ts)
  *     config.json     what its engine may do (EngineConfig.ts); written by people, absent in most stores
+ *     evidence.key    0600, what signs the evidence (src/evidence/Keys.ts); made at the first seal
  *     engine.log      what the background engine has to say
  *   RUN/              0700: STORE/run, or /tmp/reprise-UID/DIGEST when that path is too long for a socket
  *     engine.sock     0600
@@ -22,6 +23,7 @@ export interface StorePaths {
   readonly store: string
   readonly journal: string
   readonly config: string
+  readonly evidenceKey: string
   readonly log: string
   readonly run: string
   readonly engineSocket: string
@@ -46,6 +48,7 @@ export const storePaths = (store: string): StorePaths => {
     store: absolute,
     journal: join(absolute, "journal"),
     config: join(absolute, "config.json"),
+    evidenceKey: join(absolute, "evidence.key"),
     log: join(absolute, "engine.log"),
     run,
     engineSocket: join(run, "engine.sock"),

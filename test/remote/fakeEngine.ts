@@ -7,6 +7,7 @@ import type { JournalEntry, SessionEvent, SessionId } from "../../journal/Event.
 import { Exec, type ExecShape } from "../../src/exec/Exec.ts"
 import * as EngineServer from "../../src/remote/EngineServer.ts"
 import * as WebSocketDoor from "../../src/remote/WebSocketDoor.ts"
+import { Search } from "../../src/search/Search.ts"
 import { Attach } from "../../src/session/Attach.ts"
 import { makeAttach } from "../../src/session/AttachEngine.ts"
 import { ENGINE_LIMITS } from "../../src/session/EngineLimits.ts"
@@ -127,6 +128,7 @@ export const serve = (
     Layer.provide(Layer.succeed(Attach, makeAttach({ history: fakeHistory(overrides.history) }))),
     Layer.provide(Layer.mock(Lifecycle)({})),
     Layer.provide(Layer.mock(Retention)({})),
+    Layer.provide(Layer.mock(Search)({})),
     Layer.provide(overrides.exec === undefined ? Layer.mock(Exec)({}) : Layer.succeed(Exec, overrides.exec))
   )
 

@@ -1,0 +1,31 @@
+/**
+ * Searching a store without an engine: opens the journal in this process for as long as the command needs it. What it has to
+ * read is indexed on the way; it writes nothing else. A store that does not exist has nothing in it, and is not made.
+ */
+import { Effect, Layer, Stream } from "effect"
+import type { StorageUnavailable, StoreRefused } from "../journal/JournalError.ts"
+import * as JournalLevel from "../journal/JournalLevel.ts"
+import { Search } from "../src/search/Search.ts"
+import * as SearchLocal from "../src/search/SearchLocal.ts"
+import type { History } from "../src/session/History.ts"
+import * as HistoryLive from "../src/session/HistoryLive.ts"
+import type { StorePaths } from "../src/session/StorePaths.ts"
+import { emptyHistory } from "./LocalStore.ts"
+
+type Services = History | Search
+
+export const layer = (paths: StorePaths): Layer.Layer<Services, StoreRefused | StorageUnavailable> => {
+  // LevelDB writes files when it is opened, also for reading: they are as private as the engine's.
+  process.umask(0o077)
+  return SearchLocal.layer.pipe(
+    Layer.provideMerge(HistoryLive.layer),
+    Layer.provide(JournalLevel.layer({ location: paths.journal, create: false })),
+    Layer.catchTag(
+      "StoreRefused",
+      (refused): Layer.Layer<Services, StoreRefused> =>
+        refused.reason === "missing"
+          ? Layer.merge(emptyHistory, Layer.succeed(Search, { search: () => Stream.empty }))
+          : Layer.effectContext(Effect.fail(refused))
+    )
+  )
+}

@@ -1,0 +1,646 @@
+/**
+ * Checks a bundle of evidence (Bundle.ts) and says what it found: two verdicts, each with named reasons. It trusts nothing in
+ * the folder but what the key has signed, reads it line by line, and needs no store. verify.mjs in each bundle does the same
+ * without a line of this code, with the same names.
+ */
+import { createHash } from "node:crypto"
+import { constants, existsSync, readdirSync } from "node:fs"
+import { open } from "node:fs/promises"
+import { basename, join, resolve } from "node:path"
+import { SESSION_ID_PATTERN, type SessionId } from "../../journal/Event.ts"
+import { rareKinds } from "../../journal/EventKind.ts"
+import { eventLeafHash, NO_SALT, payloadDigest, SALT_BYTES } from "../../journal/EvidenceLeaf.ts"
+import * as Keys from "../../journal/Keys.ts"
+import { Frontier, HASH_BYTES, leafHash, sha256, verifyConsistency, verifyInclusion } from "../../journal/Merkle.ts"
+import {
+  type Checkpoint,
+  NOTE_BYTES_MAX,
+  openNote,
+  parseCheckpoint,
+  parseNote,
+  parseTlogProof,
+  parseVerifierKey,
+  type Verifier
+} from "../../journal/SignedNote.ts"
+import { parseStatement } from "../../journal/Statement.ts"
+import { EVENT_LINES_FORMAT, EVENT_LINES_VERSION } from "../export/EventLine.ts"
+import { RecordingRefused } from "../import/ImportError.ts"
+import { RecordingFile } from "../import/RecordingFile.ts"
+import { BUNDLE_FILES, BUNDLE_FORMAT, BUNDLE_VERSION, type Manifest, manifestNoteText } from "./Bundle.ts"
+
+/**
+ * Of integrity. edited: an event or a file is not what it was. reordered: events stand in another order. forged: a proof or a
+ * signature is wrong. wrong key: signed by another key than the one that was given. forked: two states of one size with
+ * different roots. unproven: nothing that could be checked says so.
+ * Of completeness. removed: events in the middle are missing. truncated: the end is missing. retention: the beginning was
+ * removed on purpose. damaged: the store had lost them already. rolled back: an older state than the one that is known.
+ */
+export type Reason =
+  | "edited"
+  | "reordered"
+  | "forged"
+  | "wrong key"
+  | "forked"
+  | "unproven"
+  | "removed"
+  | "truncated"
+  | "retention"
+  | "damaged"
+  | "rolled back"
+
+export interface Finding {
+  readonly reason: Reason
+  readonly detail: string
+}
+
+export interface Verdict {
+  readonly holds: boolean
+  readonly findings: ReadonlyArray<Finding>
+}
+
+export interface BundleVerdict {
+  readonly folder: string
+  readonly session: string
+  readonly integrity: Verdict
+  readonly completeness: Verdict
+  readonly events: number
+  /** Up to this event a signed checkpoint stands for them. */
+  readonly sealed: number
+  /** Name and id of the key; "" without one. */
+  readonly key: string
+  /** What a person should know and nothing is wrong with. */
+  readonly notes: ReadonlyArray<string>
+}
+
+export interface BundleCheckOptions {
+  /** The verifier key that the auditor was given; the one in the bundle, which proves little, if absent. */
+  readonly key?: string | undefined
+  /** A store checkpoint that the auditor has from before. */
+  readonly anchor?: string | undefined
+}
+
+/** No bundle, or one of a later version. */
+export class BundleUnreadable extends Error {
+  override readonly name = "BundleUnreadable"
+}
+
+const MANIFEST_BYTES_MAX = 64 * 1024 * 1024
+/** Findings named one by one. */
+const FINDINGS_MAX = 20
+/** Of it the digest proves nothing more than its leaves do, and what a leaf does not cover (the order of fields) may change. */
+const NOT_DIGESTED: string = BUNDLE_FILES.events
+
+/** The bundle, or each of those in the folder. Throws BundleUnreadable. */
+export const checkBundles = async (
+  folder: string,
+  options: BundleCheckOptions
+): Promise<ReadonlyArray<BundleVerdict>> => {
+  const path = resolve(folder)
+  if (existsSync(join(path, BUNDLE_FILES.manifest))) return [await new BundleCheck(path, options).check()]
+  const inside = namesIn(path).filter(
+    (name) => SESSION_ID_PATTERN.test(name) && existsSync(join(path, name, BUNDLE_FILES.manifest))
+  )
+  if (inside.length === 0)
+    throw new BundleUnreadable(`${path} is no bundle of evidence: it has no ${BUNDLE_FILES.manifest}`)
+  const verdicts: Array<BundleVerdict> = []
+  for (const name of inside.toSorted()) verdicts.push(await new BundleCheck(join(path, name), options).check())
+  return verdicts
+}
+
+const namesIn = (path: string): ReadonlyArray<string> => {
+  try {
+    return readdirSync(path)
+  } catch (error) {
+    throw new BundleUnreadable(`${path} cannot be read: ${(error as Error).message}`)
+  }
+}
+
+/** What the lines of the events come to. */
+interface Lines {
+  readonly events: number
+  readonly last: number
+  /** Leaves in order, as far as there is no hole. */
+  readonly tree: Frontier
+  /** The root is that of all leaves up to the last one that is sealed. */
+  readonly isWhole: boolean
+  readonly unsealed: Frontier
+}
+
+class BundleCheck {
+  readonly #folder: string
+  readonly #options: BundleCheckOptions
+  readonly #integrity: Array<Finding> = []
+  readonly #completeness: Array<Finding> = []
+  readonly #notes: Array<string> = []
+  #manifest!: Manifest
+  #session = "" as SessionId
+
+  constructor(folder: string, options: BundleCheckOptions) {
+    this.#folder = folder
+    this.#options = options
+  }
+
+  async check(): Promise<BundleVerdict> {
+    const bytes = await this.#read(BUNDLE_FILES.manifest, MANIFEST_BYTES_MAX)
+    this.#manifest = parseManifest(this.#folder, bytes)
+    this.#session = this.#manifest.session as SessionId
+    const verifier = await this.#verifier()
+    const isSigned = await this.#checkManifest(bytes!, verifier)
+    const checkpoint = await this.#checkpoint(verifier)
+    if (checkpoint !== undefined) await this.#checkLog(checkpoint, verifier)
+    const sealed = checkpoint?.size ?? 0
+    const lines = await this.#checkLines(sealed)
+    this.#checkRoots(lines, checkpoint, isSigned)
+    await this.#checkFiles()
+    this.#checkCoverage(lines, sealed)
+    return {
+      folder: this.#folder,
+      session: this.#session,
+      integrity: verdict(this.#integrity),
+      completeness: verdict(this.#completeness),
+      events: lines.events,
+      sealed,
+      key: verifier === undefined ? "" : `${verifier.name}+${Buffer.from(verifier.keyId).toString("hex")}`,
+      notes: this.#notes
+    }
+  }
+
+  #wrong(reason: Reason, detail: string): void {
+    this.#integrity.push({ reason, detail })
+  }
+
+  #incomplete(reason: Reason, detail: string): void {
+    this.#completeness.push({ reason, detail })
+  }
+
+  /** undefined: it is not there. Nothing is followed out of the folder. */
+  async #read(name: string, bytesMax = NOTE_BYTES_MAX): Promise<Buffer | undefined> {
+    const file = await open(
+      join(this.#folder, name),
+      constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
+    ).catch(() => undefined)
+    if (file === undefined) return undefined
+    try {
+      const stat = await file.stat()
+      return stat.isFile() && stat.size <= bytesMax ? await file.readFile() : undefined
+    } finally {
+      await file.close()
+    }
+  }
+
+  async #text(name: string): Promise<string | undefined> {
+    return (await this.#read(name))?.toString("utf8")
+  }
+
+  async #verifier(): Promise<Verifier | undefined> {
+    const own = (await this.#text(BUNDLE_FILES.key))?.trim()
+    const given = this.#options.key?.trim()
+    if (given !== undefined) {
+      const verifier = parseVerifierKey(given)
+      if (verifier === undefined) throw new BundleUnreadable("the key that was given is no verifier key")
+      if (own !== undefined && own !== given)
+        this.#wrong("wrong key", "the bundle names another key than the one that was given")
+      return verifier
+    }
+    const verifier = own === undefined ? undefined : parseVerifierKey(own)
+    if (verifier === undefined) return undefined
+    this.#notes.push(
+      "checked with the key in the bundle itself: compare it with the one the store's owner gives (--key)"
+    )
+    return verifier
+  }
+
+  /** Whether its signature is right. */
+  async #checkManifest(bytes: Buffer, verifier: Verifier | undefined): Promise<boolean> {
+    const note = await this.#text(BUNDLE_FILES.manifestNote)
+    if (note === undefined || verifier === undefined) return false
+    const text = openNote(note, verifier)
+    if (text === undefined) {
+      this.#wrong(...signatureFinding(BUNDLE_FILES.manifestNote, note, verifier))
+      return false
+    }
+    if (text === manifestNoteText(this.#session, sha256(bytes))) return true
+    this.#wrong("edited", `${BUNDLE_FILES.manifest} is not the one that was signed`)
+    return false
+  }
+
+  /** Of the session; undefined: there is none that counts. */
+  async #checkpoint(verifier: Verifier | undefined): Promise<Checkpoint | undefined> {
+    const note = await this.#text(BUNDLE_FILES.sessionCheckpoint)
+    if (note === undefined || verifier === undefined) {
+      const isNamed = BUNDLE_FILES.sessionCheckpoint in this.#manifest.files
+      if (isNamed) this.#wrong("unproven", `${BUNDLE_FILES.sessionCheckpoint} or the key is missing`)
+      return undefined
+    }
+    const checkpoint = this.#signed(BUNDLE_FILES.sessionCheckpoint, note, verifier)
+    if (checkpoint === undefined) return undefined
+    const origin = `${verifier.name}/${this.#session}`
+    if (checkpoint.origin === origin) return checkpoint
+    this.#wrong("forged", `${BUNDLE_FILES.sessionCheckpoint} is that of ${checkpoint.origin}`)
+    return undefined
+  }
+
+  #signed(name: string, note: string, verifier: Verifier): Checkpoint | undefined {
+    const text = openNote(note, verifier)
+    const checkpoint = text === undefined ? undefined : parseCheckpoint(text)
+    if (checkpoint !== undefined) return checkpoint
+    this.#wrong(
+      ...(text === undefined
+        ? signatureFinding(name, note, verifier)
+        : (["forged", `${name} is no checkpoint`] as const))
+    )
+    return undefined
+  }
+
+  async #checkLog(session: Checkpoint, verifier: Verifier | undefined): Promise<void> {
+    const note = await this.#text(BUNDLE_FILES.storeCheckpoint)
+    const store =
+      note === undefined || verifier === undefined
+        ? undefined
+        : this.#signed(BUNDLE_FILES.storeCheckpoint, note, verifier)
+    if (note === undefined) this.#wrong("unproven", `${BUNDLE_FILES.storeCheckpoint} is missing`)
+    if (store === undefined || verifier === undefined) return
+    if (store.origin !== verifier.name)
+      this.#wrong("forged", `${BUNDLE_FILES.storeCheckpoint} is that of ${store.origin}`)
+    await this.#checkStatement(session, store, note)
+    await this.#checkAnchor(store, verifier)
+  }
+
+  async #checkStatement(session: Checkpoint, store: Checkpoint, note: string | undefined): Promise<void> {
+    const text = await this.#read(BUNDLE_FILES.statement)
+    const proofText = await this.#text(BUNDLE_FILES.proof)
+    const proof = proofText === undefined ? undefined : parseTlogProof(proofText)
+    const sealed = text === undefined ? undefined : parseStatement(text.toString("utf8"))?.sealed
+    if (text === undefined || sealed === undefined || proof === undefined) {
+      return this.#wrong("unproven", "no statement of the store's log, with its proof, says what is sealed")
+    }
+    if (proof.checkpoint !== note) this.#wrong("forged", `${BUNDLE_FILES.proof} is for another checkpoint of the store`)
+    if (!verifyInclusion(leafHash(text), proof.index, store.size, store.root, proof.hashes)) {
+      this.#wrong("forged", "the statement is not in the store's log")
+    }
+    const isSame = sealed.session === this.#session && sealed.size === session.size
+    if (!isSame) {
+      const of = `${sealed.size} events of ${sealed.session}`
+      return this.#wrong("forged", `the log speaks of ${of}, the session's checkpoint of ${session.size}`)
+    }
+    if (Buffer.compare(sealed.root, session.root) !== 0) {
+      this.#wrong("forked", `the log has another root for ${session.size} events than the session's checkpoint`)
+    }
+  }
+
+  /** Against a checkpoint from before, that did not come with the bundle. */
+  async #checkAnchor(store: Checkpoint, verifier: Verifier): Promise<void> {
+    if (this.#options.anchor === undefined) return
+    const text = openNote(this.#options.anchor, verifier)
+    const anchor = text === undefined ? undefined : parseCheckpoint(text)
+    if (anchor === undefined || anchor.origin !== store.origin) {
+      return this.#wrong("wrong key", "the anchor is no checkpoint that this key signed for this store")
+    }
+    if (anchor.size > store.size) {
+      const sizes = `${store.size} entries, and had ${anchor.size}`
+      return this.#incomplete("rolled back", `the store's log has ${sizes}`)
+    }
+    if (anchor.size === store.size) {
+      if (Buffer.compare(anchor.root, store.root) === 0) return
+      return this.#wrong("forked", `the store's log of ${store.size} entries has another root than the anchor`)
+    }
+    const [size, root, ...hashes] = (await this.#text(BUNDLE_FILES.consistency))?.trimEnd().split("\n") ?? []
+    if (size !== String(anchor.size)) {
+      return this.#wrong("unproven", `no proof that the log goes on from the anchor (export with --since)`)
+    }
+    if (root !== Buffer.from(anchor.root).toString("base64")) {
+      return this.#wrong("forked", `the bundle knows another log of ${anchor.size} entries than the anchor`)
+    }
+    const proof = hashes.map((hash) => Buffer.from(hash, "base64"))
+    if (verifyConsistency(anchor.size, store.size, anchor.root, store.root, proof)) return
+    this.#wrong("forged", "the store's log does not go on from the anchor")
+  }
+
+  // --- the events ----------------------------------------------------------------------------------------------------
+
+  async #checkLines(sealed: number): Promise<Lines> {
+    const tree = new Frontier()
+    const unsealed = new Frontier()
+    let [events, last, next] = [0, 0, 1]
+    let isWhole = true
+    try {
+      const file = await RecordingFile.open(join(this.#folder, BUNDLE_FILES.events))
+      try {
+        const redactions = await this.#redactions(file)
+        const stream = Keys.streamBytes(this.#session)
+        let isFirst = true
+        for await (const { line, number } of file.lines()) {
+          const fields = fieldsOf(file, line, number)
+          if (number === 1) this.#checkHeader(fields)
+          if (number === 1 || "kept" in fields) continue
+          if ("missing" in fields) {
+            const leaf = bytesOf(fields.leaf, HASH_BYTES)
+            if (fields.missing !== next || leaf === undefined || next > sealed) {
+              this.#wrong("reordered", `line ${number} is no event that could be missing there`)
+              isWhole = false
+              continue
+            }
+            tree.append(leaf)
+            next++
+            const why = fields.why === "removed" ? "retention" : "damaged"
+            this.#missing(why, fields.missing)
+            continue
+          }
+          const event = eventOf(fields)
+          if (event === undefined) throw file.refuse(number, "is no event")
+          events++
+          const { sequence } = event
+          // What stands for removed events lies at the key of the first of them, and is none that was sealed.
+          const isRemoval = isFirst && event.kind === rareKinds.EventsRemoved
+          isFirst = false
+          const key = Keys.eventKey(stream, isRemoval ? 1 : sequence)
+          if (isRemoval) {
+            unsealed.append(eventLeafHash(key, event.header, payloadDigest(NO_SALT, event.payload)))
+            last = Math.max(last, sequence)
+            this.#missing("retention", sequence, `events 1 to ${sequence} were removed from the store`)
+            if (next <= sequence && next <= sealed) isWhole = false
+            next = sequence + 1
+            continue
+          }
+          if (sequence < next) {
+            this.#wrong("reordered", `event ${sequence} stands behind event ${last}`)
+            isWhole = false
+            continue
+          }
+          if (sequence > next) {
+            this.#missing("removed", next, `events ${next} to ${sequence - 1} are missing`)
+            isWhole = false
+          }
+          next = sequence + 1
+          last = sequence
+          if (sequence > sealed) {
+            unsealed.append(eventLeafHash(key, event.header, payloadDigest(NO_SALT, event.payload)))
+            continue
+          }
+          const leaf = this.#leafOf(key, event, redactions)
+          if (isWhole) tree.append(leaf)
+        }
+      } finally {
+        await file.close()
+      }
+    } catch (error) {
+      if (!(error instanceof RecordingRefused)) throw error
+      const place = error.line === 0 ? "" : ` line ${error.line}`
+      this.#wrong("edited", `${BUNDLE_FILES.events}${place}: ${error.reason}`)
+      isWhole = false
+    }
+    return { events, last, tree, isWhole, unsealed }
+  }
+
+  /** One finding for a run of them. */
+  #missing(reason: Reason, sequence: number, detail = `event ${sequence} is missing, only its leaf is there`): void {
+    if (this.#completeness.filter((finding) => finding.reason === reason).length < FINDINGS_MAX)
+      this.#incomplete(reason, detail)
+  }
+
+  /** Payloads that were replaced: what they were, by their digests, and what they are now. */
+  async #redactions(file: RecordingFile): Promise<ReadonlyMap<number, Redacted>> {
+    const redactions = new Map<number, Redacted>()
+    for await (const { line, number } of file.lines()) {
+      const fields = fieldsOf(file, line, number)
+      const event = fields.kind === KIND_REDACTED ? eventOf(fields) : undefined
+      if (event === undefined) continue
+      for (const { original, replacement, sealed, sequence } of redactedIn(event.payload)) {
+        const known = redactions.get(sequence)
+        // Replaced twice: the seal is of the first one.
+        redactions.set(sequence, { original: known?.original ?? (sealed ? original : undefined), replacement })
+      }
+    }
+    return redactions
+  }
+
+  #leafOf(key: Uint8Array, event: LineEvent, redactions: ReadonlyMap<number, Redacted>): Uint8Array {
+    const { header, leaf: told, payload, salt, sequence } = event
+    const redacted = redactions.get(sequence)
+    let digest = salt === undefined ? undefined : payloadDigest(salt, payload)
+    if (digest === undefined && redacted?.original !== undefined) {
+      digest = Buffer.from(redacted.original, "hex")
+      if (sha256(payload).toString("hex") !== redacted.replacement) {
+        this.#wrong("edited", `event ${sequence} was redacted, and is not what took its place`)
+      }
+    }
+    if (digest === undefined) {
+      this.#wrong("edited", `event ${sequence} has neither its salt nor a redaction that tells of it`)
+      return told ?? NO_LEAF
+    }
+    const leaf = eventLeafHash(key, header, digest)
+    if (told === undefined || Buffer.compare(leaf, told) !== 0) {
+      this.#wrong("edited", `event ${sequence} is not what was sealed`)
+    }
+    return leaf
+  }
+
+  #checkHeader({ format, session, version }: Fields): void {
+    if (format !== EVENT_LINES_FORMAT || version !== EVENT_LINES_VERSION || session !== this.#session) {
+      this.#wrong("edited", `${BUNDLE_FILES.events} does not begin as the events of this session`)
+    }
+  }
+
+  #checkRoots(lines: Lines, checkpoint: Checkpoint | undefined, isSigned: boolean): void {
+    const { coverage } = this.#manifest
+    const isNamed = this.#integrity.some(({ reason }) => reason === "edited" || reason === "reordered")
+    if (checkpoint !== undefined) {
+      if (lines.tree.size < checkpoint.size) {
+        if (lines.isWhole) {
+          this.#incomplete("truncated", `event ${lines.last} is the last, and ${checkpoint.size} are sealed`)
+        }
+        if (!isNamed)
+          this.#wrong("unproven", "without the events that are missing the root of the others cannot be computed")
+      } else if (Buffer.compare(lines.tree.root(), checkpoint.root) !== 0 && !isNamed) {
+        this.#wrong("edited", `the events up to ${checkpoint.size} do not have the root that was sealed`)
+      }
+    }
+    const isSame = Buffer.from(lines.unsealed.root()).toString("base64") === coverage.unsealedRoot
+    if (coverage.sealed === (checkpoint?.size ?? 0) && !isSame && lines.unsealed.size >= coverage.unsealed) {
+      this.#wrong("edited", "the events that are not sealed are not those that were exported")
+    }
+    if (!isSigned && !this.#integrity.some(({ detail }) => detail.startsWith("manifest"))) {
+      this.#wrong("unproven", `${BUNDLE_FILES.manifest} is not signed`)
+    }
+  }
+
+  async #checkFiles(): Promise<void> {
+    for (const [name, { sha256: expected }] of Object.entries(this.#manifest.files)) {
+      if (name === NOT_DIGESTED) continue
+      if (basename(name) !== name) {
+        this.#wrong("edited", "the manifest names a file outside of the bundle")
+        continue
+      }
+      const found = await digestOf(join(this.#folder, name))
+      if (found === undefined) this.#incomplete("removed", `${name} is missing`)
+      else if (found !== expected) this.#wrong("edited", `${name} is not the file that was exported`)
+    }
+  }
+
+  #checkCoverage(lines: Lines, sealed: number): void {
+    const { coverage } = this.#manifest
+    if (lines.last < coverage.last && !this.#completeness.some(({ reason }) => reason === "truncated")) {
+      this.#incomplete("truncated", `event ${lines.last} is the last, and ${coverage.last} were exported`)
+    } else if (lines.events !== coverage.events && this.#completeness.length === 0) {
+      this.#incomplete("removed", `${lines.events} events are there, and ${coverage.events} were exported`)
+    }
+    if (sealed < coverage.sealed) {
+      this.#incomplete("rolled back", `${sealed} events are sealed, and ${coverage.sealed} were`)
+    }
+    for (const { from, reason, to } of coverage.gaps) {
+      this.#missing("damaged", from, `events ${from} to ${to ?? "?"} were missing in the store: ${reason}`)
+    }
+    for (const { from, reason, to, what } of coverage.lost)
+      this.#notes.push(`${what} ${from} to ${to ?? "?"} was never recorded: ${reason}`)
+    if (coverage.unsealed > 0)
+      this.#notes.push(`${coverage.unsealed} events are not sealed: the manifest's signature alone stands for them`)
+    if (coverage.redacted > 0)
+      this.#notes.push(`${coverage.redacted} events were redacted, see ${BUNDLE_FILES.redactions}`)
+    if (!coverage.ended) this.#notes.push("the session had not ended when it was exported")
+    if (this.#manifest.imported !== null) this.#notes.push("the session did not happen in this store: it was imported")
+  }
+}
+
+const verdict = (findings: ReadonlyArray<Finding>): Verdict => ({ holds: findings.length === 0, findings })
+
+const parseManifest = (folder: string, bytes: Buffer | undefined): Manifest => {
+  const refuse = (why: string) => new BundleUnreadable(`${folder}: ${BUNDLE_FILES.manifest} ${why}`)
+  if (bytes === undefined) throw refuse("cannot be read")
+  let manifest: Manifest
+  try {
+    manifest = JSON.parse(bytes.toString("utf8"))
+  } catch {
+    throw refuse("is no JSON")
+  }
+  if (manifest?.format !== BUNDLE_FORMAT) throw refuse("is not that of a bundle")
+  if (manifest.version !== BUNDLE_VERSION) throw refuse(`has version ${manifest.version}; use a newer reprise`)
+  const { coverage, files, session } = manifest
+  const isComplete =
+    [coverage?.gaps, coverage?.lost].every(Array.isArray) && typeof files === "object" && files !== null
+  if (!isComplete || !SESSION_ID_PATTERN.test(String(session))) throw refuse("is not complete")
+  return manifest
+}
+
+const signatureFinding = (name: string, note: string, verifier: Verifier): readonly [Reason, string] => {
+  const parsed = parseNote(note)
+  const isOther =
+    parsed !== undefined &&
+    !parsed.signatures.some(
+      ({ keyId, name: by }) => by === verifier.name && Buffer.compare(keyId, verifier.keyId) === 0
+    )
+  if (isOther) return ["wrong key", `${name} is not signed by ${verifier.name}`]
+  return ["forged", `the signature of ${name} is wrong`]
+}
+
+// --- lines -----------------------------------------------------------------------------------------------------------
+
+type Fields = Readonly<Record<string, unknown>>
+
+interface LineEvent {
+  readonly sequence: number
+  readonly kind: number
+  readonly header: Uint8Array
+  readonly payload: Uint8Array
+  readonly salt: Uint8Array | undefined
+  readonly leaf: Uint8Array | undefined
+}
+
+interface Redacted {
+  readonly original: string | undefined
+  readonly replacement: string
+}
+
+const KIND_REDACTED = 44
+const NO_LEAF = new Uint8Array(HASH_BYTES)
+
+const fieldsOf = (file: RecordingFile, line: Buffer, number: number): Fields => {
+  try {
+    const value: unknown = JSON.parse(line.toString("utf8"))
+    if (typeof value === "object" && value !== null) return value as Fields
+  } catch {
+    // Refused below.
+  }
+  throw file.refuse(number, "is no JSON object")
+}
+
+const bytesOf = (text: unknown, length?: number): Buffer | undefined => {
+  if (typeof text !== "string") return undefined
+  const bytes = Buffer.from(text, "base64")
+  return bytes.toString("base64") === text && (length ?? bytes.byteLength) === bytes.byteLength ? bytes : undefined
+}
+
+const isByte = (value: unknown): value is number =>
+  Number.isInteger(value) && (value as number) >= 0 && (value as number) < 256
+
+/** The header as it was stored; undefined for what is no event. */
+const eventOf = ({
+  actor,
+  command = "",
+  kind,
+  leaf,
+  payload,
+  record,
+  salt,
+  sequence,
+  time
+}: Fields): LineEvent | undefined => {
+  const bytes = bytesOf(payload)
+  if (
+    !Number.isSafeInteger(sequence) ||
+    (sequence as number) < 1 ||
+    bytes === undefined ||
+    !isByte(kind) ||
+    !isByte(record)
+  )
+    return undefined
+  if (typeof actor !== "string" || typeof command !== "string" || actor.length > 255 || command.length > 255)
+    return undefined
+  if (!/^\d{1,20}$/.test(String(time))) return undefined
+  const micros = BigInt(String(time))
+  if (micros > 0xffff_ffff_ffff_ffffn) return undefined
+  const fixed = Buffer.alloc(10)
+  fixed[0] = record
+  fixed[1] = kind
+  fixed.writeBigUInt64BE(micros, 2)
+  const label = (text: string) => Buffer.concat([Buffer.of(text.length), Buffer.from(text, "latin1")])
+  return {
+    sequence: sequence as number,
+    kind,
+    header: Buffer.concat([fixed, label(actor), label(command)]),
+    payload: bytes,
+    salt: salt === undefined ? undefined : (bytesOf(salt, SALT_BYTES) ?? NO_LEAF),
+    leaf: bytesOf(leaf, HASH_BYTES)
+  }
+}
+
+interface RedactedEntry {
+  readonly sequence: number
+  readonly original: string
+  readonly replacement: string
+  readonly sealed: boolean
+}
+
+const redactedIn = (payload: Uint8Array): ReadonlyArray<RedactedEntry> => {
+  try {
+    const { events } = JSON.parse(Buffer.from(payload).toString("utf8"))
+    return Array.isArray(events) ? events : []
+  } catch {
+    return []
+  }
+}
+
+const digestOf = async (path: string): Promise<string | undefined> => {
+  try {
+    const file = await RecordingFile.open(path)
+    try {
+      const hash = createHash("sha256")
+      for await (const piece of file.pieces()) hash.update(piece)
+      return hash.digest("hex")
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
+    if (error instanceof RecordingRefused) return undefined
+    throw error
+  }
+}
