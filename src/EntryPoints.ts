@@ -47,7 +47,8 @@ export const screenWorkerEntry: string = entry("projections/ScreenWorker.ts", "s
 export const searchWorkerEntry: string = entry("src/search/SearchWorker.ts", "search-worker.js")
 /** A program that runs inside an exec session (`driver.bash` …): a file of its own, beside the bundles. */
 export const driverFile = (program: string): string => entry(`src/exec/${program}`, program)
-/** The script of exported pages (export/player). Browsers run no TypeScript, so it is always the built one. */
-export const playerScript: string = join(root, "dist", "bin", "player.js")
 /** The script in bundles of evidence: it is copied, not run from here. */
 export const verifyScript: string = entry("src/evidence/verify.mjs", "verify.mjs")
+
+/** The script of exported pages (export/player). Browsers run no TypeScript, so it is always the built one. */
+export const playerScript: string = join(root, "dist", "bin", "player.js")
