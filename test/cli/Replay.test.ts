@@ -85,7 +85,7 @@ describe.skipIf(!isInstalled("tmux"))("replay on a terminal", { timeout: 240_000
       Effect.gen(function* () {
         const { open, reprise } = yield* makeTerminals
         const screens = yield* record(reprise.store, newSessionId(), EVENTS)
-        const pane = yield* open(60, 12)
+        const pane = yield* open(90, 12)
         const title = yield* pane.ask("#{pane_title}")
         const status = (text: string | RegExp) =>
           pane.until((rows) => (typeof text === "string" ? rows.at(-1)!.includes(text) : text.test(rows.at(-1)!)))
@@ -97,7 +97,7 @@ describe.skipIf(!isInstalled("tmux"))("replay on a terminal", { timeout: 240_000
           assert.deepStrictEqual(
             rows.slice(0, 8).map((row) => row.slice(0, row.lastIndexOf("│")).trimEnd()),
             [...expected],
-            `event ${sequence}`
+            `event ${sequence}:\n${rows.join("\n")}`
           )
         })
         const press = (key: string, sequence: number) => Effect.andThen(pane.keys(key), at(sequence))
@@ -157,7 +157,7 @@ describe.skipIf(!isInstalled("tmux"))("replay on a terminal", { timeout: 240_000
         yield* pane.until("corner")
         yield* pane.resize(110, 34)
         yield* pane.until((rows) => rows[29]!.slice(94).startsWith("corner│"))
-        yield* pane.resize(60, 12)
+        yield* pane.resize(90, 12)
         yield* status("100x30 cut")
         // Nothing of the program has reached the terminal.
         yield* goTo("13", 13)
