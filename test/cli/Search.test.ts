@@ -29,7 +29,10 @@ describe("reprise search", () => {
           const found = yield* reprise.run(["search", "needle"])
           assert.strictEqual(found.code, 0, found.stderr)
           const text = found.stdout.toString()
-          assert.match(text, /sh event \d+ command 1 stdout {2}reprise replay \w{26} --at \d+\n {2}the needle of a command\n/)
+          assert.match(
+            text,
+            /sh event \d+ command 1 stdout {2}reprise replay \w{26} --at \d+\n {2}the needle of a command\n/
+          )
           assert.match(text, / second event \d+ {2}reprise replay \w{26} --at \d+\n {2}needle two\//)
           assert.match(text, / first event \d+ {2}reprise replay \w{26} --at \d+\n {2}a red needle\n/)
           assert.isBelow(text.indexOf(" second "), text.indexOf(" first "), "newest first")
