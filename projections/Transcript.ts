@@ -113,7 +113,8 @@ export const searchTranscript = (state: TranscriptState, text: string): Readonly
 }
 
 export const transcriptStats = (state: TranscriptState): TranscriptStats => {
-  const count = (direction: TranscriptDirection) => state.entries.filter((entry) => entry.direction === direction).length
+  const count = (direction: TranscriptDirection) =>
+    state.entries.filter((entry) => entry.direction === direction).length
   return {
     session: state.session,
     createdAt: state.createdAt,
@@ -192,7 +193,9 @@ const trim = (state: TranscriptState, bytesMax: number, entriesMax: number): voi
 
 const toLine = ({ data, ...entry }: TranscriptEntry) => {
   const text = Buffer.from(data).toString()
-  return Buffer.from(text).equals(data) ? { ...entry, text } : { ...entry, base64: Buffer.from(data).toString("base64") }
+  return Buffer.from(text).equals(data)
+    ? { ...entry, text }
+    : { ...entry, base64: Buffer.from(data).toString("base64") }
 }
 
 const fromLine = (line: string, index: number): TranscriptEntry => {
@@ -200,7 +203,12 @@ const fromLine = (line: string, index: number): TranscriptEntry => {
     readonly text?: unknown
     readonly base64?: unknown
   }
-  const bytes = typeof text === "string" ? Buffer.from(text) : typeof base64 === "string" ? Buffer.from(base64, "base64") : undefined
+  const bytes =
+    typeof text === "string"
+      ? Buffer.from(text)
+      : typeof base64 === "string"
+        ? Buffer.from(base64, "base64")
+        : undefined
   const { actor, commandId, cutBytes, direction, exec, sequence, timeMicros } = entry
   if (
     bytes === undefined ||

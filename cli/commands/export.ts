@@ -60,6 +60,10 @@ export const exportCommand = Command.make(
       Flag.withDefault(false),
       Flag.withDescription("With what was typed, where a recording has a place for it (secrets are never kept)")
     ),
+    whole: Flag.Boolean("whole").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("With all of what each command printed, where `commands` has an excerpt")
+    ),
     out: Flag.String("out").pipe(
       Flag.withAlias("o"),
       Flag.withMetavar("FILE"),
@@ -83,7 +87,7 @@ export const exportCommand = Command.make(
     if (files !== undefined && out === STANDARD_OUTPUT)
       return yield* new Usage({ reason: `--out -: ${files.name} is a folder of files; name one`, command: COMMAND })
     const notes: Array<string> = []
-    const options: ExportOptions = { input: flags.input, note: (text) => notes.push(text) }
+    const options: ExportOptions = { input: flags.input, whole: flags.whole, note: (text) => notes.push(text) }
     const tellNotes = Effect.suspend(() =>
       caller.writeError(
         notes
@@ -137,7 +141,7 @@ export const exportCommand = Command.make(
   Command.withShortDescription("Write sessions to files"),
   Command.withExamples([
     { command: "reprise export build --out build.cast; asciinema play build.cast", description: "A recording" },
-    { command: "reprise export build --format html", description: "A page to read and to pass on" },
+    { command: "reprise export build --format html", description: "A page that plays it, to keep and to pass on" },
     { command: "reprise export build --format csv --out - | column -s, -t", description: "Its commands as a table" },
     { command: "reprise export build deploy --format events --out kept", description: "Two of them, complete" }
   ])

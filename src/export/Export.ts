@@ -30,6 +30,24 @@ export const EXPORT_FORMATS: ReadonlyArray<ExportFormat> = [
     load: () => import("./TtyrecExport.ts").then(({ ttyrec }) => ttyrec)
   },
   {
+    name: "tlog",
+    extension: "tlog.json",
+    description: "messages of tlog: every byte, for tlog-play",
+    load: () => import("./TlogExport.ts").then(({ tlog }) => tlog)
+  },
+  {
+    name: "text",
+    extension: "txt",
+    description: "plain text, line by line as the terminal showed it",
+    load: () => import("./TextExport.ts").then(({ text }) => text)
+  },
+  {
+    name: "commands",
+    extension: "commands.jsonl",
+    description: "JSON Lines, one for each command: time, exit code, duration, folder, its output or an excerpt",
+    load: () => import("./CommandsExport.ts").then(({ commands }) => commands)
+  },
+  {
     name: "csv",
     extension: "csv",
     description: "a row for each command: time, exit code, duration, folder, an excerpt of its output",
@@ -38,8 +56,14 @@ export const EXPORT_FORMATS: ReadonlyArray<ExportFormat> = [
   {
     name: "html",
     extension: "html",
-    description: "a page for a browser, complete in one file: the session and its transcript, with a search",
+    description: "a page for a browser, complete in one file: a player with a search, and the transcript",
     load: () => import("./HtmlExport.ts").then(({ html }) => html)
+  },
+  {
+    name: "transcript",
+    extension: "transcript.html",
+    description: "a page for a browser with the text alone, of a session of any length",
+    load: () => import("./TranscriptExport.ts").then(({ transcript }) => transcript)
   }
 ]
 
@@ -56,6 +80,12 @@ export const FOLDER_FORMATS: ReadonlyArray<FolderFormat> = [
     extension: "script",
     description: "a folder with typescript and timing, for scriptreplay",
     load: () => import("./ScriptExport.ts").then(({ script }) => script)
+  },
+  {
+    name: "sudo",
+    extension: "sudo",
+    description: "a folder as sudo's I/O log, for sudoreplay",
+    load: () => import("./SudoExport.ts").then(({ sudo }) => sudo)
   }
 ]
 
@@ -73,13 +103,16 @@ export interface ExportOptions {
   readonly note?: ((text: string) => void) | undefined
   /** What was typed is in the file too, where the format has a place for it. */
   readonly input?: boolean | undefined
+  /** All of what a command printed, where the format shows an excerpt. */
+  readonly whole?: boolean | undefined
   /** Counts what of the session is not in the file; its report is complete when all was given. */
   readonly losses?: ExportLosses | undefined
 }
 
 /**
  * The session as it is now in this format, in pieces; a live one is exported up to now. It fails at damage (HistoryDamaged)
- * rather than leave it out: what was given until then is a beginning and no export.
+ * rather than leave it out: what was given until then is a beginning and no export. `note` is told what the format has no
+ * room for.
  */
 export const exportSession = (
   session: SessionId,
@@ -97,7 +130,7 @@ export const exportFolder = (
 const exported = <Piece>(
   session: SessionId,
   load: () => Promise<(source: ExportSource) => Stream.Stream<Piece, ExportError>>,
-  { input = false, losses = new ExportLosses(), note }: ExportOptions
+  { input = false, losses = new ExportLosses(), note, whole = false }: ExportOptions
 ): Stream.Stream<Piece, ExportError, History> =>
   Stream.unwrap(
     Effect.gen(function* () {
@@ -111,6 +144,7 @@ const exported = <Piece>(
           history.redraw(session, { _tag: "Sequence", sequence }).pipe(Effect.catch(() => Effect.succeed(undefined))),
         note,
         input,
+        whole,
         losses
       })
       const tell = Effect.sync(() => {

@@ -6,14 +6,23 @@
 import { Cause, Clock, Effect } from "effect"
 import type { SessionId } from "../../journal/Event.ts"
 import type { JournalShape } from "../../journal/Journal.ts"
+import type { StorageUnavailable } from "../../journal/JournalError.ts"
 import { streamBytes } from "../../journal/Keys.ts"
 import { SCREEN_SNAPSHOT_BYTES } from "../../projections/ScreenDrawing.ts"
 import type { HistoryShape } from "../session/History.ts"
-import { makeSearchThreads, type SearchThreadOptions } from "./SearchThread.ts"
+import type { SessionNotFound, SessionUnavailable } from "../session/SessionError.ts"
+import {
+  makeSearchThreads,
+  type SearchDefeated,
+  type SearchThreadLost,
+  type SearchThreadOptions
+} from "./SearchThread.ts"
 import { indexedTo, passBehind, readIndexes } from "./SessionSearch.ts"
 
 /** Between two rounds: many sessions that end are one piece of work, and an engine that starts has others to do first. */
 const ROUND_INTERVAL = "20 seconds"
+/** A session with less output than SCREEN_SNAPSHOT_BYTES is read in no time: many of them are indexed at once, so many rounds later. */
+const LATER_ROUNDS = 30
 /** Output of a session that lives until it is looked at: it fills a segment, mostly. */
 const LIVE_BYTES = 8 * 1024 * 1024
 const LIVE_CALLS = Math.ceil(LIVE_BYTES / SCREEN_SNAPSHOT_BYTES)
@@ -31,8 +40,13 @@ export interface SearchIndexer {
   readonly ended: (session: SessionId) => void
   /** Works until it is interrupted. */
   readonly run: Effect.Effect<void>
-  /** Indexes what waits, now; for tests and measurements. */
-  readonly round: Effect.Effect<void>
+  /** Brings the index of these up to date, as `run` does when their time has come. */
+  readonly index: (
+    sessions: ReadonlyArray<SessionId>
+  ) => Effect.Effect<
+    void,
+    SessionNotFound | SessionUnavailable | StorageUnavailable | SearchDefeated | SearchThreadLost
+  >
 }
 
 export const makeSearchIndexer = (options: {
@@ -43,8 +57,11 @@ export const makeSearchIndexer = (options: {
   const { history, journal, workerUrl } = options
   const calls = new Map<SessionId, number>()
   const due = new Set<SessionId>()
-  const wait = (session: SessionId) => {
-    if (due.size < WAITING_MAX) due.add(session)
+  const later = new Set<SessionId>()
+  let rounds = 0
+  const wait = (session: SessionId, isLong: boolean) => {
+    const waiting = isLong ? due : later
+    if (waiting.size < WAITING_MAX) waiting.add(session)
   }
 
   /** As long as the last page took, several times over. */
@@ -85,8 +102,10 @@ export const makeSearchIndexer = (options: {
     )
 
   const round = Effect.suspend(() => {
-    const sessions = [...due]
+    const isLater = ++rounds % LATER_ROUNDS === 0
+    const sessions = isLater ? [...due, ...later] : [...due]
     due.clear()
+    if (isLater) later.clear()
     return sessions.length === 0 ? Effect.void : indexAll(sessions)
   }).pipe(Effect.catchCause((cause) => (Cause.hasInterrupts(cause) ? Effect.failCause(cause) : logged(cause))))
 
@@ -97,22 +116,22 @@ export const makeSearchIndexer = (options: {
       const index = indexes.get(streamBytes(view.id).toString("hex")) ?? []
       // A hold that is placed and released has no text.
       const isOver = !view.terminalOpen && view.endedAt !== null
-      if (isOver && index.length === 0) wait(view.id as SessionId)
-      else if (!isOver && view.outputBytes >= LIVE_BYTES) wait(view.id as SessionId)
+      if (isOver && index.length === 0) wait(view.id as SessionId, view.outputBytes >= SCREEN_SNAPSHOT_BYTES)
+      else if (!isOver && view.outputBytes >= LIVE_BYTES) wait(view.id as SessionId, true)
     }
   }).pipe(Effect.catchCause(logged))
 
   return {
+    index: indexAll,
     printed: (session) => {
       const count = (calls.get(session) ?? 0) + 1
-      calls.set(session, count % LIVE_CALLS)
-      if (count >= LIVE_CALLS) wait(session)
+      calls.set(session, count)
+      if (count % LIVE_CALLS === 0) wait(session, true)
     },
     ended: (session) => {
+      wait(session, calls.has(session))
       calls.delete(session)
-      wait(session)
     },
-    round: round as Effect.Effect<void>,
     run: Effect.sleep(ROUND_INTERVAL).pipe(
       Effect.andThen(missed),
       Effect.andThen(Effect.forever(Effect.andThen(round, Effect.sleep(ROUND_INTERVAL)))),

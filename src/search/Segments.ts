@@ -7,7 +7,7 @@ import type { SessionId } from "../../journal/Event.ts"
 import type { Row } from "../../journal/Journal.ts"
 import { BLOCK_SPACE, GRAM_SPACE, gramKey, SEGMENT_SPACE, segmentKey } from "../../projections/SearchIndex.ts"
 import { decodeSnapshot, encodeSnapshot } from "../../projections/SnapshotCodec.ts"
-import { BUCKET_SLOTS, BUCKETS, markTrigrams, SLOTS } from "./Trigrams.ts"
+import { BUCKET_SLOTS, BUCKETS, makeSeenSlots, markTrigrams, SLOTS } from "./Trigrams.ts"
 
 /** Rows of another version are not read, and made again. */
 const VERSION = 1
@@ -57,7 +57,12 @@ export interface MadeSegment {
 
 /** One at a time: its arrays are a megabyte. */
 const bits = new Uint8Array(SLOTS * STRIDE)
-const seen = new Uint8Array(SLOTS)
+const seen = makeSeenSlots()
+
+const forget = (): void => {
+  seen.marks.fill(0)
+  seen.count = 0
+}
 
 /** Cuts what it is given into blocks, and these into segments. One at a time in a thread. */
 export class SegmentBuilder {
@@ -75,7 +80,7 @@ export class SegmentBuilder {
     this.#segment = segment
     this.#until = after
     bits.fill(0)
-    seen.fill(0)
+    forget()
   }
 
   line(line: string): void {
@@ -114,8 +119,9 @@ export class SegmentBuilder {
     const block: Block = { ...this.#open, until: this.#until }
     const index = this.#blocks.length
     const bit = 1 << (index & 7)
-    for (let slot = 0, at = index >> 3; slot < SLOTS; slot++, at += STRIDE) if (seen[slot] === 1) bits[at]! |= bit
-    seen.fill(0)
+    const byte = index >> 3
+    for (let at = 0; at < seen.count; at++) bits[seen.slots[at]! * STRIDE + byte]! |= bit
+    forget()
     this.#blocks.push(block)
     this.#characters += this.#blockCharacters
     this.#open = undefined

@@ -54,8 +54,22 @@ const slotOf = (a: number, b: number, c: number): number => {
   return Math.imul(mixed ^ (mixed >>> 15), 0x85ebca6b) >>> 16
 }
 
-/** Marks the slot of each group in a line. `seen` has SLOTS entries. */
-export const markTrigrams = (line: string, seen: Uint8Array): void => {
+/** Slots that were seen: a mark for each, and those that have one in a list. */
+export interface SeenSlots {
+  readonly marks: Uint8Array
+  readonly slots: Uint16Array
+  count: number
+}
+
+export const makeSeenSlots = (): SeenSlots => ({
+  marks: new Uint8Array(SLOTS),
+  slots: new Uint16Array(SLOTS),
+  count: 0
+})
+
+/** Marks the slot of each group in a line. */
+export const markTrigrams = (line: string, seen: SeenSlots): void => {
+  const { marks, slots } = seen
   let a = 0
   let b = 0
   let count = 0
@@ -70,8 +84,13 @@ export const markTrigrams = (line: string, seen: Uint8Array): void => {
       }
       code = foldCode(code)
     }
-    if (count >= 2) seen[slotOf(a, b, code)] = 1
-    else count++
+    if (count >= 2) {
+      const slot = slotOf(a, b, code)
+      if (marks[slot] === 0) {
+        marks[slot] = 1
+        slots[seen.count++] = slot
+      }
+    } else count++
     a = b
     b = code
   }

@@ -50,54 +50,48 @@ describe("reprise search", () => {
           const seen = yield* reprise.run(["inspect", line.session, "--at", String(line.sequence)])
           assert.include(seen.stdout.toString(), line.session)
 
-          const count = Effect.fnUntraced(function* (...args: ReadonlyArray<string>) {
-            const { code, stdout } = yield* reprise.run(["search", ...args, "--count"])
-            return `${stdout.toString().trim()} ${code}`
-          })
-          assert.strictEqual(yield* count("needle", "--session", "second", "--in", "output"), "1 0")
-          assert.strictEqual(yield* count("/NEEDLE (one|two)/i", "--session", "second", "--in", "output"), "1 0")
-          assert.strictEqual(yield* count("/^1999\\d$/", "--exit", "3"), "10 0")
-          assert.strictEqual(yield* count("/^1999\\d$/", "--exit", "4"), "0 1")
-          assert.strictEqual(yield* count("-F", "/needle/"), "0 1")
-          assert.strictEqual(yield* count("needle", "--until", "2001-01-01"), "0 1")
-          // Of a shell for commands: of the command.
-          assert.strictEqual(yield* count("needle of a", "--exit", "1"), "2 0")
-
-          for (const [args, code, word] of [
-            [["("], 1, ""],
-            [["/(/"], 64, "Unterminated group"],
-            [["x", "--since", "soon"], 2, '--since: "soon" is not a time'],
-            [["x", "--since", "+3s"], 2, "needs --session"],
-            [["x", "--session", "nobody"], 66, "not found"],
-            [["x", "--limit", "0"], 64, "above 0"],
-            [["(", "--in", "dreams"], 2, "in"]
-          ] as const) {
-            const answer = yield* reprise.run(["search", ...args])
-            assert.strictEqual(answer.code, code, `${args}: ${answer.stderr}`)
-            assert.include(answer.stderr, word)
-          }
-
-          // A reader that has enough.
-          const child = yield* reprise.start(["search", "/\\d/"])
-          child.stdout!.once("data", () => child.stdout!.destroy())
-          assert.strictEqual((yield* finish(child)).code, 141)
           return text
         })
 
         const throughEngine = yield* check()
+        const count = Effect.fnUntraced(function* (...args: ReadonlyArray<string>) {
+          const { code, stdout } = yield* reprise.run(["search", ...args, "--count"])
+          return `${stdout.toString().trim()} ${code}`
+        })
+        assert.strictEqual(yield* count("/NEEDLE (one|two)/i", "--session", "second", "--in", "output"), "1 0")
+        assert.strictEqual(yield* count("/^1999\\d$/", "--exit", "3"), "10 0")
+        assert.strictEqual(yield* count("-F", "/needle/"), "0 1")
+        // Of a shell for commands: of the command.
+        assert.strictEqual(yield* count("needle of a", "--exit", "1"), "2 0")
+
+        for (const [args, code, word] of [
+          [["/(/"], 64, "Unterminated group"],
+          [["x", "--since", "soon"], 2, '--since: "soon" is not a time'],
+          [["x", "--since", "+3s"], 2, "needs --session"]
+        ] as const) {
+          const answer = yield* reprise.run(["search", ...args])
+          assert.strictEqual(answer.code, code, `${args}: ${answer.stderr}`)
+          assert.include(answer.stderr, word)
+        }
+
+        // A reader that has enough.
+        const child = yield* reprise.start(["search", "/\\d/"])
+        child.stdout!.once("data", () => child.stdout!.destroy())
+        assert.strictEqual((yield* finish(child)).code, 141)
         const client = yield* Effect.promise(() => built.connect({ store: reprise.store }))
         const lines: Array<string> = []
         yield* Effect.promise(async () => {
           for await (const item of client.search({ pattern: "needle", session: "first", in: "output" })) {
             if (item._tag === "Hit") lines.push(item.line)
           }
-          for await (const item of client.search({ pattern: "/\\d/", limit: 5 })) lines.push(item._tag)
+          for await (const item of client.search({ pattern: "^\\d+$", regex: true, limit: 2 })) lines.push(item._tag)
           await client.close()
         })
-        assert.deepStrictEqual(lines, ["a red needle"])
+        assert.deepStrictEqual(lines, ["a red needle", "Hit", "Hit"])
 
         yield* reprise.run(["stop", "--sessions"])
         assert.strictEqual(yield* check(), throughEngine)
+        assert.strictEqual(yield* count("/^1999\\d$/", "--exit", "3"), "10 0")
         // Of a store that is not there.
         const none = yield* reprise.run(["--store", `${reprise.store}-none`, "search", "x"])
         assert.strictEqual(none.code, 1, none.stderr)

@@ -24,7 +24,12 @@ const contents = (state: ReturnType<typeof foldAll<ReturnType<typeof Transcript.
 
 describe("Transcript", () => {
   it("T6: entries in order with their directions, found by text with their index, and counted", () => {
-    const state = foldAll(Transcript, [created(), input("input command"), output("output result"), failed("error message")])
+    const state = foldAll(Transcript, [
+      created(),
+      input("input command"),
+      output("output result"),
+      failed("error message")
+    ])
     assert.deepStrictEqual(
       state.entries.map(({ direction, index, sequence }) => [index, direction, sequence]),
       [
@@ -94,7 +99,10 @@ describe("Transcript", () => {
     assert.deepStrictEqual(loaded, state)
     assert.deepStrictEqual(transcriptStats(loaded), transcriptStats(state))
     const next = { sequence: 6, timeMicros: 7, actor: "ann", commandId: "c1", event: output("more") }
-    assert.deepStrictEqual(small.fold(small.decode(small.encode(state)), next), small.fold(foldAll(small, events), next))
+    assert.deepStrictEqual(
+      small.fold(small.decode(small.encode(state)), next),
+      small.fold(foldAll(small, events), next)
+    )
     assert.deepInclude(small.fold(loaded, next).entries.at(-1), { actor: "ann", commandId: "c1", exec: null })
   })
 

@@ -1,17 +1,34 @@
 /** Searching over a journal in memory, with the real thread: what is found, in which order, and what the index has to do with it. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
-import type { SessionEvent } from "../../journal/Event.ts"
+import type { SessionEvent, SessionId } from "../../journal/Event.ts"
 import { Journal } from "../../journal/Journal.ts"
+import { streamBytes } from "../../journal/Keys.ts"
 import { BLOCK_SPACE, deleteSearchIndex, GRAM_SPACE, SEGMENT_SPACE } from "../../projections/SearchIndex.ts"
 import { Search, type SearchQuery } from "../../src/search/Search.ts"
+import { makeSearchIndexer } from "../../src/search/SearchIndexer.ts"
+import { searchWorkerUrl } from "../../src/search/SearchLocal.ts"
 import { packPage } from "../../src/search/SearchPage.ts"
 import { SearchText } from "../../src/search/SearchText.ts"
+import { indexedTo, readIndexes } from "../../src/search/SessionSearch.ts"
+import { History } from "../../src/session/History.ts"
 import { seededRandom } from "../fixtures/seededRandom.ts"
 import { commandFinished, commandStarted, created, output, randomOutput, seeded } from "../projections/events.ts"
-import { ended, entriesOf, hits, items, layer, linesOf, printed, START_MICROS, session, textOf } from "./searchUnderTest.ts"
+import {
+  ended,
+  entriesOf,
+  hits,
+  items,
+  layer,
+  linesOf,
+  printed,
+  START_MICROS,
+  session,
+  textOf
+} from "./searchUnderTest.ts"
 
-const rowsIn = (space: string) => Journal.use((journal) => Effect.map(Stream.runCollect(journal.rows(space)), (rows) => rows.length))
+const rowsIn = (space: string) =>
+  Journal.use((journal) => Effect.map(Stream.runCollect(journal.rows(space)), (rows) => rows.length))
 
 /** Lines of words, some of them rare: several blocks of the index. */
 const story = (seed: number, lines: number): ReadonlyArray<string> => {
@@ -96,7 +113,14 @@ describe("search", () => {
         const piece = data.subarray(at, next)
         if (roll < 0.6) events.push(output(piece, at))
         else if (roll < 0.8) events.push({ _tag: "InputWritten", data: piece })
-        else events.push({ _tag: "OutputReceived", channel: "stderr", exec: 1 + Math.floor(random() * 12), offset: 0, data: piece })
+        else
+          events.push({
+            _tag: "OutputReceived",
+            channel: "stderr",
+            exec: 1 + Math.floor(random() * 12),
+            offset: 0,
+            data: piece
+          })
         at = next
       }
       const whole = textOf(events)
@@ -112,57 +136,78 @@ describe("search", () => {
     }
   })
 
-  it.live("knows input, commands, titles and the channels apart, with folder, number and exit code of the command", () =>
-    Effect.gen(function* () {
-      const shell = yield* session([
-        created({ kind: "exec", argv: ["bash", "driver"], name: "needle shell", cwd: "/srv" }),
-        commandStarted(1, "grep needle file"),
-        { _tag: "OutputReceived", channel: "stdout", exec: 1, offset: 0, data: new Uint8Array(Buffer.from("out needle\n")) },
-        { _tag: "OutputReceived", channel: "stderr", exec: 1, offset: 0, data: new Uint8Array(Buffer.from("err needle")) },
-        commandFinished(1, { exitCode: 2 }),
-        { _tag: "CwdChanged", cwd: "/srv/data", source: "exec" },
-        commandStarted(2, "cat"),
-        { _tag: "CommandInputWritten", exec: 2, base64: Buffer.from("given needle\n").toString("base64"), end: true },
-        output("\x1b]0;title needle\x07terminal needle\r\n"),
-        commandFinished(2, { exitCode: 0 }),
-        { _tag: "InputWritten", data: new Uint8Array(Buffer.from("typed neex\x7fdle\r")) },
-        output("after needle\r\n", 40)
-      ])
-      const found = yield* hits({ pattern: "needle" })
-      assert.deepStrictEqual(
-        found.map(({ channel, cwd, exec, in: source, line }) => [line, source, channel, exec, cwd]),
-        [
-          // The last event that touched a line that has not ended is where it stands.
-          ["err needle", "output", "stderr", 1, "/srv/data"],
-          ["after needle", "output", "tty", null, "/srv/data"],
-          ["typed needle", "input", null, null, "/srv/data"],
-          ["title needle", "titles", null, null, "/srv/data"],
-          ["terminal needle", "output", "tty", 2, "/srv/data"],
-          ["given needle", "input", null, 2, "/srv/data"],
-          ["out needle", "output", "stdout", 1, "/srv"],
-          ["grep needle file", "commands", null, 1, "/srv"],
-          ["needle shell", "titles", null, null, "/srv"]
-        ]
-      )
-      const count = (query: Partial<SearchQuery>) => Effect.map(hits({ pattern: "needle", ...query }), ({ length }) => length)
-      assert.strictEqual(yield* count({ in: "input" }), 2)
-      assert.strictEqual(yield* count({ in: "commands" }), 1)
-      assert.strictEqual(yield* count({ in: "titles" }), 2)
-      assert.strictEqual(yield* count({ exitCode: 2 }), 3)
-      assert.strictEqual(yield* count({ cwd: "/srv" }), 9)
-      assert.strictEqual(yield* count({ cwd: "/srv/data/" }), 6)
-      assert.strictEqual(yield* count({ cwd: "/sr" }), 0)
-      assert.strictEqual(yield* count({ session: shell, limit: 2 }), 2)
-      assert.strictEqual(yield* count({ since: START_MICROS + 8000 }), 4)
-      assert.strictEqual(yield* count({ until: START_MICROS + 2000 }), 3)
-      assert.strictEqual(yield* count({ pattern: "grep", since: START_MICROS + 2000 }), 0)
-    }).pipe(Effect.provide(layer))
+  it.live(
+    "knows input, commands, titles and the channels apart, with folder, number and exit code of the command",
+    () =>
+      Effect.gen(function* () {
+        const shell = yield* session([
+          created({ kind: "exec", argv: ["bash", "driver"], name: "needle shell", cwd: "/srv" }),
+          commandStarted(1, "grep needle file"),
+          {
+            _tag: "OutputReceived",
+            channel: "stdout",
+            exec: 1,
+            offset: 0,
+            data: new Uint8Array(Buffer.from("out needle\n"))
+          },
+          {
+            _tag: "OutputReceived",
+            channel: "stderr",
+            exec: 1,
+            offset: 0,
+            data: new Uint8Array(Buffer.from("err needle"))
+          },
+          commandFinished(1, { exitCode: 2 }),
+          { _tag: "CwdChanged", cwd: "/srv/data", source: "exec" },
+          commandStarted(2, "cat"),
+          { _tag: "CommandInputWritten", exec: 2, base64: Buffer.from("given needle\n").toString("base64"), end: true },
+          output("\x1b]0;title needle\x07terminal needle\r\n"),
+          commandFinished(2, { exitCode: 0 }),
+          { _tag: "InputWritten", data: new Uint8Array(Buffer.from("typed neex\x7fdle\r")) },
+          output("after needle\r\n", 40)
+        ])
+        const found = yield* hits({ pattern: "needle" })
+        assert.deepStrictEqual(
+          found.map(({ channel, cwd, exec, in: source, line }) => [line, source, channel, exec, cwd]),
+          [
+            // The last event that touched a line that has not ended is where it stands.
+            ["err needle", "output", "stderr", 1, "/srv/data"],
+            ["after needle", "output", "tty", null, "/srv/data"],
+            ["typed needle", "input", null, null, "/srv/data"],
+            ["title needle", "titles", null, null, "/srv/data"],
+            ["terminal needle", "output", "tty", 2, "/srv/data"],
+            ["given needle", "input", null, 2, "/srv/data"],
+            ["out needle", "output", "stdout", 1, "/srv"],
+            ["grep needle file", "commands", null, 1, "/srv"],
+            ["needle shell", "titles", null, null, "/srv"]
+          ]
+        )
+        const count = (query: Partial<SearchQuery>) =>
+          Effect.map(hits({ pattern: "needle", ...query }), ({ length }) => length)
+        assert.strictEqual(yield* count({ in: "input" }), 2)
+        assert.strictEqual(yield* count({ in: "commands" }), 1)
+        assert.strictEqual(yield* count({ in: "titles" }), 2)
+        assert.strictEqual(yield* count({ exitCode: 2 }), 3)
+        assert.strictEqual(yield* count({ cwd: "/srv" }), 9)
+        assert.strictEqual(yield* count({ cwd: "/srv/data/" }), 6)
+        assert.strictEqual(yield* count({ cwd: "/sr" }), 0)
+        assert.strictEqual(yield* count({ session: shell, limit: 2 }), 2)
+        assert.strictEqual(yield* count({ since: START_MICROS + 8000 }), 4)
+        assert.strictEqual(yield* count({ until: START_MICROS + 2000 }), 3)
+        assert.strictEqual(yield* count({ pattern: "grep", since: START_MICROS + 2000 }), 0)
+      }).pipe(Effect.provide(layer))
   )
 
   it.live("tells the sessions in which something happened last first", () =>
     Effect.gen(function* () {
-      yield* session([created({ name: "old" }), ...printed(["one word\r\ntwo word\r\n"]), ...ended(3)], START_MICROS + 1e9)
-      yield* session([created({ name: "new" }), ...printed(["three word\r\n", "open word"]), ...ended(0)], START_MICROS + 2e9)
+      yield* session(
+        [created({ name: "old" }), ...printed(["one word\r\ntwo word\r\n"]), ...ended(3)],
+        START_MICROS + 1e9
+      )
+      yield* session(
+        [created({ name: "new" }), ...printed(["three word\r\n", "open word"]), ...ended(0)],
+        START_MICROS + 2e9
+      )
       yield* session([created({ name: "oldest" }), ...printed(["four word\r\n"])], START_MICROS)
       const expected = ["open word", "three word", "two word", "one word", "four word"]
       assert.deepStrictEqual(linesOf(yield* hits({ pattern: "word" })), expected)
@@ -210,8 +255,7 @@ describe("search", () => {
 
   it.live("what cannot be is refused with the reason", () =>
     Effect.gen(function* () {
-      const refusal = (query: SearchQuery) =>
-        Effect.flip(Search.use(({ search }) => Stream.runCollect(search(query))))
+      const refusal = (query: SearchQuery) => Effect.flip(Search.use(({ search }) => Stream.runCollect(search(query))))
       for (const [query, word] of [
         [{ pattern: "" }, "1 to 1000 characters"],
         [{ pattern: "x".repeat(1001) }, "1 to 1000 characters"],
@@ -249,6 +293,35 @@ describe("search", () => {
       assert.deepStrictEqual(yield* Fiber.join(search), expected)
       assert.deepStrictEqual(yield* hits({ pattern: "gamma12" }), expected)
     }).pipe(Effect.provide(layer))
+  )
+
+  it.live(
+    "an engine's indexer leaves nothing for a search to read of what has ended, and of what lives what fills a segment",
+    () =>
+      Effect.gen(function* () {
+        const journal = yield* Journal
+        const history = yield* History
+        const indexer = makeSearchIndexer({ journal, history, workerUrl: searchWorkerUrl })
+        const over = yield* session([created(), ...printed(["word of the dead\r\n"]), ...ended()])
+        const alive = yield* session([created(), ...printed(["word of the living\r\n"])])
+        // A block of one or two events each: more than a segment has.
+        const much = Array.from({ length: 300 }, () => `${"x".repeat(8000)}\r\n`.repeat(8))
+        const long = yield* session([created(), ...printed(["word of the long\r\n", ...much, "the end of it"])])
+        yield* indexer.index([over, alive, long])
+        const heads = yield* readIndexes(journal)
+        assert.strictEqual(heads.size, 2)
+        const indexOf = (id: string) => heads.get(Buffer.from(streamBytes(id as SessionId)).toString("hex"))
+        assert.strictEqual(indexedTo(indexOf(over)!), yield* journal.head(over))
+        assert.strictEqual(indexOf(long)!.length, 1)
+        assert.strictEqual(indexOf(long)![0]!.head.blocks, 128)
+        assert.isBelow(indexedTo(indexOf(long)!), yield* journal.head(long))
+        assert.sameMembers(linesOf(yield* hits({ pattern: "word of the" })), [
+          "word of the living",
+          "word of the long",
+          "word of the dead"
+        ])
+        assert.strictEqual((yield* hits({ pattern: "the end of" })).length, 1)
+      }).pipe(Effect.provide(layer))
   )
 
   it.live("what was removed is not found, and what follows it is", () =>

@@ -6,9 +6,9 @@ import { Journal } from "../../journal/Journal.ts"
 import * as JournalMemory from "../../journal/JournalMemory.ts"
 import { summaryOf } from "../../projections/ProjectionRunner.ts"
 import { Search, type SearchHit, type SearchItem, type SearchQuery } from "../../src/search/Search.ts"
+import * as SearchLocal from "../../src/search/SearchLocal.ts"
 import { packPage } from "../../src/search/SearchPage.ts"
 import { type LinePlace, SearchText } from "../../src/search/SearchText.ts"
-import * as SearchLocal from "../../src/search/SearchLocal.ts"
 import * as HistoryLive from "../../src/session/HistoryLive.ts"
 
 export const layer = Layer.fresh(
@@ -47,12 +47,8 @@ export const session = Effect.fnUntraced(function* (events: ReadonlyArray<Sessio
   return id
 })
 
-export const items = (query: SearchQuery) =>
-  Search.use(({ search }) => Stream.runCollect(search(query))) as Effect.Effect<
-    ReadonlyArray<SearchItem>,
-    never,
-    Search
-  >
+export const items = (query: SearchQuery): Effect.Effect<ReadonlyArray<SearchItem>, never, Search> =>
+  Effect.orDie(Search.use(({ search }) => Stream.runCollect(search(query))))
 
 export const hits = (query: SearchQuery) =>
   Effect.map(items(query), (all) => all.filter((item): item is SearchHit => item._tag === "Hit"))

@@ -60,20 +60,20 @@ const local = SearchLocal.layer.pipe(
   Layer.provideMerge(JournalLevel.layer({ location: paths.journal, create: false }))
 )
 
-const program =
-  through === "engine"
-    ? Effect.scoped(
-        Effect.flatMap(Layer.build(EngineClient.layer({ paths, start: true })), (services) =>
-          Effect.provide(measure, Context.pick(Search)(services))
-        )
-      )
-    : Effect.scoped(
-        Effect.flatMap(Layer.build(local), (services) =>
-          Effect.gen(function* () {
-            const measured = yield* measure
-            return { ...measured, indexBytes: yield* indexBytes }
-          }).pipe(Effect.provideContext(services))
-        )
-      )
+const throughEngine = Effect.scoped(
+  Effect.flatMap(Layer.build(EngineClient.layer({ paths, start: true })), (services) =>
+    Effect.provide(measure, Context.pick(Search)(services))
+  )
+)
 
-process.stdout.write(`${JSON.stringify(await Effect.runPromise(program))}\n`)
+const throughJournal = Effect.scoped(
+  Effect.flatMap(Layer.build(local), (services) =>
+    Effect.gen(function* () {
+      const measured = yield* measure
+      return { ...measured, indexBytes: yield* indexBytes }
+    }).pipe(Effect.provideContext(services))
+  )
+)
+
+const result = await (through === "engine" ? Effect.runPromise(throughEngine) : Effect.runPromise(throughJournal))
+process.stdout.write(`${JSON.stringify(result)}\n`)
