@@ -209,7 +209,7 @@ describe.skipIf(!isInstalled("tmux"))("replay on a terminal", { timeout: 240_000
         yield* status("end")
         yield* at(8)
         yield* press("k", 7)
-      yield* press("g", 3)
+        yield* press("g", 3)
         yield* pane.keys("C-c")
         yield* pane.until("left=0")
         yield* assertSane(pane)
