@@ -12,10 +12,10 @@
  */
 import { randomBytes } from "node:crypto"
 import type { JournalEntry, PayloadsRedacted, SessionId } from "./Event.ts"
-import type { AppendOptions, AppendRedaction, EditedEvent, Redaction, Row, RowRange } from "./Journal.ts"
-import { EventRefused, JournalDamaged } from "./JournalError.ts"
 import { payloadDigest, SALT_BYTES } from "./EvidenceLeaf.ts"
 import { TILE_SPACE, tileKey, unsalt } from "./EvidenceRows.ts"
+import type { AppendOptions, AppendRedaction, EditedEvent, Redaction, Row, RowRange } from "./Journal.ts"
+import { EventRefused, JournalDamaged } from "./JournalError.ts"
 import * as Keys from "./Keys.ts"
 import { killPoint } from "./KillPoint.ts"
 import { sha256 } from "./Merkle.ts"
@@ -42,7 +42,11 @@ const REWRITES = 2
 export interface RedactionPort {
   /** Rejects with JournalDamaged where LevelDB itself finds damage. */
   readonly range: (stream: SessionId, options: Omit<RangeOptions, "bytesMax">) => Promise<ReadonlyArray<KeyValue>>
-  readonly append: (stream: SessionId, event: Parameters<AppendRedaction>[0], options: AppendOptions) => Promise<unknown>
+  readonly append: (
+    stream: SessionId,
+    event: Parameters<AppendRedaction>[0],
+    options: AppendOptions
+  ) => Promise<unknown>
   /** Also while the store has as many bytes as it may have. */
   readonly write: (puts: ReadonlyArray<Put>) => Promise<void>
   readonly removed: (stream: SessionId) => Promise<JournalEntry | undefined>
@@ -93,7 +97,9 @@ export class RedactionCore {
   ): Promise<typeof PayloadsRedacted.Type> {
     const { actor, events, from, reason, rules, timeMicros, to } = redaction
     if (events.length === 0 || events.length > REDACTED_EVENTS_MAX) {
-      throw new EventRefused({ reason: `a redaction replaces 1 to ${REDACTED_EVENTS_MAX} events, not ${events.length}` })
+      throw new EventRefused({
+        reason: `a redaction replaces 1 to ${REDACTED_EVENTS_MAX} events, not ${events.length}`
+      })
     }
     const floor = (await this.#port.removed(stream))?.sequence ?? 0
     const seal = await unsalt(

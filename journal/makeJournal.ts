@@ -140,9 +140,7 @@ export const makeJournal = (core: JournalCore): JournalShape => {
       endKeeping: (stream, bytesMax) => attempt(isReadError, () => core.removal.endKeeping(stream, bytesMax)),
       remove: (stream, removal, stale) => attempt(isRemovalError, () => core.removal.remove(stream, removal, stale)),
       finish: (stream, stale) => attempt(isReadError, () => core.removal.finish(stream, stale)),
-      unfinished: Effect.suspend(() => Stream.runCollect(shape.rows(REMOVAL_SPACE))).pipe(
-        Effect.map(streamsOf)
-      )
+      unfinished: Effect.suspend(() => Stream.runCollect(shape.rows(REMOVAL_SPACE))).pipe(Effect.map(streamsOf))
     },
     redaction: {
       replace: (stream, redaction, append) =>

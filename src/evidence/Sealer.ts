@@ -19,7 +19,15 @@ import type { EventRefused, StorageUnavailable } from "../../journal/JournalErro
 import * as Keys from "../../journal/Keys.ts"
 import { killPoint } from "../../journal/KillPoint.ts"
 import { HASH_BYTES } from "../../journal/Merkle.ts"
-import { checkpointText, openNote, parseCheckpoint, type Signer, signNote, verifierKey } from "../../journal/SignedNote.ts"
+import {
+  checkpointText,
+  openNote,
+  parseCheckpoint,
+  parseNote,
+  type Signer,
+  signNote,
+  verifierKey
+} from "../../journal/SignedNote.ts"
 import type { StatementReason } from "../../journal/Statement.ts"
 import { lastTiles, TileTree } from "../../journal/TileTree.ts"
 import { predecessorOf, StoreLog } from "./StoreLog.ts"
@@ -178,7 +186,10 @@ export const makeSealer = Effect.fnUntraced(function* ({ isLive, journal, signer
     if (head < size) return `it ends with event ${head}, and ${size} were sealed`
     if (size === 0 || removedTo >= size) return undefined
     const { records } = yield* journal.sealing.records(stream, size - 1, size)
-    const tile = yield* rowValue(TILE_SPACE, Rows.tileKey(Keys.streamBytes(stream), 0, Math.floor((size - 1) / TILE_ENTRIES)))
+    const tile = yield* rowValue(
+      TILE_SPACE,
+      Rows.tileKey(Keys.streamBytes(stream), 0, Math.floor((size - 1) / TILE_ENTRIES))
+    )
     const at = ((size - 1) % TILE_ENTRIES) * LEAF_ENTRY_BYTES
     const entry = tile?.subarray(at, at + LEAF_ENTRY_BYTES)
     const [record] = records
@@ -321,9 +332,7 @@ export const makeSealer = Effect.fnUntraced(function* ({ isLive, journal, signer
     const row = yield* journal.row(SEAL_SPACE, Rows.sealKey(stream))
     const now = row === undefined ? undefined : Rows.decodeSeal(row.value)
     if (now === undefined) return
-    yield* put([
-      { space: SEAL_SPACE, key: Rows.sealKey(stream), value: Rows.encodeSeal({ ...now, saltless: end }) }
-    ])
+    yield* put([{ space: SEAL_SPACE, key: Rows.sealKey(stream), value: Rows.encodeSeal({ ...now, saltless: end }) }])
   })
 
   const seal = (stream: SessionId, reason: StatementReason) => turn.withPermit(sealOnce(stream, reason))
@@ -370,7 +379,7 @@ export const makeSealer = Effect.fnUntraced(function* ({ isLive, journal, signer
       const head = yield* journal.head(stream)
       const row = yield* journal.row(SEAL_SPACE, Rows.sealKey(stream))
       const seal = row === undefined ? undefined : Rows.decodeSeal(row.value)
-      const size = seal === undefined ? 0 : (parseCheckpoint(seal.checkpoint.split("\n\n")[0] + "\n")?.size ?? 0)
+      const size = seal === undefined ? 0 : (parseCheckpoint(parseNote(seal.checkpoint)?.text ?? "")?.size ?? 0)
       const removedTo = (yield* journal.removal.of(stream))?.sequence ?? 0
       if (head === 0 || (head === size && Math.min(removedTo, size) <= (seal?.saltless ?? 0))) return
       if (!pending.has(stream)) {
@@ -413,7 +422,9 @@ export const makeSealer = Effect.fnUntraced(function* ({ isLive, journal, signer
       takeChanges = journal.sealing.watchChanges(() => Deferred.doneUnsafe(awake, Effect.void))
       yield* Effect.forkChild(takeUp)
       yield* Effect.forever(
-        once.pipe(Effect.catchCause((cause) => Effect.andThen(Effect.logWarning("evidence", cause), Effect.sleep(RETRY_MILLIS))))
+        once.pipe(
+          Effect.catchCause((cause) => Effect.andThen(Effect.logWarning("evidence", cause), Effect.sleep(RETRY_MILLIS)))
+        )
       )
     }),
     seal: (session) => seal(session, "asked"),

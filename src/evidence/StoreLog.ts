@@ -4,9 +4,9 @@
  * that the key signed last, or it is refused.
  */
 import { Effect, Stream } from "effect"
-import type { StorageUnavailable } from "../../journal/JournalError.ts"
 import * as Rows from "../../journal/EvidenceRows.ts"
 import type { JournalShape, Row } from "../../journal/Journal.ts"
+import type { StorageUnavailable } from "../../journal/JournalError.ts"
 import { leafHash } from "../../journal/Merkle.ts"
 import {
   checkpointText,
@@ -47,10 +47,7 @@ export class StoreLog {
   }
 
   /** The log as it was signed last; `string`: why it is not that. undefined: there is none. */
-  static open(
-    journal: JournalShape,
-    signer: Signer
-  ): Effect.Effect<StoreLog | string | undefined, StorageUnavailable> {
+  static open(journal: JournalShape, signer: Signer): Effect.Effect<StoreLog | string | undefined, StorageUnavailable> {
     return Effect.gen(function* () {
       const row = yield* journal.row(STORE_SPACE, Rows.STORE_CHECKPOINT_KEY)
       if (row === undefined) {

@@ -160,7 +160,10 @@ export class CellGrid {
     const first = parameters[0] ?? 0
     const count = Math.max(1, first)
     if (isPrivate) {
-      if ((final === 0x68 || final === 0x6c) && parameters.some((mode) => mode === 47 || mode === 1047 || mode === 1049)) {
+      if (
+        (final === 0x68 || final === 0x6c) &&
+        parameters.some((mode) => mode === 47 || mode === 1047 || mode === 1049)
+      ) {
         this.#alternate(final === 0x68)
       }
       return
@@ -217,7 +220,8 @@ export class CellGrid {
       case 0x72: {
         // r
         const top = Math.max(1, first) - 1
-        const bottom = Math.min(this.#rows, parameters[1] === undefined || parameters[1] === 0 ? this.#rows : parameters[1]) - 1
+        const bottom =
+          Math.min(this.#rows, parameters[1] === undefined || parameters[1] === 0 ? this.#rows : parameters[1]) - 1
         if (top >= bottom) return
         this.#top = top
         this.#bottom = bottom

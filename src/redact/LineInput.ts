@@ -72,7 +72,8 @@ export class LineInput {
     if (final === 0x44) this.control(0x02)
     else if (final === 0x43) this.control(0x06)
     else if (final === 0x48 || (final === 0x7e && (parameters[0] === 1 || parameters[0] === 7))) this.#at = 0
-    else if (final === 0x46 || (final === 0x7e && (parameters[0] === 4 || parameters[0] === 8))) this.#at = this.#codes.length
+    else if (final === 0x46 || (final === 0x7e && (parameters[0] === 4 || parameters[0] === 8)))
+      this.#at = this.#codes.length
     else if (final === 0x7e && parameters[0] === 3) this.control(0x04)
   }
 

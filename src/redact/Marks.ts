@@ -39,7 +39,13 @@ export class Marks {
   #add(edit: Edit): void {
     const last = this.#edits[this.#edits.length - 1]
     // The usual case: the next character of a word.
-    if (last !== undefined && last.to === edit.from && last.bytes.length < RUN_BYTES_MAX && isPlain(last) && isPlain(edit)) {
+    if (
+      last !== undefined &&
+      last.to === edit.from &&
+      last.bytes.length < RUN_BYTES_MAX &&
+      isPlain(last) &&
+      isPlain(edit)
+    ) {
       this.#edits[this.#edits.length - 1] = plain(last.from, edit.to)
     } else this.#edits.push(edit)
   }
@@ -51,7 +57,13 @@ export class Marks {
     for (const edit of sorted) {
       const last = kept[kept.length - 1]
       if (last === undefined || edit.from >= last.to) {
-        if (last !== undefined && last.to === edit.from && isPlain(last) && isPlain(edit) && last.bytes.length < RUN_BYTES_MAX)
+        if (
+          last !== undefined &&
+          last.to === edit.from &&
+          isPlain(last) &&
+          isPlain(edit) &&
+          last.bytes.length < RUN_BYTES_MAX
+        )
           kept[kept.length - 1] = plain(last.from, edit.to)
         else kept.push(edit)
       } else if (edit.to > last.to) {

@@ -76,7 +76,11 @@ const TOKENS: ReadonlyArray<RedactRule> = [
   token("huggingface-token", "Hugging Face tokens", /(?<![A-Za-z0-9_])hf_[A-Za-z0-9]{20,100}/dg),
   token("sendgrid-key", "SendGrid keys", /(?<![\w.-])SG\.[\w-]{16,64}\.[\w-]{16,64}/dg),
   token("shopify-token", "Shopify tokens", /(?<![A-Za-z0-9_])shp(?:at|ca|pa|ss)_[A-Fa-f0-9]{32}/dg),
-  token("grafana-token", "Grafana tokens", /(?<![A-Za-z0-9_])gl(?:sa_[A-Za-z0-9]{32}_[A-Fa-f0-9]{8}|c_[\w+/=-]{32,400})/dg),
+  token(
+    "grafana-token",
+    "Grafana tokens",
+    /(?<![A-Za-z0-9_])gl(?:sa_[A-Za-z0-9]{32}_[A-Fa-f0-9]{8}|c_[\w+/=-]{32,400})/dg
+  ),
   token("linear-key", "Linear keys", /(?<![A-Za-z0-9_])lin_(?:api|oauth)_[A-Za-z0-9]{32,64}/dg),
   token("notion-token", "Notion tokens", /(?<![A-Za-z0-9_])(?:ntn_|secret_)[A-Za-z0-9]{40,60}/dg),
   token("vault-token", "HashiCorp Vault tokens", /(?<![\w.-])hv[sbr]\.[\w-]{24,300}/dg),
@@ -188,9 +192,7 @@ const cardNumbers: RedactRule = {
           if (!isTight || !CARD_GROUPS.has(part.map(({ digits }) => digits.length).join("-"))) continue
           if (!isCardNumber(number)) continue
           const places = part.flatMap(({ at, digits }) => Array.from(digits, (_, index) => at + index))
-          found.push(
-            places.slice(CARD_BIN_DIGITS, -CARD_LAST_DIGITS).map((at): Span => ({ from: at, to: at + 1 }))
-          )
+          found.push(places.slice(CARD_BIN_DIGITS, -CARD_LAST_DIGITS).map((at): Span => ({ from: at, to: at + 1 })))
           first = last - 1
           break
         }
@@ -201,11 +203,7 @@ const cardNumbers: RedactRule = {
 }
 
 /** All named rules. */
-export const REDACT_RULES: ReadonlyArray<RedactRule> = [
-  ...TOKENS,
-  privateKeys,
-  cardNumbers
-]
+export const REDACT_RULES: ReadonlyArray<RedactRule> = [...TOKENS, privateKeys, cardNumbers]
 
 /** undefined when there is none of this name. */
 export const ruleNamed = (name: string): RedactRule | undefined => REDACT_RULES.find((rule) => rule.name === name)

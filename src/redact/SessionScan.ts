@@ -156,7 +156,11 @@ export class SessionScan {
         const edit = edits[at]!
         const first = Math.max(edit.from, from)
         const last = Math.min(edit.to, to)
-        own.push({ from: first - from, to: last - from, bytes: edit.bytes.subarray(first - edit.from, last - edit.from) })
+        own.push({
+          from: first - from,
+          to: last - from,
+          bytes: edit.bytes.subarray(first - edit.from, last - edit.from)
+        })
       }
       if (own.length === 0) continue
       const input = inputs?.get(sequence)
@@ -185,7 +189,8 @@ export class SessionScan {
     }
     const walk = (value: unknown): unknown => {
       if (typeof value === "string") return masked(value)
-      if (Array.isArray(value)) return value.every((one) => typeof one === "string") ? this.#words(value, masked) : value.map(walk)
+      if (Array.isArray(value))
+        return value.every((one) => typeof one === "string") ? this.#words(value, masked) : value.map(walk)
       if (value === null || typeof value !== "object") return value
       // fromEntries defines what assignment would not: a variable may be called __proto__.
       return Object.fromEntries(

@@ -5,6 +5,8 @@
 import { Effect, Layer } from "effect"
 import { Journal } from "../../journal/Journal.ts"
 import { ScreenService } from "../../projections/ScreenService.ts"
+import { ensureKey } from "../evidence/Keys.ts"
+import { makeSealer } from "../evidence/Sealer.ts"
 import { readRetention } from "./EngineConfig.ts"
 import { openFeed } from "./Feed.ts"
 import { History } from "./History.ts"
@@ -23,6 +25,7 @@ export const layer = (paths: StorePaths): Layer.Layer<Retention, never, Journal 
         screens: yield* ScreenService,
         folder: paths.journal,
         policy: () => readRetention(paths),
+        sealer: yield* makeSealer({ journal, signer: (nowMillis) => ensureKey(paths, nowMillis).signer }),
         openFeed: openFeed(journal)
       })
     })

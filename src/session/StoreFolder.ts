@@ -17,4 +17,5 @@ export const prepareStoreFolder = (paths: StorePaths): void => {
 }
 
 /** What an engine that did not get to its journal may have left, and what may be written before the first one. */
-const isForeign = (name: string): boolean => !["config.json", "evidence.key", "run", "engine.log", "lost+found"].includes(name)
+const isForeign = (name: string): boolean =>
+  !["config.json", "evidence.key", "run", "engine.log", "lost+found"].includes(name)

@@ -162,10 +162,7 @@ describe.skipIf(!isInstalled("sudoreplay"))("sudoreplay reads it (Debian: sudo)"
 
   it("10.3 (1)(8): it lists the session and shows every byte", async () => {
     const path = await written(sourceOf(SESSION))
-    assert.match(
-      list(path),
-      /TTY=reprise ; CWD=\/home\/me ; USER=o:wner ; TSID=s\d+ ; COMMAND=\/bin\/sh -c 'écho /
-    )
+    assert.match(list(path), /TTY=reprise ; CWD=\/home\/me ; USER=o:wner ; TSID=s\d+ ; COMMAND=\/bin\/sh -c 'écho /)
     const shown = replayed(path)
     assert.isTrue(shown.includes(Buffer.from(everyByte)), shown.toString("latin1"))
     assert.isTrue(shown.includes("hello "))
@@ -190,10 +187,7 @@ describe.skipIf(!isInstalled("sudoreplay"))("sudoreplay reads it (Debian: sudo)"
 
   it("10.3 (2)(3)(4)(6)(7): what it takes of log.json", async () => {
     refused(await json((text) => JSON.stringify(JSON.parse(text))), /invalid value/)
-    refused(
-      await json((text) => text.replace('"exit_value": 3', '"exit_value": 3.5')),
-      /^sudoreplay: /
-    )
+    refused(await json((text) => text.replace('"exit_value": 3', '"exit_value": 3.5')), /^sudoreplay: /)
     refused(
       await json((text) =>
         text.replace('"runenv": []', '"runenv": [\n        {\n            "a": 1\n        }\n    ]')

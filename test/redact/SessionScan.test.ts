@@ -16,7 +16,9 @@ const redact = (
   rules: ReadonlyArray<RedactRule> = REDACT_RULES,
   range?: { readonly from: number; readonly to: number }
 ) => {
-  const entries = events.map((event, index): JournalEntry => ({ event, sequence: index + 1, actor: "a", timeMicros: 1 }))
+  const entries = events.map(
+    (event, index): JournalEntry => ({ event, sequence: index + 1, actor: "a", timeMicros: 1 })
+  )
   const secrets = new FoundSecrets()
   const scan = new SessionScan({ rules, secrets, range })
   for (const entry of entries) scan.take(entry)
@@ -42,7 +44,10 @@ const redact = (
 }
 
 /** Output in these parts. */
-const output = (parts: ReadonlyArray<string | Uint8Array>, size = { cols: 80, rows: 24 }): ReadonlyArray<SessionEvent> => {
+const output = (
+  parts: ReadonlyArray<string | Uint8Array>,
+  size = { cols: 80, rows: 24 }
+): ReadonlyArray<SessionEvent> => {
   let offset = 0
   return [
     created({ size }),
@@ -63,7 +68,8 @@ const textOf = (events: ReadonlyArray<SessionEvent>): string =>
     events.flatMap((event) => (event._tag === "OutputReceived" || event._tag === "InputWritten" ? [event.data] : []))
   ).toString()
 
-const shown = (parts: ReadonlyArray<string>, rules?: ReadonlyArray<RedactRule>) => textOf(redact(output(parts), rules).after)
+const shown = (parts: ReadonlyArray<string>, rules?: ReadonlyArray<RedactRule>) =>
+  textOf(redact(output(parts), rules).after)
 
 describe("what a redaction finds", () => {
   it("10.7 (1): a key that is split over two chunks", () => {
@@ -99,7 +105,9 @@ describe("what a redaction finds", () => {
     assert.notMatch(textOf(after), /[A-WYZ0-9]{2}/)
     const moved = redact(input(["ODNN7EXAMPLE", "\x01", "AKIA", "\x1b[C\x1b[D", "IOSF", "\r"])).after
     assert.strictEqual(textOf(moved), "************\x01****\x1b[C\x1b[D****\r")
-    const narrow = textOf(redact(output([`12345 ${KEY.slice(0, 4)} \r${KEY.slice(4)}\r\n`], { cols: 10, rows: 5 })).after)
+    const narrow = textOf(
+      redact(output([`12345 ${KEY.slice(0, 4)} \r${KEY.slice(4)}\r\n`], { cols: 10, rows: 5 })).after
+    )
     assert.strictEqual(narrow, `12345 ****${" \r"}${"*".repeat(16)}\r\n`)
   })
 
@@ -120,7 +128,10 @@ describe("what a redaction finds", () => {
       assert.strictEqual(found.length, string.length)
       assert.notInclude(found, KEY)
       assert.notInclude(decodeURIComponent(found.replaceAll("%", "%25").replaceAll("%25", "%")), KEY)
-      assert.notInclude(found.replaceAll(/\\x([0-9a-f]{2})/g, (_, hex) => String.fromCharCode(Number.parseInt(hex, 16))), KEY)
+      assert.notInclude(
+        found.replaceAll(/\\x([0-9a-f]{2})/g, (_, hex) => String.fromCharCode(Number.parseInt(hex, 16))),
+        KEY
+      )
       const base64 = /k=([\w+/=]+)/.exec(found)?.[1]
       if (base64 !== undefined) assert.strictEqual(Buffer.from(base64, "base64").toString(), `a ${MASKED} b`)
     }
@@ -128,7 +139,12 @@ describe("what a redaction finds", () => {
 
   it("10.7 (4): commands, variables, arguments, markers and directories of events", () => {
     const events: ReadonlyArray<SessionEvent> = [
-      created({ argv: ["deploy", "--token", "hunter2hunter2", KEY], name: `with ${KEY}`, cwd: `/tmp/${KEY}`, envNames: [KEY] }),
+      created({
+        argv: ["deploy", "--token", "hunter2hunter2", KEY],
+        name: `with ${KEY}`,
+        cwd: `/tmp/${KEY}`,
+        envNames: [KEY]
+      }),
       {
         _tag: "CommandStarted",
         exec: 1,
@@ -141,7 +157,12 @@ describe("what a redaction finds", () => {
         timeoutMillis: null,
         ttyFrom: 0
       },
-      { _tag: "CommandInputWritten", exec: 1, base64: Buffer.from(`x ${KEY.slice(0, 5)}`).toString("base64"), end: false },
+      {
+        _tag: "CommandInputWritten",
+        exec: 1,
+        base64: Buffer.from(`x ${KEY.slice(0, 5)}`).toString("base64"),
+        end: false
+      },
       { _tag: "CommandInputWritten", exec: 1, base64: Buffer.from(`${KEY.slice(5)} y`).toString("base64"), end: true },
       {
         _tag: "ShellStateChanged",
@@ -159,7 +180,9 @@ describe("what a redaction finds", () => {
     const { after } = redact(events)
     const text = JSON.stringify(after)
     for (const secret of [KEY, "hunter2hunter2", "s3cretpw", "correct horse"]) assert.notInclude(text, secret)
-    const inputs = after.flatMap((event) => (event._tag === "CommandInputWritten" ? [Buffer.from(event.base64, "base64")] : []))
+    const inputs = after.flatMap((event) =>
+      event._tag === "CommandInputWritten" ? [Buffer.from(event.base64, "base64")] : []
+    )
     assert.strictEqual(Buffer.concat(inputs).toString(), `x ${MASKED} y`)
     assert.deepInclude(after[1], { execId: "e1", stdin: "bytes" })
     assert.include(text, "https://me:********@host/")
@@ -183,7 +206,10 @@ describe("what a redaction finds", () => {
 
   it("10.7 (7): card numbers with their check digit, whose first six and last four stay", () => {
     assert.strictEqual(shown(["pay 4111 1111 1111 1111 now"]), "pay 4111 11** **** 1111 now")
-    assert.strictEqual(shown(["4111-1111-1111-1111, 378282246310005, 12 4111 1111 1111 1111"]), "4111-11**-****-1111, 378282*****0005, 12 4111 11** **** 1111")
+    assert.strictEqual(
+      shown(["4111-1111-1111-1111, 378282246310005, 12 4111 1111 1111 1111"]),
+      "4111-11**-****-1111, 378282*****0005, 12 4111 11** **** 1111"
+    )
     for (const text of ["4111 1111 1111 1112", "1700000000000", "4111 1111 1111 11111", "0.4111111111111111"]) {
       assert.strictEqual(shown([text]), text)
     }
@@ -203,8 +229,12 @@ describe("what a redaction finds", () => {
       `hf_${"aB3".repeat(11)}`,
       `dckr_pat_${"aB3_".repeat(7)}`
     ]
-    for (const secret of secrets) assert.strictEqual(shown([`v ${secret} w`]), `v ${"*".repeat(secret.length)} w`, secret)
-    assert.strictEqual(shown(["Authorization: Bearer abcdefgh12345678\r\n"]), `Authorization: Bearer ${"*".repeat(16)}\r\n`)
+    for (const secret of secrets)
+      assert.strictEqual(shown([`v ${secret} w`]), `v ${"*".repeat(secret.length)} w`, secret)
+    assert.strictEqual(
+      shown(["Authorization: Bearer abcdefgh12345678\r\n"]),
+      `Authorization: Bearer ${"*".repeat(16)}\r\n`
+    )
     assert.strictEqual(shown(['"password": "hunter22", api_key=abcd1234']), '"password": "********", api_key=********')
     assert.strictEqual(shown(["postgres://app:p4ssw0rd@db/x"]), "postgres://app:********@db/x")
     const pem = `-----BEGIN RSA PRIVATE KEY-----\r\n${`${"Ab3/".repeat(16)}\r\n`.repeat(20)}-----END RSA PRIVATE KEY-----\r\n`
@@ -216,10 +246,16 @@ describe("what a redaction finds", () => {
   })
 
   it("a text, a pattern and whole events; counts are of what stood there, not of how often it was seen", () => {
-    assert.strictEqual(shown(["a jolly\x1b[1m secret\r\nhere"], [textRule("jolly secret\nhere")]), "a *****\x1b[1m*******\r\n****")
+    assert.strictEqual(
+      shown(["a jolly\x1b[1m secret\r\nhere"], [textRule("jolly secret\nhere")]),
+      "a *****\x1b[1m*******\r\n****"
+    )
     assert.strictEqual(shown(["case 4711, case 12"], [patternRule("case \\d+")]), "*********, *******")
     const { matches } = redact(output([`${KEY} ${KEY}\r\n${KEY}`]))
-    assert.deepStrictEqual([...matches].filter(([rule]) => rule === "aws-access-key"), [["aws-access-key", 3]])
+    assert.deepStrictEqual(
+      [...matches].filter(([rule]) => rule === "aws-access-key"),
+      [["aws-access-key", 3]]
+    )
     const some = redact(output(["one two\r\n", "three \x1b[1mfour\r\n", "five"]), [everythingRule], { from: 3, to: 3 })
     assert.strictEqual(textOf(some.after), "one two\r\n***** \x1b[1m****\r\nfive")
   })
@@ -231,7 +267,11 @@ describe("what a redaction finds", () => {
     const whole = textOf(redact(output([stream])).after)
     assert.notInclude(whole, "IOSF")
     for (let at = 1; at < stream.length; at++) {
-      assert.strictEqual(textOf(redact(output([stream.subarray(0, at), stream.subarray(at)])).after), whole, `cut at ${at}`)
+      assert.strictEqual(
+        textOf(redact(output([stream.subarray(0, at), stream.subarray(at)])).after),
+        whole,
+        `cut at ${at}`
+      )
     }
     const bytes = Array.from(stream, (_, at) => stream.subarray(at, at + 1))
     assert.strictEqual(textOf(redact(output(bytes)).after), whole)
@@ -239,7 +279,8 @@ describe("what a redaction finds", () => {
 
   it("a long stream is searched in windows, and a key across their borders is found", () => {
     const parts: Array<string> = []
-    for (let at = 0; at < 400; at++) parts.push(`${"x".repeat(at % 90)} `.repeat(12), at % 40 === 0 ? `${KEY} ` : "\r\n")
+    for (let at = 0; at < 400; at++)
+      parts.push(`${"x".repeat(at % 90)} `.repeat(12), at % 40 === 0 ? `${KEY} ` : "\r\n")
     const found = shown(parts)
     assert.notInclude(found, "AKIA")
     assert.strictEqual(found.split(MASKED).length - 1, 10)
