@@ -60,6 +60,10 @@ export const exportCommand = Command.make(
       Flag.withDefault(false),
       Flag.withDescription("With what was typed, where a recording has a place for it (secrets are never kept)")
     ),
+    whole: Flag.Boolean("whole").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("With all of what each command printed, where `commands` has an excerpt")
+    ),
     out: Flag.String("out").pipe(
       Flag.withAlias("o"),
       Flag.withMetavar("FILE"),
@@ -83,7 +87,7 @@ export const exportCommand = Command.make(
     if (files !== undefined && out === STANDARD_OUTPUT)
       return yield* new Usage({ reason: `--out -: ${files.name} is a folder of files; name one`, command: COMMAND })
     const notes: Array<string> = []
-    const options: ExportOptions = { input: flags.input, note: (text) => notes.push(text) }
+    const options: ExportOptions = { input: flags.input, whole: flags.whole, note: (text) => notes.push(text) }
     const tellNotes = Effect.suspend(() =>
       caller.writeError(
         notes

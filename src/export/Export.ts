@@ -30,6 +30,24 @@ export const EXPORT_FORMATS: ReadonlyArray<ExportFormat> = [
     load: () => import("./TtyrecExport.ts").then(({ ttyrec }) => ttyrec)
   },
   {
+    name: "tlog",
+    extension: "tlog.json",
+    description: "messages of tlog: every byte, for tlog-play",
+    load: () => import("./TlogExport.ts").then(({ tlog }) => tlog)
+  },
+  {
+    name: "text",
+    extension: "txt",
+    description: "plain text, line by line as the terminal showed it",
+    load: () => import("./TextExport.ts").then(({ text }) => text)
+  },
+  {
+    name: "commands",
+    extension: "commands.jsonl",
+    description: "JSON Lines, one for each command: time, exit code, duration, folder, its output or an excerpt",
+    load: () => import("./CommandsExport.ts").then(({ commands }) => commands)
+  },
+  {
     name: "csv",
     extension: "csv",
     description: "a row for each command: time, exit code, duration, folder, an excerpt of its output",
@@ -56,6 +74,12 @@ export const FOLDER_FORMATS: ReadonlyArray<FolderFormat> = [
     extension: "script",
     description: "a folder with typescript and timing, for scriptreplay",
     load: () => import("./ScriptExport.ts").then(({ script }) => script)
+  },
+  {
+    name: "sudo",
+    extension: "sudo",
+    description: "a folder as sudo's I/O log, for sudoreplay",
+    load: () => import("./SudoExport.ts").then(({ sudo }) => sudo)
   }
 ]
 
@@ -73,6 +97,8 @@ export interface ExportOptions {
   readonly note?: ((text: string) => void) | undefined
   /** What was typed is in the file too, where the format has a place for it. */
   readonly input?: boolean | undefined
+  /** All of what a command printed, where the format shows an excerpt. */
+  readonly whole?: boolean | undefined
   /** Counts what of the session is not in the file; its report is complete when all was given. */
   readonly losses?: ExportLosses | undefined
 }
@@ -97,7 +123,7 @@ export const exportFolder = (
 const exported = <Piece>(
   session: SessionId,
   load: () => Promise<(source: ExportSource) => Stream.Stream<Piece, ExportError>>,
-  { input = false, losses = new ExportLosses(), note }: ExportOptions
+  { input = false, losses = new ExportLosses(), note, whole = false }: ExportOptions
 ): Stream.Stream<Piece, ExportError, History> =>
   Stream.unwrap(
     Effect.gen(function* () {
@@ -111,6 +137,7 @@ const exported = <Piece>(
           history.redraw(session, { _tag: "Sequence", sequence }).pipe(Effect.catch(() => Effect.succeed(undefined))),
         note,
         input,
+        whole,
         losses
       })
       const tell = Effect.sync(() => {

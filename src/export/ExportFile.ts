@@ -81,7 +81,7 @@ export const writeExportFolder = <E, R>(
           })
       )
       yield* attempt(() => chmod(temporary, 0o700))
-      yield* Stream.runForEach(pieces, ({ data, file: name, isLast = false }) =>
+      yield* Stream.runForEach(pieces, ({ data, file: name, isLast = false, isReadOnly = false }) =>
         attempt(async () => {
           let file = files.get(name)
           if (file === undefined) {
@@ -94,6 +94,7 @@ export const writeExportFolder = <E, R>(
             await file.chmod(0o600)
           }
           await writeAll(file, data)
+          if (isLast && isReadOnly) await file.chmod(0o400)
           if (isLast) await finish(name, file)
         })
       )

@@ -24,6 +24,8 @@ export interface ExportSource {
   readonly note?: ((text: string) => void) | undefined
   /** Formats that can hold what was typed do so; without it none does. */
   readonly input?: boolean | undefined
+  /** Formats that show an excerpt of what a command printed give all of it. */
+  readonly whole?: boolean | undefined
   /** Counts what of the session is not in the file. */
   readonly losses?: ExportLosses | undefined
 }
@@ -52,6 +54,8 @@ export interface FilePiece {
   readonly data: Uint8Array
   /** Nothing more of this file comes. */
   readonly isLast?: boolean
+  /** With `isLast`: the file is complete, and nobody may write it any more. */
+  readonly isReadOnly?: boolean
 }
 
 /** Several files that belong together, in pieces; those of different files may take turns. */

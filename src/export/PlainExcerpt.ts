@@ -15,6 +15,10 @@ export class PlainExcerpt {
     return this.#kept.totalBytes
   }
 
+  get isCut(): boolean {
+    return this.bytes > EXCERPT_BYTES_MAX
+  }
+
   feed(data: Uint8Array): void {
     this.#kept.push(data)
   }

@@ -3,7 +3,7 @@
  * is not as numbers beside it. A message holds at most so much that any log takes it as one line. TlogExport.ts writes
  * them; Debian's tlog-play reads them. Pure.
  */
-import { incompleteTail } from "../../projections/utf8.ts"
+import { characterLength, incompleteTail } from "../../projections/utf8.ts"
 import { escapeJson } from "../SafeText.ts"
 
 /** Bytes of a message's five fields of data as they stand in the file: tlog's own default, and what syslog takes. */
@@ -103,7 +103,7 @@ export class TlogMessages {
     for (let at = 0; at < end; ) {
       complete += this.#begin(millis)
       const plain = plainLength(bytes, at, Math.min(end, at + Math.max(1, this.#room())))
-      const length = plain > 0 ? plain : characterLength(bytes, at, end)
+      const length = plain > 0 ? plain : characterLength(bytes, at)
       if (length > 0) this.#text(one, bytes.subarray(at, at + length), plain > 0 ? plain : 1)
       else this.#invalid(one, bytes.subarray(at, at + brokenLength(bytes, at, end)))
       at += length > 0 ? length : brokenLength(bytes, at, end)
@@ -135,7 +135,7 @@ export class TlogMessages {
     const code = bytes[0]!
     const text =
       characters > 1
-        ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).latin1Slice()
+        ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1")
         : code < 0x80
           ? ESCAPED[code]!
           : escapeJson(decoder.decode(bytes))
@@ -214,14 +214,6 @@ const plainLength = (bytes: Uint8Array, at: number, end: number): number => {
   let to = at
   while (to < end && bytes[to]! >= 0x20 && bytes[to]! < 0x7f && bytes[to] !== 0x22 && bytes[to] !== 0x5c) to++
   return to - at
-}
-
-/** Bytes of the well-formed character at `at` (RFC 3629); 0 when there is none. */
-const characterLength = (bytes: Uint8Array, at: number, end: number): number => {
-  const first = bytes[at]!
-  if (first < 0x80) return 1
-  const length = expectedLength(first)
-  return length > 0 && brokenLength(bytes, at, end) === length ? length : 0
 }
 
 /** How many bytes from `at` on are a character's as far as they go: the whole of one, or what an error replaces (at least 1). */

@@ -8,7 +8,7 @@ import type { Row } from "../../journal/Journal.ts"
 import { EVENT_LINES_FORMAT } from "../export/EventLine.ts"
 import { RecordingRefused } from "./ImportError.ts"
 import type { RecordingFile } from "./RecordingFile.ts"
-import { isAsciicast, isScript, isTtyrec } from "./Signatures.ts"
+import { isAsciicast, isScript, isTlog, isTtyrec } from "./Signatures.ts"
 
 /** What a file holds, ready to be appended. */
 export interface Recording {
@@ -54,6 +54,12 @@ export const RECORDING_IMPORTS: ReadonlyArray<RecordingImport> = [
     description: "JSON Lines of `reprise export --format events`",
     detect: (first) => Buffer.from(first.subarray(0, 512)).toString("latin1").includes(`"${EVENT_LINES_FORMAT}"`),
     load: () => import("./EventLinesImport.ts").then(({ openEventLines }) => openEventLines)
+  },
+  {
+    name: "tlog",
+    description: "messages of tlog, those of one recording",
+    detect: isTlog,
+    load: () => import("./TlogImport.ts").then(({ openTlog }) => openTlog)
   },
   {
     name: "asciicast",

@@ -45,3 +45,9 @@ export const isTtyrec = (first: Uint8Array, name: string): boolean => {
     length <= TTYREC_FRAME_BYTES_MAX
   )
 }
+
+/** A JSON object whose version and fields are those of a message of tlog. */
+export const isTlog = (first: Uint8Array): boolean => {
+  const text = latin1(first)
+  return /^\s*\{/.test(text) && /"ver"\s*:\s*"2(?:\.\d+)?"/.test(text) && /"(?:timing|out_txt)"\s*:/.test(text)
+}

@@ -1,7 +1,7 @@
 /**
  * The benchmarks behind the figures this project claims. `npm run bench` runs all of them; `--only NAME` (throughput,
- * echo, exec, doors, disk, memory, opening, start, attach, search), `--rounds N` of the throughput, `--search-bytes N` of the
- * session that is searched, and `--json FILE` for machines.
+ * echo, exec, doors, disk, memory, opening, start, attach, recordings, search), `--rounds N` of the throughput,
+ * `--search-bytes N` of the session that is searched, and `--json FILE` for machines.
  * Everything happens in one temporary folder that is removed at the end, after a failure and after a signal. Not run by
  * the tests: figures belong to a machine, so machine, date and versions are printed with them. A missed aim is printed
  * and is no failure.
@@ -17,6 +17,7 @@ import { exec } from "./exec.ts"
 import { memory } from "./memory.ts"
 import { opening } from "./opening.ts"
 import { aimText, type Report, tableText } from "./Report.ts"
+import { recordings } from "./recordings.ts"
 import { search } from "./search.ts"
 import { start } from "./start.ts"
 import { throughput } from "./throughput.ts"
@@ -55,6 +56,7 @@ const measurements: Readonly<Record<string, (workspace: Workspace) => Promise<Re
   memory,
   opening,
   attach,
+  recordings,
   search: (workspace) => search(workspace, searchBytes)
 }
 

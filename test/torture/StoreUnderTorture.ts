@@ -151,7 +151,10 @@ export class StoreUnderTorture {
         if (servedMillis() - Math.max(began, this.#lastKill) < hangMillis()) return
         clearInterval(watch)
         this.tally.hangs++
-        reject(this.#hang(what, performance.now() - asked))
+        const hang = this.#hang(what, performance.now() - asked)
+        // Whoever asked may not care for the answer; a hang is one nevertheless.
+        console.error(hang.message)
+        reject(hang)
       }, LOOK_MILLIS)
     })
     try {

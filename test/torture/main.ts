@@ -8,7 +8,7 @@
  * of the store are printed, and the exit code is 1. Everything else happens in temporary folders that are removed.
  */
 import { type ChildProcess, fork } from "node:child_process"
-import { mkdtempSync, readdirSync, rmSync } from "node:fs"
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
 import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
@@ -124,6 +124,7 @@ const runAll = async (names: ReadonlyArray<string>, seconds: number, seed: numbe
       }, LAST_ROUND_MILLIS).unref()
     })
   }
+  if (options.keep !== undefined) mkdirSync(options.keep, { recursive: true })
   const keep = options.keep ?? mkdtempSync(join(tmpdir(), "reprise-torture-kept-"))
   const given = options["fast-exits"] === undefined ? [] : ["--fast-exits", options["fast-exits"]]
   const line = setInterval(() => {
