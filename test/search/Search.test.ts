@@ -315,7 +315,7 @@ describe("search", () => {
         const over = yield* session([created(), ...printed(["word of the dead\r\n"]), ...ended()])
         const alive = yield* session([created(), ...printed(["word of the living\r\n"])])
         // A block of one or two events each: more than a segment has.
-        const much = Array.from({ length: 300 }, () => `${"x".repeat(8000)}\r\n`.repeat(8))
+        const much = Array.from({ length: 262 }, () => `${"x".repeat(8000)}\r\n`.repeat(8))
         const long = yield* session([created(), ...printed(["word of the long\r\n", ...much, "the end of it"])])
         yield* indexer.index([over, alive, long])
         const heads = yield* readIndexes(journal)
