@@ -106,7 +106,7 @@ const statusLine = (status: ReplayStatus, picture: ScreenPicture, area: Terminal
     ...(status.message !== undefined ? [escapeText(status.message)] : []),
     ...(status.message === undefined && status.command !== undefined ? [`$ ${escapeText(status.command)}`] : [])
   ].join("  ")
-  const right = `${formatSize(picture.size)}${isCut ? " (cut to the window)" : ""}  ?=help`
+  const right = `${formatSize(picture.size)}${isCut ? " cut" : ""}  ?=help`
   const room = area.cols - right.length - 3
   // A narrow window has no room for the right part.
   const text = room < 20 ? cutText(` ${left}`, area.cols) : ` ${cutText(left, room)}`

@@ -188,7 +188,7 @@ export const replayPlayer: (
     const passed = Math.max(0, now - tickedAt)
     tickedAt = now
     if (isPaused || prompt !== undefined || isHelp) return undefined
-    if (isAtEnd && !isLiveNow()) return undefined
+    if (isAtEnd && isPassed() && !isLiveNow()) return undefined
     const isEdge = isAtEnd
     clock += passed * 1000 * (speed === Number.POSITIVE_INFINITY ? 0 : speed)
     const until = now + FRAME_MILLIS

@@ -10,7 +10,7 @@ const HELD_CHARACTERS_MAX = 4096
 
 /** CSI; OSC, DCS and other strings; other escapes; controls. */
 const SEQUENCE =
-  /\x1b\[([0-?]*)[ -/]*([@-~])|\x1b[\]PX^_][^\x07\x18\x1a\x1b]*(?:\x07|\x1b\\|(?=[\x18\x1a\x1b]))|\x1b[ -/]*[0-~]|[\x00-\x1f\x7f]+/g
+  /\x1b\[([0-?]*)[ -/]*([@-~])|\x1b[\]PX^_][^\x07\x18\x1a\x1b]*(?:\x07|\x1b\\|(?=[\x18\x1a\x1b])|$)|\x1b[ -/]*[0-~]|[\x00-\x1f\x7f]/g
 /** The beginning of one at the end. */
 const UNFINISHED = /\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x18\x1a\x1b]*\x1b?|[ -/]*)$/
 
@@ -39,7 +39,7 @@ const replacement = (sequence: string, _parameters: string | undefined, final: s
     return final === "C" ? " " : "\n"
   }
   if (sequence.charCodeAt(0) === 0x1b) return ""
-  return sequence.includes("\n") || sequence.includes("\r") ? "\n" : sequence.includes("\t") ? " " : ""
+  return sequence === "\n" || sequence === "\r" ? "\n" : sequence === "\t" ? " " : ""
 }
 
 /** Text as it stands in what `OutputText` gives; small letters also mean capitals. */

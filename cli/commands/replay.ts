@@ -6,7 +6,7 @@ import { collectRarely } from "../../src/remote/HeapGrowth.ts"
 import { SessionOutput } from "../../src/remote/SessionOutput.ts"
 import { History } from "../../src/session/History.ts"
 import { outputItems } from "../../src/session/OutputItem.ts"
-import type { SessionView } from "../../src/session/SessionView.ts"
+import type { HistoryPoint, SessionView } from "../../src/session/SessionView.ts"
 import { Caller, type CallerShape, type OutputClosed } from "../Caller.ts"
 import { escapeText } from "../Escape.ts"
 import { pointFlag, toPoint } from "../Point.ts"
@@ -37,7 +37,7 @@ export const replay = Command.make(
     ),
     from: pointFlag("from", "Begin here"),
     until: pointFlag("until", "End here").pipe(Flag.withAlias("to")),
-    at: pointFlag("at", "On a terminal, go there first"),
+    at: pointFlag("at", "Go there first; without keys, only print the screen of this moment"),
     paused: Flag.Boolean("paused").pipe(Flag.withDefault(false), Flag.withDescription("On a terminal, begin paused")),
     follow: Flag.Boolean("follow").pipe(
       Flag.withDefault(false),
@@ -57,20 +57,12 @@ export const replay = Command.make(
     if (!(idleLimit >= 0))
       return yield* new Usage({ reason: "--idle-limit: not a number of seconds", command: COMMAND })
 
-    const needsTerminal = [
-      ...(Option.isSome(flags.at) ? ["--at"] : []),
-      ...(flags.paused ? ["--paused"] : []),
-      ...(flags.follow ? ["--follow"] : [])
-    ]
-    const isInteractive = Option.getOrElse(
-      flags.interactive,
-      () => caller.isInteractive && (speed !== "max" || needsTerminal.length > 0)
-    )
+    const isInteractive = Option.getOrElse(flags.interactive, () => caller.isInteractive && speed !== "max")
     if (isInteractive && !caller.isInteractive) {
       return yield* new Usage({ reason: "--interactive: standard input and output are no terminal", command: COMMAND })
     }
-    if (!isInteractive && needsTerminal.length > 0) {
-      const reason = `${needsTerminal[0]}: only on a terminal; \`reprise inspect --at\` prints the screen of a moment`
+    if (!isInteractive && (flags.paused || flags.follow)) {
+      const reason = `--${flags.paused ? "paused" : "follow"}: only where keys are taken, on a terminal`
       return yield* new Usage({ reason, command: COMMAND })
     }
     if (isInteractive) {
@@ -89,6 +81,11 @@ export const replay = Command.make(
     yield* Effect.gen(function* () {
       const session = yield* findSession(flags.session)
       const view = yield* History.use((history) => history.get(session))
+      if (Option.isSome(flags.at)) {
+        const history = yield* History
+        const point = yield* toPoint(flags.at.value, history, view, { name: "at", command: COMMAND })
+        return yield* printScreen(session, point, print)
+      }
       const range = yield* toRange(flags.from, flags.until, view)
       if (speed === "max" && range.isBySequence) return yield* printAll(session, range, print)
       return yield* printTimed(session, range, { speed, idleLimitMicros: idleLimit * 1e6 }, print)
@@ -114,6 +111,18 @@ export const replay = Command.make(
     { command: "reprise replay build --from +10s --until +20s --speed max", description: "Ten seconds of it" }
   ])
 )
+
+/** The screen of a moment as bytes that draw it. A place that is none in the session is refused as `inspect` does. */
+const printScreen = Effect.fnUntraced(function* (session: SessionId, point: HistoryPoint, print: Print) {
+  const history = yield* History
+  const caller = yield* Caller
+  const { view } = yield* history.stateAt(session, point)
+  const screen = yield* history.redraw(session, { _tag: "Sequence", sequence: view.sequence })
+  yield* print(screen.data)
+  if (screen.reason === null) return
+  const what = screen.sequence === 0 ? "nothing can be drawn" : `this is the screen of event ${screen.sequence}`
+  yield* caller.writeError(`reprise: ${what}: ${escapeText(screen.reason)}\n`)
+})
 
 type Speed = number | "max"
 

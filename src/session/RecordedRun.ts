@@ -52,12 +52,14 @@ class LineKeeper {
   readonly #lines: Array<string> = []
   readonly #digest = createHash("sha256")
   readonly #key: (line: string) => string
+  readonly #linesMax: number
   #count = 0
   #characters = 0
   bytes = 0
 
-  constructor(key: (line: string) => string) {
+  constructor(key: (line: string) => string, linesMax: number) {
     this.#key = key
+    this.#linesMax = linesMax
   }
 
   feed(data: Uint8Array): void {
@@ -68,7 +70,7 @@ class LineKeeper {
   add(line: string): void {
     this.#count += 1
     this.#digest.update(this.#key(line)).update("\n")
-    if (this.#lines.length >= RUN_LINES_MAX || this.#characters + line.length > RUN_CHARACTERS_MAX) return
+    if (this.#lines.length >= this.#linesMax || this.#characters + line.length > RUN_CHARACTERS_MAX) return
     this.#characters += line.length
     this.#lines.push(line)
   }
@@ -89,17 +91,19 @@ class LineKeeper {
 export interface RunOptions {
   /** What of a line counts; the digest is of that. All of it if absent. */
   readonly key?: ((line: string) => string) | undefined
+  /** Lines that are kept; RUN_LINES_MAX if absent. */
+  readonly linesMax?: number | undefined
 }
 
 /** Reads a run: the command of a number, or the whole session. A number that is not there fails with InvalidRequest. */
 export const readRun = Effect.fnUntraced(function* (
   session: SessionId,
   number: number | null,
-  { key = (line) => line }: RunOptions = {}
+  { key = (line) => line, linesMax = RUN_LINES_MAX }: RunOptions = {}
 ) {
   const history = yield* History
   const view = yield* history.get(session)
-  const run = new RunReader(view.kind === "exec", number, key)
+  const run = new RunReader(view.kind === "exec", number, () => new LineKeeper(key, linesMax))
   yield* history.events(session, { until: view.sequence }).pipe(
     Stream.chunks,
     Stream.runForEachWhile((entries) =>
@@ -148,10 +152,10 @@ class RunReader {
   /** First event of the command. */
   begun: number | undefined
 
-  constructor(isExec: boolean, number: number | null, key: (line: string) => string) {
+  constructor(isExec: boolean, number: number | null, keeper: () => LineKeeper) {
     this.#isExec = isExec
     this.#number = number
-    this.#keepers = { output: new LineKeeper(key), stdout: new LineKeeper(key), stderr: new LineKeeper(key) }
+    this.#keepers = { output: keeper(), stdout: keeper(), stderr: keeper() }
   }
 
   /** Nothing more of it can come. */

@@ -1,6 +1,6 @@
 /**
  * The benchmarks behind the figures this project claims. `npm run bench` runs all of them; `--only NAME` (throughput,
- * echo, exec, doors, disk, memory, opening, start, attach, recordings, search), `--rounds N` of the throughput,
+ * echo, exec, doors, disk, memory, opening, start, attach, recordings, search, seek), `--rounds N` of the throughput,
  * `--search-bytes N` of the session that is searched, and `--json FILE` for machines.
  * Everything happens in one temporary folder that is removed at the end, after a failure and after a signal. Not run by
  * the tests: figures belong to a machine, so machine, date and versions are printed with them. A missed aim is printed
@@ -19,6 +19,7 @@ import { opening } from "./opening.ts"
 import { aimText, type Report, tableText } from "./Report.ts"
 import { recordings } from "./recordings.ts"
 import { search } from "./search.ts"
+import { seek } from "./seek.ts"
 import { start } from "./start.ts"
 import { throughput } from "./throughput.ts"
 import { Workspace } from "./Workspace.ts"
@@ -57,7 +58,8 @@ const measurements: Readonly<Record<string, (workspace: Workspace) => Promise<Re
   opening,
   attach,
   recordings,
-  search: (workspace) => search(workspace, searchBytes)
+  search: (workspace) => search(workspace, searchBytes),
+  seek
 }
 
 const machine = (folder: string) => ({

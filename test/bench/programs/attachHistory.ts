@@ -5,65 +5,19 @@
  */
 import { Effect, Layer } from "effect"
 import { ulid } from "ulid"
-import type { NewEvent, SessionId } from "../../../journal/Event.ts"
+import type { SessionId } from "../../../journal/Event.ts"
 import { Journal } from "../../../journal/Journal.ts"
 import * as JournalLevel from "../../../journal/JournalLevel.ts"
 import { screenRedraw } from "../../../projections/ScreenAttach.ts"
 import { makeScreenFollower } from "../../../projections/ScreenFollower.ts"
 import { ScreenService } from "../../../projections/ScreenService.ts"
 import { storePaths } from "../../../src/session/StorePaths.ts"
-import { seededRandom } from "../../fixtures/seededRandom.ts"
-import { coloredLine, plainLine } from "../logLines.ts"
+import { fillHistory } from "../fillHistory.ts"
 
-/** Bytes of one event, as the engine gathers them in a flood. */
-const CHUNK_BYTES = 60_000
-const BATCH_EVENTS = 16
-/** Chunks that are made; a longer history repeats them. */
-const CHUNKS = 256
 const LOOKS = 15
-const SEED = 2
 
 const [store, kind, bytes] = process.argv.slice(2)
 const id = ulid() as SessionId
-const random = seededRandom(SEED)
-const lineOf = kind === "plain" ? plainLine : coloredLine
-
-let lines = 0
-const makeChunk = (length: number): Uint8Array => {
-  let text = ""
-  while (text.length < length) text += lineOf(random, lines++).replace("\n", "\r\n")
-  return Buffer.from(text.slice(0, length), "latin1")
-}
-
-const fill = Effect.gen(function* () {
-  const journal = yield* Journal
-  let timeMicros = Date.now() * 1000
-  const made = (event: NewEvent["event"]): NewEvent => ({ event, actor: "engine", timeMicros: timeMicros++ })
-  const total = Number(bytes)
-  const chunks: Array<Uint8Array> = []
-  let batch: Array<NewEvent> = [
-    made({
-      _tag: "SessionCreated",
-      argv: ["serve", "--log"],
-      cwd: "/",
-      envNames: [],
-      size: { cols: 80, rows: 24 },
-      term: "xterm-256color",
-      owner: "bench",
-      kind: "terminal"
-    })
-  ]
-  for (let offset = 0, index = 0; offset < total; index++) {
-    const length = Math.min(CHUNK_BYTES, total - offset)
-    if (chunks.length < CHUNKS) chunks.push(makeChunk(length))
-    const data = chunks[index % CHUNKS]!.subarray(0, length)
-    batch.push(made({ _tag: "OutputReceived", channel: "tty", exec: 0, offset, data }))
-    offset += length
-    if (batch.length < BATCH_EVENTS && offset < total) continue
-    yield* journal.append(id, batch)
-    batch = []
-  }
-})
 
 const timed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
@@ -73,7 +27,7 @@ const timed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   })
 
 const measure = Effect.gen(function* () {
-  yield* fill
+  yield* fillHistory(id, kind === "plain" ? "plain" : "colored", Number(bytes))
   const follower = yield* makeScreenFollower()
   const drawn = yield* timed(
     Effect.gen(function* () {
