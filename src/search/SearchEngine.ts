@@ -14,11 +14,11 @@ import { stateAt } from "../../projections/ProjectionRunner.ts"
 import type { HistoryShape } from "../session/History.ts"
 import { InvalidRequest, SessionUnavailable } from "../session/SessionError.ts"
 import type { SessionView } from "../session/SessionView.ts"
-import { shortHolds } from "./Segments.ts"
 import type { SearchGap, SearchHit, SearchItem, SearchQuery, SearchShape } from "./Search.ts"
 import { type Pattern, patternOf } from "./SearchPattern.ts"
 import type { SearchDefeated, SearchThread, SearchThreadLost, SearchThreads } from "./SearchThread.ts"
 import type { FoundLine } from "./SearchWorker.ts"
+import { shortHolds } from "./Segments.ts"
 import {
   blocksOf,
   candidates,
