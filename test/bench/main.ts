@@ -1,6 +1,6 @@
 /**
  * The benchmarks behind the figures this project claims. `npm run bench` runs all of them; `--only NAME` (throughput,
- * echo, exec, doors, disk, memory, opening, start, attach), `--rounds N` of the throughput, and `--json FILE` for machines.
+ * echo, exec, doors, disk, memory, opening, start, attach, recordings), `--rounds N` of the throughput, and `--json FILE` for machines.
  * Everything happens in one temporary folder that is removed at the end, after a failure and after a signal. Not run by
  * the tests: figures belong to a machine, so machine, date and versions are printed with them. A missed aim is printed
  * and is no failure.
@@ -16,6 +16,7 @@ import { exec } from "./exec.ts"
 import { memory } from "./memory.ts"
 import { opening } from "./opening.ts"
 import { aimText, type Report, tableText } from "./Report.ts"
+import { recordings } from "./recordings.ts"
 import { start } from "./start.ts"
 import { throughput } from "./throughput.ts"
 import { Workspace } from "./Workspace.ts"
@@ -44,7 +45,8 @@ const measurements: Readonly<Record<string, (workspace: Workspace) => Promise<Re
   disk,
   memory,
   opening,
-  attach
+  attach,
+  recordings
 }
 
 const machine = (folder: string) => ({
