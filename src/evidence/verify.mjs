@@ -86,8 +86,8 @@ const check = async (folder) => {
     const [, index, ...path] = head.split("\n").map((line, at) => (at > 1 ? b64(line) : Number(line.split(" ")[1])))
     const [, id, size, root] = /^session (\S+)\nsize (\d+)\nroot (\S+)$/m.exec(text("statement.txt")) ?? []
     wrong(rest.join("\n\n") !== text("store.checkpoint"), "forged seal", "the proof is for another checkpoint of the store")
-    const top = index < store.size && attempt(() => climb(leafOf(text("statement.txt")), index, store.size, path))
-    wrong(!(top && top.equals(store.root)) || path.length, "forged seal", "the statement is not in the store's log")
+    const found = attempt(() => climb(leafOf(text("statement.txt")), index, store.size, path))
+    wrong(!(index < store.size && found?.equals(store.root)) || path.length, "forged seal", "the statement is not in the store's log")
     wrong(id !== session || Number(size) !== seal.size, "forged seal", "the log speaks of another session or size")
     wrong(Number(size) === seal.size && !b64(root).equals(seal.root), "forked", "the log has another root for the session")
     const anchor = anchorNote && checkpoint("the anchor", key.name, anchorNote)
