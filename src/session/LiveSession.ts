@@ -769,6 +769,25 @@ export class LiveSession {
     await this.#append([{ event, actor, timeMicros: this.#port.nowMicros() }])
   }
 
+  /** As `appendHold`, with the payloads that it replaces. */
+  async appendRedaction(event: NewEvent, options: AppendOptions): Promise<void> {
+    if (!this.#isTaking) {
+      throw new SessionUnavailable({ session: this.id, reason: "it is being started, taken back or ended; try again" })
+    }
+    this.flush()
+    await this.#append([event], options)
+  }
+
+  /** Earlier events were redacted: the texts of its state become those that are journaled now. */
+  async redacted(): Promise<void> {
+    const { argv, envNames, group, kernelCwd, name } = await this.#port.load(this.id)
+    this.state.argv = argv
+    this.state.envNames = envNames
+    this.state.name = name
+    this.state.group = group
+    this.state.kernelCwd = kernelCwd
+  }
+
   // --- commands ------------------------------------------------------------------------------------------------------
 
   write(data: Uint8Array, options: CommandOptions): Promise<WriteAck> {

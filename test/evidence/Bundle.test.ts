@@ -144,7 +144,11 @@ const attacked = (attack: (folder: string) => void, given?: { readonly key?: str
 const put = (folder: string, name: string, text: string) => writeFileSync(join(folder, name), text)
 const get = (folder: string, name: string) => readFileSync(join(folder, name), "utf8")
 const sha256 = (text: string) => createHash("sha256").update(text).digest("hex")
-const resigned = (folder: string, edit: (manifest: { readonly files: Record<string, { sha256: string }> }) => void, signer: Signer) => {
+const resigned = (
+  folder: string,
+  edit: (manifest: { readonly files: Record<string, { sha256: string }> }) => void,
+  signer: Signer
+) => {
   const manifest = JSON.parse(get(folder, "manifest.json"))
   edit(manifest)
   put(folder, "manifest.json", JSON.stringify(manifest))
