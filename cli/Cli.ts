@@ -9,6 +9,7 @@ import { EngineMismatch } from "../src/remote/EngineError.ts"
 import { Caller } from "./Caller.ts"
 import { anchor } from "./commands/anchor.ts"
 import { attach } from "./commands/attach.ts"
+import { audit } from "./commands/audit.ts"
 import { backup } from "./commands/backup.ts"
 import { cleanup } from "./commands/cleanup.ts"
 import { diff } from "./commands/diff.ts"
@@ -62,7 +63,7 @@ const cli = root.pipe(
     },
     { group: "Both", commands: [send, key, list, watch, end, search, replay, inspect, diff, events, exportCommand] },
     { group: "Retention", commands: [prune, hold, release, redact] },
-    { group: "Evidence", commands: [verify, anchor, keys] },
+    { group: "Evidence", commands: [verify, anchor, keys, audit] },
     { group: "Engine", commands: [status, serve, stop] },
     { group: "The store", commands: [doctor, backup, importCommand, repair] }
   ])

@@ -5,6 +5,7 @@
 import { Effect, Queue } from "effect"
 import type { StorageUnavailable, StoreRefused } from "../journal/JournalError.ts"
 import type { BackupRefused, SessionDiffers, StoreInUse, TargetFull, TargetRefused } from "../src/care/CareError.ts"
+import type { BundleUnreadable } from "../src/evidence/BundleCheck.ts"
 import type { RecordingRefused } from "../src/import/ImportError.ts"
 import { Caller } from "./Caller.ts"
 import { ExitCode } from "./ExitCode.ts"
@@ -15,6 +16,7 @@ export type CareError =
   | StorageUnavailable
   | BackupRefused
   | RecordingRefused
+  | BundleUnreadable
   | SessionDiffers
   | StoreInUse
   | TargetFull
@@ -25,6 +27,8 @@ const TAGS = new Set([
   "StorageUnavailable",
   "BackupRefused",
   "RecordingRefused",
+  "BundleUnreadable",
+  "SessionNotFound",
   "SessionDiffers",
   "StoreInUse",
   "TargetFull",

@@ -1,5 +1,5 @@
 /** `reprise export`: sessions as files of another format, or as folders of files. */
-import { mkdirSync, statSync } from "node:fs"
+import { mkdirSync, readFileSync, statSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { Effect, Option, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
@@ -37,7 +37,13 @@ const EVENTS = {
   description: "JSON Lines with every byte of every event; `reprise import` takes it"
 }
 
-const FORMATS = [...EXPORT_FORMATS, ...FOLDER_FORMATS, EVENTS]
+const EVIDENCE = {
+  name: "evidence",
+  extension: "evidence",
+  description: "a folder to be checked by others: the events with what proves them, and a script that checks it"
+}
+
+const FORMATS = [...EXPORT_FORMATS, ...FOLDER_FORMATS, EVENTS, EVIDENCE]
 
 export const exportCommand = Command.make(
   COMMAND,
@@ -64,6 +70,18 @@ export const exportCommand = Command.make(
       Flag.withDefault(false),
       Flag.withDescription("With all of what each command printed, where `commands` has an excerpt")
     ),
+    reason: Flag.String("reason").pipe(
+      Flag.withMetavar("TEXT"),
+      Flag.withDescription("Why: it stands in the manifest of `evidence`, and among the accesses of the store"),
+      Flag.optional
+    ),
+    since: Flag.String("since").pipe(
+      Flag.withMetavar("FILE"),
+      Flag.withDescription(
+        "A checkpoint (`reprise anchor`) that the reader of the `evidence` has: it is shown to go on from it"
+      ),
+      Flag.optional
+    ),
     out: Flag.String("out").pipe(
       Flag.withAlias("o"),
       Flag.withMetavar("FILE"),
@@ -77,7 +95,7 @@ export const exportCommand = Command.make(
     const caller = yield* Caller
     const paths = yield* chosenStore
     const files = folderFormat(flags.format)
-    const format = flags.format === EVENTS.name ? EVENTS : (exportFormat(flags.format) ?? files)
+    const format = [EVENTS, EVIDENCE].find(({ name }) => name === flags.format) ?? exportFormat(flags.format) ?? files
     if (format === undefined)
       return yield* new Usage({ reason: `--format: "${flags.format}" is none`, command: COMMAND })
     const out = Option.getOrUndefined(flags.out)
@@ -86,6 +104,11 @@ export const exportCommand = Command.make(
       return yield* new Usage({ reason: "--out -: one session at a time", command: COMMAND })
     if (files !== undefined && out === STANDARD_OUTPUT)
       return yield* new Usage({ reason: `--out -: ${files.name} is a folder of files; name one`, command: COMMAND })
+    if (flags.format === EVIDENCE.name && out === STANDARD_OUTPUT)
+      return yield* new Usage({ reason: "--out -: evidence is a folder of files; name one", command: COMMAND })
+    const since = Option.isNone(flags.since)
+      ? undefined
+      : yield* fileText(resolve(caller.cwd, flags.since.value), "--since")
     const notes: Array<string> = []
     const options: ExportOptions = { input: flags.input, whole: flags.whole, note: (text) => notes.push(text) }
     const tellNotes = Effect.suspend(() =>
@@ -102,6 +125,21 @@ export const exportCommand = Command.make(
         // All of them are there before the first is written.
         for (const reference of flags.sessions) sessions.push(yield* findSession(reference))
         const progress = yield* makeProgress
+        if (flags.format === EVIDENCE.name) {
+          const target = out ?? `${isMany ? "sessions" : sessions[0]}.${EVIDENCE.extension}`
+          const { exportEvidence } = yield* Effect.promise(() => import("../EvidenceExport.ts"))
+          const reason = Option.getOrNull(flags.reason)
+          const made = yield* exportEvidence({
+            paths,
+            sessions,
+            target: resolve(caller.cwd, target),
+            reason,
+            since,
+            progress
+          })
+          for (const [session, text] of made) yield* caller.write(`${session}: ${escapeText(text)}\n`)
+          return
+        }
         const folder = out === undefined ? caller.cwd : resolve(caller.cwd, out)
         if (isMany && out !== undefined) yield* makeFolder(folder)
         for (const [index, session] of sessions.entries()) {
@@ -177,6 +215,12 @@ const tellBytes = <A, E, R>(
     return piece
   })
 }
+
+const fileText = (path: string, flag: string): Effect.Effect<string, Usage> =>
+  Effect.try({
+    try: () => readFileSync(path, "utf8"),
+    catch: (error) => new Usage({ reason: `${flag}: cannot be read: ${(error as Error).message}`, command: COMMAND })
+  })
 
 const isExistingFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
 

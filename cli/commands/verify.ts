@@ -1,8 +1,11 @@
 /** `reprise verify`: whether what is recorded is what was recorded, and all of it, by the store's own evidence. */
+import { statSync } from "node:fs"
 import { readFile } from "node:fs/promises"
+import { resolve } from "node:path"
 import { Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { SESSION_ID_PATTERN, type SessionId, STORE_STREAM } from "../../journal/Event.ts"
+import type { BundleCheckOptions, BundleVerdict } from "../../src/evidence/BundleCheck.ts"
 import type { EvidenceFinding, SessionEvidence } from "../../src/evidence/SessionWalk.ts"
 import type { VerifyReport } from "../../src/evidence/Verify.ts"
 import { Caller } from "../Caller.ts"
@@ -28,7 +31,9 @@ export const verify = Command.make(
   {
     sessions: Argument.String("session").pipe(
       Argument.withMetavar("SESSION"),
-      Argument.withDescription("Only these, and the store's log (default: all)"),
+      Argument.withDescription(
+        "Only these, and the store's log (default: all); or a folder of `export --format evidence`"
+      ),
       Argument.variadic()
     ),
     all: Flag.Boolean("all").pipe(
@@ -51,6 +56,13 @@ export const verify = Command.make(
     const caller = yield* Caller
     const paths = yield* chosenStore
     if (all && sessions.length > 0) return yield* wrong("--all and a SESSION exclude each other")
+    const [first] = sessions
+    if (first !== undefined && sessions.length === 1 && isBundle(resolve(caller.cwd, first))) {
+      const anchors = yield* Effect.forEach(anchor, (name) => Effect.map(fileText(name), (text) => ({ name, text })))
+      const given = Option.getOrUndefined(key)
+      const keyText = given === undefined || isKey(given) ? given : (yield* fileText(given)).trim()
+      return yield* verifyBundle(resolve(caller.cwd, first), { anchors, key: keyText }, json)
+    }
     // A whole id is taken as it is: what it names may be gone.
     const needsStore = sessions.some((session) => !SESSION_ID_PATTERN.test(session))
     const chosen = needsStore
@@ -88,6 +100,49 @@ export const verify = Command.make(
     { command: "reprise verify build --json | jq .integrity", description: "One session, for a program" }
   ])
 )
+
+/** A folder with a manifest, or with folders that have one. A session is never named by a path. */
+const isBundle = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+
+const verifyBundle = Effect.fnUntraced(function* (folder: string, options: BundleCheckOptions, json: boolean) {
+  const caller = yield* Caller
+  const verdicts = yield* longWork(({ checkBundles }) => checkBundles(folder, options))
+  yield* caller.write(json ? toJsonText({ bundles: verdicts }) : verdicts.map(describeBundle).join("\n"))
+  const codes = verdicts.map(({ completeness, integrity }) =>
+    integrity === "violated"
+      ? ExitCode.notAuthentic
+      : completeness === "incomplete"
+        ? ExitCode.incomplete
+        : integrity === "unproven"
+          ? ExitCode.unproven
+          : ExitCode.ok
+  )
+  const worst = [ExitCode.notAuthentic, ExitCode.incomplete, ExitCode.unproven].find((code) => codes.includes(code))
+  if (worst !== undefined) return yield* new Ending({ exitCode: worst, note: "" })
+})
+
+const describeBundle = ({
+  completeness,
+  events,
+  findings,
+  integrity,
+  key,
+  notes,
+  sealed,
+  session
+}: BundleVerdict): string =>
+  fields([
+    ["session", session],
+    ["integrity", integrity],
+    ["completeness", completeness],
+    ["key", key === "" ? "none" : key],
+    ["events", `${events}: ${sealed} sealed`],
+    ...notes.map((note) => ["note", escapeText(note)] as const)
+  ]) +
+  lines(
+    ["VERDICT", "REASON", "WHAT"],
+    findings.map(({ detail, reason, verdict }) => [verdict, reason, escapeText(detail)])
+  )
 
 const wrong = (reason: string) => new Usage({ reason, command: COMMAND })
 

@@ -26,6 +26,7 @@ import { parseStatement } from "../../journal/Statement.ts"
 import { EVENT_LINES_FORMAT, EVENT_LINES_VERSION } from "../export/EventLine.ts"
 import { RecordingRefused } from "../import/ImportError.ts"
 import { RecordingFile } from "../import/RecordingFile.ts"
+import type { ErrorCode } from "../session/SessionError.ts"
 import { BUNDLE_FILES, BUNDLE_FORMAT, BUNDLE_VERSION, type Manifest, manifestNoteText } from "./Bundle.ts"
 
 /** As `reprise verify` names them for a store (SessionWalk.ts). */
@@ -73,6 +74,8 @@ export interface BundleCheckOptions {
 /** No bundle, or one of a later version. */
 export class BundleUnreadable extends Error {
   override readonly name = "BundleUnreadable"
+  readonly _tag = "BundleUnreadable"
+  readonly code: ErrorCode = "InvalidArgument"
 }
 
 const MANIFEST_BYTES_MAX = 64 * 1024 * 1024

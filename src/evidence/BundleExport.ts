@@ -3,7 +3,7 @@
  * checked anywhere. It reads the store's files at one moment and writes nothing into the store; damage is named, not left out.
  */
 import { createHash } from "node:crypto"
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { type FileHandle, open } from "node:fs/promises"
 import { hostname } from "node:os"
 import { join } from "node:path"
@@ -233,8 +233,7 @@ class BundleWriter {
       }
       formats[BUNDLE_FILES.recording] = recording.notes()
     }
-    copyFileSync(verifyScript, join(this.#folder, BUNDLE_FILES.verify))
-    this.#digest(BUNDLE_FILES.verify, readFileSync(verifyScript))
+    this.#put(BUNDLE_FILES.verify, readFileSync(verifyScript, "utf8"))
     const coverage = this.#coverage(seal?.checkpoint.size ?? 0)
     this.#put(BUNDLE_FILES.readme, bundleReadme(this.#session, coverage, this.#log?.key))
     await this.#writeManifest(coverage, formats)
