@@ -28,6 +28,7 @@ import { kill } from "./commands/kill.ts"
 import { list } from "./commands/list.ts"
 import { poll } from "./commands/poll.ts"
 import { prune } from "./commands/prune.ts"
+import { redact } from "./commands/redact.ts"
 import { release } from "./commands/release.ts"
 import { repair } from "./commands/repair.ts"
 import { replay } from "./commands/replay.ts"
@@ -60,7 +61,7 @@ const cli = root.pipe(
       commands: [start, exec, poll, interrupt, kill, history, state, reset, restore, cleanup]
     },
     { group: "Both", commands: [send, key, list, watch, end, search, replay, inspect, diff, events, exportCommand] },
-    { group: "Retention", commands: [prune, hold, release] },
+    { group: "Retention", commands: [prune, hold, release, redact] },
     { group: "Evidence", commands: [verify, anchor, keys] },
     { group: "Engine", commands: [status, serve, stop] },
     { group: "The store", commands: [doctor, backup, importCommand, repair] }

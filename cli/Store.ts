@@ -10,6 +10,7 @@ import type { EngineError } from "../src/remote/EngineError.ts"
 import { SessionOutput } from "../src/remote/SessionOutput.ts"
 import { Search } from "../src/search/Search.ts"
 import { History } from "../src/session/History.ts"
+import { Redaction } from "../src/session/Redaction.ts"
 import { Retention } from "../src/session/Retention.ts"
 import type { StorePaths } from "../src/session/StorePaths.ts"
 
@@ -38,12 +39,12 @@ export const reading = (
     throughJournal(paths)
   )
 
-/** Removing events and keeping them, through whoever has the journal. */
+/** Removing events, keeping them, and replacing what they hold, through whoever has the journal. */
 export const retaining = (
   paths: StorePaths
-): Layer.Layer<History | Retention, EngineError | StoreRefused | StorageUnavailable> =>
+): Layer.Layer<History | Retention | Redaction, EngineError | StoreRefused | StorageUnavailable> =>
   whoeverHasIt(
-    Effect.map(Layer.build(watchedEngine(paths)), Context.pick(History, Retention)),
+    Effect.map(Layer.build(watchedEngine(paths)), Context.pick(History, Retention, Redaction)),
     Effect.flatMap(
       Effect.promise(() => import("./LocalRetention.ts")),
       ({ layer }) => Layer.build(layer(paths))

@@ -208,7 +208,7 @@ export interface Redaction {
   readonly reason: string
   readonly actor: string
   readonly timeMicros: number
-  /** Ascending; together at most REDACTED_BYTES_MAX of records. */
+  /** Ascending; together at most REDACTED_BYTES_MAX of records. None where only rows are replaced. */
   readonly events: ReadonlyArray<EditedEvent>
   /** Written in the same batch, in the place of what held the same. */
   readonly rows: ReadonlyArray<Row>

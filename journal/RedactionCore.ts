@@ -96,7 +96,7 @@ export class RedactionCore {
     append?: AppendRedaction
   ): Promise<typeof PayloadsRedacted.Type> {
     const { actor, events, from, reason, rules, timeMicros, to } = redaction
-    if (events.length === 0 || events.length > REDACTED_EVENTS_MAX) {
+    if (events.length > REDACTED_EVENTS_MAX || (events.length === 0 && redaction.rows.length === 0)) {
       throw new EventRefused({
         reason: `a redaction replaces 1 to ${REDACTED_EVENTS_MAX} events, not ${events.length}`
       })

@@ -4,11 +4,12 @@
  * begin at them as at snapshots. Unlike a snapshot such a row is the truth: nothing can make it again. So it is never
  * ignored for its version (`Projection.upcast`), and where it cannot be read, whoever asks is told.
  */
-import { Effect, Stream } from "effect"
+import { Effect } from "effect"
 import type { SessionId } from "../journal/Event.ts"
-import { Journal, type Row, type RowRange } from "../journal/Journal.ts"
+import type { Row, RowRange } from "../journal/Journal.ts"
 import { Buffers } from "./Buffers.ts"
 import { Commands } from "./Commands.ts"
+import { namesIn } from "./DerivedRows.ts"
 import { type HistoryPoint, type Projections, stateAt } from "./ProjectionRunner.ts"
 import { SCREEN_VERSION } from "./Screen.ts"
 import { SCREEN_SNAPSHOT_NAME } from "./ScreenDrawing.ts"
@@ -111,19 +112,4 @@ export const rowsBehind = Effect.fnUntraced(function* ({ kept, to }: Pick<Bases,
     }
   }
   return ranges
-})
-
-/** The names in a space, each found with one look. */
-const namesIn = Effect.fnUntraced(function* (space: string) {
-  const journal = yield* Journal
-  const names: Array<string> = []
-  let from = new Uint8Array(0)
-  for (;;) {
-    const [row] = yield* Stream.runCollect(journal.rows(space, { from, limit: 1 }))
-    if (row === undefined) return names
-    const name = Buffer.from(row.key).toString("latin1").split("|")[0]!
-    names.push(name)
-    // Behind `|`: the first key of another name.
-    from = Uint8Array.from(Buffer.from(`${name}}`, "latin1"))
-  }
 })

@@ -93,6 +93,7 @@ const stateOnce = Effect.fnUntraced(function* <const P extends Projections>(
   point: HistoryPoint
 ) {
   const journal = yield* Journal
+  const redactions = journal.redaction.count(stream)
   const gone = yield* journal.removal.of(stream)
   const place = yield* sequenceAt(stream, point)
   const slots: Array<Slot> = []
@@ -125,6 +126,8 @@ const stateOnce = Effect.fnUntraced(function* <const P extends Projections>(
         if (entries[0]!.event._tag === "EventsRemoved" && entries[0]!.sequence !== gone?.sequence) {
           return Effect.fail({ _tag: "RemovedMeanwhile" as const })
         }
+        // Nor may a snapshot keep what was replaced since it was read.
+        if (journal.redaction.count(stream) !== redactions) return Effect.fail({ _tag: "RemovedMeanwhile" as const })
         for (const slot of slots) foldPage(slot, entries)
         eventsFolded += entries.length
         sequence = entries[entries.length - 1]!.sequence
@@ -226,6 +229,7 @@ const timeOf = ({ event, timeMicros }: JournalEntry): number =>
 /** A session's summary, from its index row where that is current, else from the journal; the row is then renewed. */
 export const summaryOf = Effect.fnUntraced(function* (stream: SessionId) {
   const journal = yield* Journal
+  const redactions = journal.redaction.count(stream)
   const kept = readIndexRow(yield* journal.row(INDEX_SPACE, indexKey(stream)))
   // A closed session's row is final: whoever opens it again writes a new row in the same batch.
   if (kept !== undefined && (kept.closed || kept.sequence === (yield* journal.head(stream)))) {
@@ -235,7 +239,8 @@ export const summaryOf = Effect.fnUntraced(function* (stream: SessionId) {
   const gone = yield* journal.removal.of(stream)
   const summary = summarize(states.state, states.directory.cwd, states.title.title, gone)
   // Of a damaged stream no row is kept: it would look like the whole truth.
-  if (damage === null && summary.sequence > 0) yield* Effect.ignore(journal.putRows([indexRow(summary)]))
+  const isCurrent = journal.redaction.count(stream) === redactions
+  if (damage === null && summary.sequence > 0 && isCurrent) yield* Effect.ignore(journal.putRows([indexRow(summary)]))
   return { summary, damage } as { summary: SessionSummary; damage: JournalDamaged | null }
 })
 

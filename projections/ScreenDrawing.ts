@@ -71,6 +71,13 @@ export const drawTo = <A>(
   Effect.gen(function* () {
     const journal = yield* Journal
     const screens = yield* ScreenService
+    const redactions = journal.redaction.count(stream)
+    if (redactions !== (drawnAfter.get(screens)?.get(key) ?? 0)) {
+      // What it shows is not in the journal any more.
+      yield* screens.close(key)
+      const keys = drawnAfter.get(screens) ?? new Map<string, number>()
+      drawnAfter.set(screens, keys.set(key, redactions))
+    }
     const position = screens.position(key)
     let drawn = yield* startAt(stream, key, goal, position !== undefined && position <= goal ? position : undefined)
     let until = drawn === undefined ? undefined : (yield* Clock.currentTimeMillis) + millis
@@ -78,6 +85,8 @@ export const drawTo = <A>(
     let behind = false
     let damage: JournalDamaged | null = null
     const page = Effect.fnUntraced(function* (entries: ReadonlyArray<JournalEntry>) {
+      if (journal.redaction.count(stream) !== redactions)
+        return yield* Effect.fail({ _tag: "RemovedMeanwhile" as const })
       const gone = entries[0]!.event._tag === "EventsRemoved" ? entries[0]! : undefined
       if (gone !== undefined) {
         // Removed since it was looked where to begin: from what stands for it now.
@@ -101,7 +110,7 @@ export const drawTo = <A>(
       unsaved += bytes
       if (unsaved >= snapshotBytes) {
         unsaved = 0
-        yield* save(stream, key, last)
+        yield* save(stream, key, last, redactions)
       }
       const now = yield* Clock.currentTimeMillis
       until ??= now + millis
@@ -144,7 +153,7 @@ export const drawTo = <A>(
         damage: found
       } as Drawing<A>
     }
-    if (unsaved >= restBytes) yield* save(stream, key, drawn)
+    if (unsaved >= restBytes) yield* save(stream, key, drawn, redactions)
     const answer = yield* ask(screens)
     return { _tag: "Drawn", sequence: drawn, answer, behind, damage } as Drawing<A>
   }).pipe(
@@ -191,6 +200,9 @@ const plainEnd = Effect.fnUntraced(function* (stream: SessionId, after: number, 
   return isWhole && lines >= JUMP_LINES ? Uint8Array.from(Buffer.concat(pieces.reverse())) : undefined
 })
 
+/** Of screens of sessions that were redacted: after how many redactions they were drawn. */
+const drawnAfter = new WeakMap<ScreenServiceShape, Map<string, number>>()
+
 /** The place that drawing goes on from: the live screen, or a snapshot that is further; undefined is the beginning. */
 const startAt = Effect.fnUntraced(function* (
   stream: SessionId,
@@ -219,11 +231,11 @@ const startAt = Effect.fnUntraced(function* (
   return isBehind ? screens.position(key) : undefined
 })
 
-const save = Effect.fnUntraced(function* (stream: SessionId, key: string, sequence: number) {
+const save = Effect.fnUntraced(function* (stream: SessionId, key: string, sequence: number, redactions: number) {
   const journal = yield* Journal
   const screens = yield* ScreenService
   const state = yield* screens.serialize(key)
-  if (state === undefined) return
+  if (state === undefined || journal.redaction.count(stream) !== redactions) return
   yield* Effect.ignore(journal.putRows([snapshotRowOf(SCREEN_SNAPSHOT_NAME, SCREEN_VERSION, stream, sequence, state)]))
 })
 

@@ -2,7 +2,7 @@
  * The rows of the search index: how they are named, and how all of a session's go. The search in src/search makes and reads
  * them. They are derived and can be deleted at any time; a search then reads the events, and they are made again. They
  * hold parts of the text (lines that had not ended where a block begins), so whoever takes text out of a journal
- * calls `deleteSearchIndex` behind it.
+ * calls `deleteSearchIndex` behind it, or has `searchIndexRanges` deleted with it.
  *
  *   space search        stream (16 bytes) | segment u32            what it covers, the state at its end, groups of a short one
  *   space search-block  stream (16 bytes) | segment u32            its blocks: events, times, the state where each begins
@@ -66,9 +66,9 @@ const guardOf = (journal: JournalShape): Guard => {
   return guard
 }
 
-/** To be asked before the first event is read of what is to be indexed, and given to `putSearchRows`. */
+/** To be asked before the first event is read of what is to be indexed, and given to `putSearchRows`: rises with each deletion and redaction. */
 export const searchIndexVersion = (journal: JournalShape, session: SessionId): number =>
-  guardOf(journal).deletions.get(session) ?? 0
+  (guardOf(journal).deletions.get(session) ?? 0) + journal.redaction.count(session)
 
 /**
  * Deletes all rows of a session. What is being indexed at the moment is given up: nothing that was read before
@@ -90,23 +90,25 @@ const ROWS_AT_A_TIME = 32
 
 /**
  * Writes the rows of one segment, of which the last is the one that makes the others count. false when it is not to be,
- * because the rows were deleted meanwhile or someone else wrote that segment before.
+ * because rows were deleted or payloads replaced meanwhile, or someone else wrote that segment before.
  */
 export const putSearchRows = (
   journal: JournalShape,
   session: SessionId,
   options: { readonly segment: number; readonly version: number; readonly rows: ReadonlyArray<Row> }
 ): Effect.Effect<boolean, StorageUnavailable | EventRefused> => {
-  const { deletions, turn } = guardOf(journal)
+  const { turn } = guardOf(journal)
+  const isStale = () => searchIndexVersion(journal, session) !== options.version
   return turn.withPermit(
     Effect.gen(function* () {
-      if ((deletions.get(session) ?? 0) !== options.version) return false
       const { segment } = options
       if ((yield* journal.row(SEGMENT_SPACE, segmentKey(session, segment))) !== undefined) return false
       if (segment > 0 && (yield* journal.row(SEGMENT_SPACE, segmentKey(session, segment - 1))) === undefined)
         return false
       // A few at a time: what is journaled meanwhile waits for no megabyte.
       for (let at = 0; at < options.rows.length; at += ROWS_AT_A_TIME) {
+        // Asked before each: batches are in order, so what replaces payloads or deletes rows after this goes over them.
+        if (isStale()) return false
         yield* journal.putRows(options.rows.slice(at, at + ROWS_AT_A_TIME))
       }
       return true

@@ -1,6 +1,6 @@
 /**
  * The engine of a store inside this process, for programs: one layer that gives `Sessions`, `Attach`, `Exec`,
- * `Lifecycle`, `Retention`, `Search`, `History` and `Journal`. The background engine of the CLI is the same layer with a socket in front. It
+ * `Lifecycle`, `Retention`, `Redaction`, `Search`, `History` and `Journal`. The background engine of the CLI is the same layer with a socket in front. It
  * opens the store itself, so a store whose engine runs elsewhere is refused (`StoreRefused`, reason `locked`).
  */
 import { Effect, Layer } from "effect"
@@ -16,6 +16,7 @@ import type { EngineLimits } from "./session/EngineLimits.ts"
 import type { History } from "./session/History.ts"
 import * as HistoryLive from "./session/HistoryLive.ts"
 import type { Lifecycle } from "./session/Lifecycle.ts"
+import type { Redaction } from "./session/Redaction.ts"
 import type { Retention } from "./session/Retention.ts"
 import * as SessionEngine from "./session/SessionEngine.ts"
 import type { Sessions } from "./session/Sessions.ts"
@@ -39,7 +40,7 @@ export interface RepriseOptions {
 export const layer = (
   options: RepriseOptions = {}
 ): Layer.Layer<
-  Sessions | Exec | Attach | Lifecycle | Retention | Search | History | Journal,
+  Sessions | Exec | Attach | Lifecycle | Retention | Redaction | Search | History | Journal,
   StoreRefused | StorageUnavailable
 > => {
   const paths = storePaths(options.store ?? defaultStore(process.env))

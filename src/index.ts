@@ -72,6 +72,7 @@ export {
   LiveEntry,
   SessionUsage
 } from "./session/Lifecycle.ts"
+export { Redaction, type RedactionShape, RedactReport, RedactRequest } from "./session/Redaction.ts"
 export { PruneItem, PruneReport, type PruneRequest, Retention, type RetentionShape } from "./session/Retention.ts"
 export type { RetentionPolicy, SessionRules, StoreRules } from "./session/RetentionPolicy.ts"
 export * as SessionEngine from "./session/SessionEngine.ts"

@@ -135,6 +135,12 @@ export class ExecEngine {
     return new ExecSession(session, driver, folder, this.#port)
   }
 
+  /** See `ExecSession.redacted`. */
+  async redacted(session: SessionId): Promise<void> {
+    const extension = this.core.liveSession(session)?.extension
+    if (extension instanceof ExecSession) await extension.redacted()
+  }
+
   #folder(session: SessionId): string {
     return join(this.#options.paths.run, "exec", session)
   }

@@ -224,6 +224,20 @@ export class ExecSession implements SessionExtension {
     this.state = await this.#port.load(this.live.id)
   }
 
+  /** Earlier events were redacted: the texts of the state become those that are journaled now; what runs goes on. */
+  async redacted(): Promise<void> {
+    const fresh = await this.#port.load(this.live.id)
+    for (const [exec, { code, codeCut }] of fresh.commands) {
+      const command = this.state.commands.get(exec)
+      if (command !== undefined) Object.assign(command, { code, codeCut })
+    }
+    for (const kept of ["env", "functions", "aliases"] as const) {
+      for (const [name, text] of fresh[kept]) if (this.state[kept].has(name)) this.state[kept].set(name, text)
+    }
+    this.state.imports = fresh.imports
+    this.state.shellCwd = fresh.shellCwd
+  }
+
   #forget(): void {
     this.paused()
     this.#taken.clear()

@@ -56,27 +56,38 @@ export class ByteScan {
   #byte(byte: number, at: number): void {
     switch (this.#phase) {
       case GROUND:
-        return this.#text(byte, at)
+        this.#text(byte, at)
+        return
       case ESCAPE:
-        return this.#escape(byte)
+        this.#escape(byte)
+        return
       case INTERMEDIATE:
         if (byte === 0x1b) this.#phase = ESCAPE
         else if (byte > 0x2f || byte < 0x20) this.#phase = GROUND
         return
       case CSI:
-        return this.#csi(byte, at)
+        this.#csi(byte, at)
+        return
       case STRING_ESCAPE:
         this.#endString()
         if (byte === 0x5c) return
         this.#phase = ESCAPE
-        return this.#escape(byte)
+        this.#escape(byte)
+        return
       case STRING_C2:
-        if (byte === 0x9c) return this.#endString()
+        if (byte === 0x9c) {
+          this.#endString()
+          return
+        }
         this.#phase = STRING
         this.#sink.stringByte(0xc2, at - 1)
-        return this.#byte(byte, at)
+        this.#byte(byte, at)
+        return
       default:
-        if (byte === 0x07 || byte === 0x18 || byte === 0x1a) return this.#endString()
+        if (byte === 0x07 || byte === 0x18 || byte === 0x1a) {
+          this.#endString()
+          return
+        }
         if (byte === 0x1b) this.#phase = STRING_ESCAPE
         else if (byte === 0xc2) this.#phase = STRING_C2
         else if (byte >= 0x20) this.#sink.stringByte(byte, at)
@@ -159,7 +170,10 @@ export class ByteScan {
   }
 
   #character(code: number, to: number): void {
-    if (code >= 0xa0) return this.#sink.print(code, this.#from, to)
+    if (code >= 0xa0) {
+      this.#sink.print(code, this.#from, to)
+      return
+    }
     // C1, in UTF-8.
     this.#parameters = ""
     if (code === 0x9b) this.#phase = CSI

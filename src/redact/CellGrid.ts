@@ -59,8 +59,8 @@ export class CellGrid {
   resize(cols: number, rows: number): void {
     this.searchAll()
     const above = Math.max(0, this.#row - rows + 1)
-    this.#screen = fit(this.#screen, cols, rows, above)
-    if (this.#other !== undefined) this.#other = fit(this.#other, cols, rows, above)
+    this.#screen = fitted(this.#screen, cols, rows, above)
+    if (this.#other !== undefined) this.#other = fitted(this.#other, cols, rows, above)
     this.#cols = cols
     this.#rows = rows
     this.#top = 0
@@ -170,29 +170,39 @@ export class CellGrid {
     }
     switch (final) {
       case 0x41: // A
-        return this.#move(Math.max(0, this.#row - count), this.#col)
+        this.#move(Math.max(0, this.#row - count), this.#col)
+        return
       case 0x42: // B
       case 0x65:
-        return this.#move(this.#row + count, this.#col)
+        this.#move(this.#row + count, this.#col)
+        return
       case 0x43: // C
       case 0x61:
-        return this.#move(this.#row, this.#col + count)
+        this.#move(this.#row, this.#col + count)
+        return
       case 0x44: // D
-        return this.#move(this.#row, this.#col - count)
+        this.#move(this.#row, this.#col - count)
+        return
       case 0x45: // E
-        return this.#move(this.#row + count, 0)
+        this.#move(this.#row + count, 0)
+        return
       case 0x46: // F
-        return this.#move(this.#row - count, 0)
+        this.#move(this.#row - count, 0)
+        return
       case 0x47: // G
       case 0x60:
-        return this.#move(this.#row, count - 1)
+        this.#move(this.#row, count - 1)
+        return
       case 0x64: // d
-        return this.#move(count - 1, this.#col)
+        this.#move(count - 1, this.#col)
+        return
       case 0x48: // H
       case 0x66:
-        return this.#move(count - 1, Math.max(1, parameters[1] ?? 0) - 1)
+        this.#move(count - 1, Math.max(1, parameters[1] ?? 0) - 1)
+        return
       case 0x4a: // J
-        return this.#eraseDisplay(first)
+        this.#eraseDisplay(first)
+        return
       case 0x4b: // K
         this.#change()
         if (first === 0) this.#blank(this.#row, this.#col, this.#cols)
@@ -201,11 +211,14 @@ export class CellGrid {
         return
       case 0x58: // X
         this.#change()
-        return this.#blank(this.#row, this.#col, Math.min(this.#cols, this.#col + count))
+        this.#blank(this.#row, this.#col, Math.min(this.#cols, this.#col + count))
+        return
       case 0x40: // @
-        return this.#shift(Math.min(count, this.#cols - this.#col))
+        this.#shift(Math.min(count, this.#cols - this.#col))
+        return
       case 0x50: // P
-        return this.#shift(-Math.min(count, this.#cols - this.#col))
+        this.#shift(-Math.min(count, this.#cols - this.#col))
+        return
       case 0x4c: // L
       case 0x4d: // M
         this.#jump()
@@ -216,7 +229,8 @@ export class CellGrid {
       case 0x53: // S
       case 0x54: // T
         this.#jump()
-        return this.#scroll(this.#top, this.#bottom, final === 0x53 ? count : -count)
+        this.#scroll(this.#top, this.#bottom, final === 0x53 ? count : -count)
+        return
       case 0x72: {
         // r
         const top = Math.max(1, first) - 1
@@ -225,7 +239,8 @@ export class CellGrid {
         if (top >= bottom) return
         this.#top = top
         this.#bottom = bottom
-        return this.#move(0, 0)
+        this.#move(0, 0)
+        return
       }
       case 0x73:
         this.#saved = { row: this.#row, col: this.#col }
@@ -392,7 +407,7 @@ const clear = (row: GridRow): void => {
 }
 
 /** Without the rows `above`: the row of the cursor stays. */
-const fit = (screen: ReadonlyArray<GridRow>, cols: number, rows: number, above: number): Array<GridRow> =>
+const fitted = (screen: ReadonlyArray<GridRow>, cols: number, rows: number, above: number): Array<GridRow> =>
   Array.from({ length: rows }, (_, index) => {
     const row = makeRow(cols)
     const old = screen[index + above]

@@ -36,18 +36,23 @@ export class LineInput {
     switch (code) {
       case 0x7f:
       case 0x08:
-        return this.#delete(this.#at - 1, this.#at)
+        this.#delete(this.#at - 1, this.#at)
+        return
       case 0x04:
-        return this.#delete(this.#at, this.#at + 1)
+        this.#delete(this.#at, this.#at + 1)
+        return
       case 0x15:
-        return this.#delete(0, this.#at)
+        this.#delete(0, this.#at)
+        return
       case 0x0b:
-        return this.#delete(this.#at, this.#codes.length)
+        this.#delete(this.#at, this.#codes.length)
+        return
       case 0x17: {
         let from = this.#at
         while (from > 0 && this.#codes[from - 1] === 0x20) from--
         while (from > 0 && this.#codes[from - 1] !== 0x20) from--
-        return this.#delete(from, this.#at)
+        this.#delete(from, this.#at)
+        return
       }
       case 0x01:
         this.#at = 0
@@ -64,7 +69,8 @@ export class LineInput {
       case 0x0d:
       case 0x0a:
       case 0x03:
-        return this.#end()
+        this.#end()
+        return
     }
   }
 

@@ -35,7 +35,12 @@ const STRUCTURE = new Set([
   "status",
   "client",
   "limit",
-  "limits"
+  "limits",
+  "session",
+  "format",
+  "sha256",
+  "importer",
+  "original"
 ])
 /** Of these nothing is replaced: they tell what became of others. */
 const KEPT_TAGS = new Set<SessionEvent["_tag"]>([

@@ -122,10 +122,10 @@ const json = (form: StringForm): StringForm => {
   const units: Array<string> = []
   const from: Array<number> = []
   const to: Array<number> = []
-  const escape = /\\(?:u([0-9a-fA-F]{4})|(["\\/bfnrt]))/y
+  const undo = /\\(?:u([0-9a-fA-F]{4})|(["\\/bfnrt]))/y
   for (let at = 0; at < form.text.length; ) {
-    escape.lastIndex = at
-    const match = form.text[at] === "\\" ? escape.exec(form.text) : null
+    undo.lastIndex = at
+    const match = form.text[at] === "\\" ? undo.exec(form.text) : null
     const length = match?.[0].length ?? 1
     units.push(
       match === null

@@ -21,6 +21,7 @@ import { Attach, type AttachItem, type AttachShape } from "../session/Attach.ts"
 import { type FollowEvents, History, type HistoryShape } from "../session/History.ts"
 import { Lifecycle, type LifecycleItem, type LifecycleShape } from "../session/Lifecycle.ts"
 import type { OutputItem } from "../session/OutputItem.ts"
+import { Redaction, type RedactionShape } from "../session/Redaction.ts"
 import { Retention, type RetentionShape } from "../session/Retention.ts"
 import { InvalidRequest, SessionUnavailable } from "../session/SessionError.ts"
 import { type CommandOptions, type EngineStatus, Sessions, type SessionsShape } from "../session/Sessions.ts"
@@ -83,7 +84,7 @@ interface Connection {
 export const layer = (
   options: EngineClientOptions
 ): Layer.Layer<
-  Sessions | History | Exec | Attach | Lifecycle | Retention | Search | SessionOutput | EngineControl,
+  Sessions | History | Exec | Attach | Lifecycle | Retention | Redaction | Search | SessionOutput | EngineControl,
   EngineError
 > =>
   Layer.effectContext(
@@ -95,6 +96,7 @@ export const layer = (
         Context.add(Attach, makeAttach(remote)),
         Context.add(Lifecycle, makeLifecycle(remote)),
         Context.add(Retention, makeRetention(remote)),
+        Context.add(Redaction, makeRedaction(remote)),
         Context.add(Search, makeSearch(remote)),
         Context.add(SessionOutput, makeOutput(remote)),
         Context.add(EngineControl, makeControl(remote))
@@ -473,6 +475,11 @@ const makeRetention = ({ actor, call }: Remote): RetentionShape => ({
   prune: (request) => call((client) => client.Prune({ actor, ...request })),
   hold: (session, reason, options) => call((client) => client.Hold({ session, reason, actor, ...options })),
   release: (session, options) => call((client) => client.Release({ session, actor, ...options }))
+})
+
+/** Asked again, it finds what is done already: the same bytes are replaced by the same. */
+const makeRedaction = ({ actor, call }: Remote): RedactionShape => ({
+  redact: (request) => call((client) => client.Redact({ actor, ...request }))
 })
 
 const makeSearch = (remote: Remote): SearchShape => ({

@@ -15,6 +15,7 @@ import type { Search } from "../search/Search.ts"
 import { Attach } from "../session/Attach.ts"
 import { History } from "../session/History.ts"
 import { Lifecycle } from "../session/Lifecycle.ts"
+import type { Redaction } from "../session/Redaction.ts"
 import type { Retention } from "../session/Retention.ts"
 import { HistoryDamaged } from "../session/SessionError.ts"
 import { Sessions } from "../session/Sessions.ts"
@@ -24,6 +25,7 @@ import { EngineRpcs } from "./ExecRpcs.ts"
 import { type Guard, makeGuard } from "./GuardedServer.ts"
 import * as KnownEvents from "./KnownEvents.ts"
 import * as MessageGuard from "./MessageGuard.ts"
+import { redactionHandlers } from "./RedactionHandlers.ts"
 import { retentionHandlers } from "./RetentionHandlers.ts"
 import { searchHandlers } from "./SearchHandlers.ts"
 import { outputOf } from "./SessionOutput.ts"
@@ -34,7 +36,7 @@ import { checkSocketPath, makeSocketFolder, type SocketFolderRefused } from "./S
 const CLOSE_CONCURRENCY = 256
 
 /** What a server of the engine needs: the engine. */
-export type EngineServices = Sessions | History | Exec | Attach | Lifecycle | Retention | Search
+export type EngineServices = Sessions | History | Exec | Attach | Lifecycle | Retention | Redaction | Search
 
 /** Connections that wait to be accepted: the most that Linux allows. Beyond it clients try again. */
 const BACKLOG = 4096
@@ -169,7 +171,7 @@ export const layer = (
             disableFatalDefects: true
           })
         ),
-        Layer.provide([sessionHandlers, execHandlers, retentionHandlers, searchHandlers]),
+        Layer.provide([sessionHandlers, execHandlers, retentionHandlers, redactionHandlers, searchHandlers]),
         Layer.provide(RpcServer.layerProtocolSocketServer),
         Layer.provide(socketServer(paths, guard))
       )

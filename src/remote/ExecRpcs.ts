@@ -20,6 +20,7 @@ import {
   SpawnFailed
 } from "../session/SessionError.ts"
 import { SessionView } from "../session/SessionView.ts"
+import { RedactionRpcs } from "./RedactionRpcs.ts"
 import { RetentionRpcs } from "./RetentionRpcs.ts"
 import { SearchRpcs } from "./SearchRpcs.ts"
 import { LooseLimits, LooseSize, SessionRpcs } from "./SessionRpcs.ts"
@@ -174,4 +175,4 @@ export class ExecRpcs extends RpcGroup.make(
 ) {}
 
 /** Everything that the engine serves. */
-export const EngineRpcs = SessionRpcs.merge(ExecRpcs).merge(RetentionRpcs).merge(SearchRpcs)
+export const EngineRpcs = SessionRpcs.merge(ExecRpcs).merge(RetentionRpcs).merge(RedactionRpcs).merge(SearchRpcs)

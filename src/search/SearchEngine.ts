@@ -18,6 +18,7 @@ import type { SearchGap, SearchHit, SearchItem, SearchQuery, SearchShape } from 
 import { type Pattern, patternOf } from "./SearchPattern.ts"
 import type { SearchDefeated, SearchThread, SearchThreadLost, SearchThreads } from "./SearchThread.ts"
 import type { FoundLine } from "./SearchWorker.ts"
+import { shortHolds } from "./Segments.ts"
 import {
   blocksOf,
   candidates,
@@ -67,7 +68,7 @@ export const makeSearch = (options: {
   const run = Effect.fnUntraced(function* (query: SearchQuery) {
     const pattern = patternOf(query)
     if (pattern instanceof InvalidRequest) return yield* pattern
-    const found = yield* targets(query)
+    const found = (yield* targets(query)).filter((target) => mayHold(target, pattern))
     const thread = yield* threads.borrow
     yield* thread.ask({ _tag: "Query", query: pattern.worker }, "Ready")
     const context: Context = { journal, thread, query, pattern }
@@ -98,6 +99,12 @@ const limited = <E, R>(items: Stream.Stream<SearchItem, E, R>, limit: number): S
     let left = limit
     return Stream.takeUntil(items, (item) => item._tag === "Hit" && --left === 0)
   })
+
+/** Short sessions are many, and what is known of most of them is enough to pass them over. */
+const mayHold = ({ index, view }: Target, { slots }: Pattern): boolean =>
+  view.sequence > indexedTo(index) ||
+  index.at(-1)?.head.hasOpen === true ||
+  index.some(({ bits, head }) => head.blocks > 1 || shortHolds(bits, slots))
 
 const searchSession = (context: Context, { index, view }: Target): Stream.Stream<SearchItem, SearchFailure> =>
   Stream.unwrap(

@@ -18,7 +18,7 @@ import {
   STORE_STREAM,
   type TerminalSize
 } from "../../journal/Event.ts"
-import type { JournalShape, Row } from "../../journal/Journal.ts"
+import type { AppendOptions, JournalShape, Row } from "../../journal/Journal.ts"
 import type { JournalDamaged, StorageUnavailable } from "../../journal/JournalError.ts"
 import { killPoint } from "../../journal/KillPoint.ts"
 import type { PlainOutput } from "../../projections/PlainOutput.ts"
@@ -648,6 +648,20 @@ export class EngineCore {
     if (session === undefined || session.isEnded) return false
     await session.appendHold(event, actor)
     return true
+  }
+
+  /** Journals a redaction of a live session; false when it does not live. */
+  async appendRedaction(id: SessionId, event: NewEvent, options: AppendOptions): Promise<boolean> {
+    const session = this.#live.get(id)
+    if (session === undefined || session.isEnded) return false
+    await session.appendRedaction(event, options)
+    return true
+  }
+
+  /** Texts of the session that are kept in memory are read anew from the journal. */
+  async redacted(id: SessionId): Promise<void> {
+    this.recent.delete(id)
+    await this.#live.get(id)?.redacted()
   }
 
   keepers(): ReadonlyArray<KeeperView> {

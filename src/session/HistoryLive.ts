@@ -42,6 +42,13 @@ export const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService>
     const screens = yield* ScreenService
     const withJournal = Effect.provideService(Journal, journal)
 
+    // What a screen in memory shows is not to be shown any more. (One that is drawn on at the moment notices by itself.)
+    const fork = Effect.runForkWith(yield* Effect.context<never>())
+    const stop = journal.redaction.onReplaced((session) => {
+      for (const key of [session, `${session}@`]) fork(screens.exclusively(key)(screens.close(key)))
+    })
+    yield* Effect.addFinalizer(() => Effect.sync(stop))
+
     const exists = Effect.fnUntraced(function* (session: SessionId) {
       const head = SESSION_ID_PATTERN.test(session)
         ? yield* journal.head(session).pipe(Effect.mapError(unavailable(session)))
@@ -90,7 +97,7 @@ export const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService>
       if (readIndexRow(yield* journal.row(INDEX_SPACE, indexKey(session)))?.closed === true) return true
       const newest = yield* journal.readBackwards(session).pipe(
         // They stand behind the last word too, any number of them.
-        Stream.filter(({ event }) => event._tag !== "HoldPlaced" && event._tag !== "HoldReleased"),
+        Stream.filter(({ event }) => !BEHIND_LAST_WORD.has(event._tag)),
         Stream.take(LAST_WORD_EVENTS),
         Stream.runCollect,
         Effect.catchTag("JournalDamaged", () => Effect.succeed(undefined))
@@ -248,6 +255,9 @@ export const layer: Layer.Layer<History, never, Journal> = layerNoScreen.pipe(
   Layer.provide(ScreenService.layer),
   Layer.provide(workerUrl)
 )
+
+/** What may stand behind a session's last word, any number of them. */
+const BEHIND_LAST_WORD: ReadonlySet<SessionEvent["_tag"]> = new Set(["HoldPlaced", "HoldReleased", "PayloadsRedacted"])
 
 const newestFirst = (one: SessionSummary, other: SessionSummary): number =>
   other.createdAt - one.createdAt || (other.id < one.id ? -1 : 1)

@@ -73,6 +73,8 @@ export interface RetentionOptions {
 export interface RetentionEngine extends RetentionShape {
   /** Goes on with what was cut off, and applies the store's own rules, now and every hour. Ends when it is interrupted. */
   readonly run: Effect.Effect<void>
+  /** Whoever holds it changes what is journaled of sessions; one at a time does. */
+  readonly turn: Semaphore.Semaphore
 }
 
 interface Target extends Pick<PruneItem, "to" | "reason" | "policy"> {
@@ -343,6 +345,7 @@ export const makeRetention = Effect.fnUntraced(function* (options: RetentionOpti
           )
         : changeHold(session, { _tag: "HoldPlaced", reason }, request),
     release: (session, request = {}) => changeHold(session, { _tag: "HoldReleased" }, request),
+    turn,
     run: Effect.forever(Effect.andThen(once, Effect.sleep(RUN_INTERVAL)))
   }
   return retention
@@ -386,7 +389,7 @@ const ownPolicy = ({ policy }: RetentionOptions) =>
       new InvalidRequest({ field: "config.json", reason: error instanceof Error ? error.message : String(error) })
   })
 
-const actorOf = ({ actor }: { readonly actor?: string | undefined }) =>
+export const actorOf = ({ actor }: { readonly actor?: string | undefined }) =>
   Effect.try({
     try: () => {
       checkLabel("actor", actor)

@@ -1,8 +1,8 @@
 /**
- * `Retention` of a store whose engine does not run, for as long as a command has the journal open. It touches only sessions
+ * `Retention` and `Redaction` of a store whose engine does not run, for as long as a command has the journal open. It touches only sessions
  * that have ended: a keeper may hold the others, and what that has not typed yet comes from the journal.
  */
-import { Effect, Layer } from "effect"
+import { Context, Effect, Layer } from "effect"
 import { Journal } from "../../journal/Journal.ts"
 import { ScreenService } from "../../projections/ScreenService.ts"
 import { ensureKey } from "../evidence/Keys.ts"
@@ -10,23 +10,30 @@ import { makeSealer } from "../evidence/Sealer.ts"
 import { readRetention } from "./EngineConfig.ts"
 import { openFeed } from "./Feed.ts"
 import { History } from "./History.ts"
+import { Redaction } from "./Redaction.ts"
+import { makeRedaction } from "./RedactionEngine.ts"
 import { Retention } from "./Retention.ts"
 import { makeRetention } from "./RetentionEngine.ts"
 import type { StorePaths } from "./StorePaths.ts"
 
-export const layer = (paths: StorePaths): Layer.Layer<Retention, never, Journal | History | ScreenService> =>
-  Layer.effect(
-    Retention,
+export const layer = (
+  paths: StorePaths
+): Layer.Layer<Retention | Redaction, never, Journal | History | ScreenService> =>
+  Layer.effectContext(
     Effect.gen(function* () {
       const journal = yield* Journal
-      return yield* makeRetention({
+      const history = yield* History
+      const retention = yield* makeRetention({
         journal,
-        history: yield* History,
+        history,
         screens: yield* ScreenService,
         folder: paths.journal,
         policy: () => readRetention(paths),
         sealer: yield* makeSealer({ journal, signer: (nowMillis) => ensureKey(paths, nowMillis).signer }),
         openFeed: openFeed(journal)
       })
+      const redaction = makeRedaction({ journal, history, turn: retention.turn, openFeed: openFeed(journal) })
+      yield* Effect.ignore(redaction.finish)
+      return Context.make(Retention, retention).pipe(Context.add(Redaction, redaction))
     })
   )

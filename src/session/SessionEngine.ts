@@ -34,6 +34,8 @@ import { History } from "./History.ts"
 import type { KeeperPort } from "./Hosts.ts"
 import { Lifecycle } from "./Lifecycle.ts"
 import { makeLifecycle } from "./LifecycleEngine.ts"
+import { Redaction } from "./Redaction.ts"
+import { makeRedaction } from "./RedactionEngine.ts"
 import { Retention } from "./Retention.ts"
 import { makeRetention, RETENTION_SCREENS } from "./RetentionEngine.ts"
 import { Sessions } from "./Sessions.ts"
@@ -57,7 +59,7 @@ export interface SessionEngineOptions {
 export const layer = (
   options: SessionEngineOptions
 ): Layer.Layer<
-  Sessions | Exec | Attach | Lifecycle | Retention | Search,
+  Sessions | Exec | Attach | Lifecycle | Retention | Redaction | Search,
   StorageUnavailable | StoreRefused,
   Journal | History
 > =>
@@ -195,7 +197,27 @@ export const layer = (
         },
         openFeed: Effect.succeed(engine.feed)
       })
-      yield* Effect.forkScoped(retention.run)
+      const redaction = makeRedaction({
+        journal,
+        history,
+        turn: retention.turn,
+        engine: {
+          feed: engine.feed,
+          notNeeded: (session) => engine.notNeeded(session),
+          appendRedaction: (session, event, options) => engine.appendRedaction(session, event, options),
+          redacted: async (session) => {
+            await engine.redacted(session)
+            await exec.redacted(session)
+          }
+        },
+        openFeed: Effect.succeed(engine.feed)
+      })
+      yield* Effect.forkScoped(
+        redaction.finish.pipe(
+          Effect.catchCause((cause) => Effect.logWarning("redaction: finished at the next start", cause)),
+          Effect.andThen(retention.run)
+        )
+      )
       yield* Effect.forkScoped(indexer.run)
 
       const call = engineCall("Sessions")
@@ -245,6 +267,7 @@ export const layer = (
         ),
         Context.add(Lifecycle, makeLifecycle({ engine, journal, nowMicros })),
         Context.add(Retention, retention),
+        Context.add(Redaction, redaction),
         Context.add(Search, yield* makeLocalSearch)
       )
     })

@@ -161,6 +161,14 @@ export const sampleEvents: ReadonlyArray<SessionEvent> = [
     tombstone: "ff00",
     reason: "asked",
     policy: "é"
+  },
+  {
+    _tag: "PayloadsRedacted",
+    from: 1,
+    to: 9,
+    rules: [{ rule: "jwt", matches: 2 }],
+    reason: "é",
+    events: [{ sequence: 3, original: "00ff", sealed: true, replacement: "ff00", ranges: [[13, 20]] }]
   }
 ]
 

@@ -13,6 +13,7 @@ import { makeAttach } from "../../src/session/AttachEngine.ts"
 import { ENGINE_LIMITS } from "../../src/session/EngineLimits.ts"
 import { type FollowEvents, History, type HistoryShape } from "../../src/session/History.ts"
 import { Lifecycle } from "../../src/session/Lifecycle.ts"
+import { Redaction } from "../../src/session/Redaction.ts"
 import { Retention } from "../../src/session/Retention.ts"
 import { SessionNotFound } from "../../src/session/SessionError.ts"
 import { Sessions, type SessionsShape } from "../../src/session/Sessions.ts"
@@ -128,6 +129,7 @@ export const serve = (
     Layer.provide(Layer.succeed(Attach, makeAttach({ history: fakeHistory(overrides.history) }))),
     Layer.provide(Layer.mock(Lifecycle)({})),
     Layer.provide(Layer.mock(Retention)({})),
+    Layer.provide(Layer.mock(Redaction)({})),
     Layer.provide(Layer.mock(Search)({})),
     Layer.provide(overrides.exec === undefined ? Layer.mock(Exec)({}) : Layer.succeed(Exec, overrides.exec))
   )

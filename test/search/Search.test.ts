@@ -4,7 +4,17 @@ import { Effect, Fiber, Stream } from "effect"
 import type { SessionEvent, SessionId } from "../../journal/Event.ts"
 import { Journal } from "../../journal/Journal.ts"
 import { streamBytes } from "../../journal/Keys.ts"
-import { BLOCK_SPACE, deleteSearchIndex, GRAM_SPACE, SEGMENT_SPACE } from "../../projections/SearchIndex.ts"
+import { OUTPUT_DATA_AT } from "../../journal/Record.ts"
+import {
+  BLOCK_SPACE,
+  deleteSearchIndex,
+  GRAM_SPACE,
+  putSearchRows,
+  SEGMENT_SPACE,
+  searchIndexRanges,
+  searchIndexVersion,
+  segmentKey
+} from "../../projections/SearchIndex.ts"
 import { Search, type SearchQuery } from "../../src/search/Search.ts"
 import { makeSearchIndexer } from "../../src/search/SearchIndexer.ts"
 import { searchWorkerUrl } from "../../src/search/SearchLocal.ts"
@@ -305,7 +315,7 @@ describe("search", () => {
         const over = yield* session([created(), ...printed(["word of the dead\r\n"]), ...ended()])
         const alive = yield* session([created(), ...printed(["word of the living\r\n"])])
         // A block of one or two events each: more than a segment has.
-        const much = Array.from({ length: 300 }, () => `${"x".repeat(8000)}\r\n`.repeat(8))
+        const much = Array.from({ length: 262 }, () => `${"x".repeat(8000)}\r\n`.repeat(8))
         const long = yield* session([created(), ...printed(["word of the long\r\n", ...much, "the end of it"])])
         yield* indexer.index([over, alive, long])
         const heads = yield* readIndexes(journal)
@@ -322,6 +332,34 @@ describe("search", () => {
         ])
         assert.strictEqual((yield* hits({ pattern: "the end of" })).length, 1)
       }).pipe(Effect.provide(layer))
+  )
+
+  it.live("what was redacted is not found any more, also with rows of before, and what took its place is", () =>
+    Effect.gen(function* () {
+      const journal = yield* Journal
+      const id = yield* session([created(), ...printed(["password hunter2 word\r\n"]), ...ended()])
+      assert.strictEqual((yield* hits({ pattern: "hunter2" })).length, 1)
+      const version = searchIndexVersion(journal, id)
+      const at = OUTPUT_DATA_AT + "password ".length
+      const edits = [{ from: at, to: at + 7, bytes: new Uint8Array(Buffer.from("*******")) }]
+      yield* journal.redaction.replace(id, {
+        from: 1,
+        to: 6,
+        rules: [{ rule: "test", matches: 1 }],
+        reason: "test",
+        actor: "test",
+        timeMicros: START_MICROS,
+        events: [{ sequence: 2, edits }],
+        rows: []
+      })
+      assert.deepStrictEqual(yield* hits({ pattern: "hunter2" }), [])
+      yield* journal.redaction.finish(id, searchIndexRanges(id), [])
+      assert.strictEqual(yield* rowsIn(SEGMENT_SPACE), 0)
+      const rows = [{ space: SEGMENT_SPACE, key: segmentKey(id, 0), value: new Uint8Array(1) }]
+      assert.isFalse(yield* putSearchRows(journal, id, { segment: 0, version, rows }), "read before")
+      assert.deepStrictEqual(linesOf(yield* hits({ pattern: "*** word" })), ["password ******* word"])
+      assert.deepStrictEqual(yield* hits({ pattern: "hunter2" }), [])
+    }).pipe(Effect.provide(layer))
   )
 
   it.live("what was removed is not found, and what follows it is", () =>

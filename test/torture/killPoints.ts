@@ -36,7 +36,9 @@ const comingsMax = (point: KillPointName): number => {
 }
 
 /** Those of retention are tried where retention is (test/crash/RetentionKill.test.ts). */
-export const ENGINE_POINTS: ReadonlyArray<KillPointName> = KILL_POINTS.filter((name) => !name.startsWith("retention."))
+export const ENGINE_POINTS: ReadonlyArray<KillPointName> = KILL_POINTS.filter(
+  (name) => !/^(retention|redaction)\./.test(name)
+)
 
 export const killPoints: Campaign = {
   name: "killPoints",
