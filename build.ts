@@ -4,7 +4,16 @@
  * `npm run build` and, through `prepare`, by `npm ci`. The same sources give the same files. Quiet when all is well.
  */
 import { execFileSync } from "node:child_process"
-import { chmodSync, copyFileSync, existsSync, readdirSync, renameSync, rmSync } from "node:fs"
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync
+} from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { type Plugin, rolldown } from "rolldown"
@@ -84,12 +93,40 @@ const buildPrograms = async (input: Readonly<Record<string, string>>): Promise<v
   await bundle.close()
 }
 
+/** What the licence of the emulator in exported pages asks for, in the pages themselves. */
+const EMULATOR_LICENCE = "src/export/player/xterm-licence.txt"
+
+/** The script of exported pages: one for all of them, for browsers, and of ASCII alone, since it becomes part of a page. */
+const buildPlayer = async (): Promise<void> => {
+  const bundle = await rolldown({
+    cwd: root,
+    input: { player: "src/export/player/main.ts" },
+    platform: "browser",
+    // Its package.json names a file that is not there.
+    resolve: {
+      alias: { "@xterm/headless": join(root, "node_modules/@xterm/headless/lib-headless/xterm-headless.mjs") }
+    },
+    logLevel: "warn"
+  })
+  const { output } = await bundle.generate({ format: "iife", minify: true, comments: { legal: false } })
+  await bundle.close()
+  const escaped = output[0].code.replace(
+    /[^\t\n\x20-\x7e]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`
+  )
+  // Inside a script element these would end it, or hide its end.
+  if (/<\/script|<!--/i.test(escaped)) throw new Error("build: the player holds markup that ends a script")
+  const licence = readFileSync(join(root, EMULATOR_LICENCE), "utf8")
+  writeFileSync(join(next, "bin", "player.js"), `/*!\n${licence}*/\n${escaped}`)
+}
+
 const main = async (): Promise<void> => {
   for (const source of PROGRAMS.flatMap(Object.values)) {
     if (!existsSync(join(root, source))) throw new Error(`build: ${source} is missing`)
   }
   try {
     for (const input of PROGRAMS) await buildPrograms(input)
+    await buildPlayer()
     for (const { folder, name: pattern } of COPIED) {
       for (const name of readdirSync(join(root, folder))) {
         if (pattern.test(name)) copyFileSync(join(root, folder, name), join(next, "bin", name))

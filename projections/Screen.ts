@@ -21,7 +21,15 @@ import { type PictureArea, pictureOf, type ScreenPicture } from "./ScreenPicture
 import { type RedrawOptions, type RedrawState, redrawBytes } from "./ScreenRedraw.ts"
 import { decodeSnapshot, encodeSnapshot } from "./SnapshotCodec.ts"
 import { cleanTitle } from "./Title.ts"
-import { type CharsetTable, coreOf, makeCharsetTable, readXterm, writeXterm, type XtermHeader } from "./XtermState.ts"
+import {
+  type CharsetTable,
+  coreOf,
+  makeCharsetTable,
+  readXterm,
+  resizeXterm,
+  writeXterm,
+  type XtermHeader
+} from "./XtermState.ts"
 
 /** Raised when the guard, the emulator or the snapshot's form changes: older snapshots and quarantines are then ignored. */
 export const SCREEN_VERSION = 1
@@ -183,7 +191,7 @@ export class Screen {
   resize(size: TerminalSize): void {
     this.#size = size
     this.#guard.size = size
-    this.#terminal.resize(Math.max(size.cols, EMULATOR_COLS_MIN), size.rows)
+    resizeXterm(this.#terminal, { cols: Math.max(size.cols, EMULATOR_COLS_MIN), rows: size.rows })
   }
 
   view(): ScreenContent {

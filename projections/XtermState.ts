@@ -93,6 +93,7 @@ interface PrivateBuffer {
   savedCurAttrData: PrivateAttributes
   savedCharset: object | undefined
   tabs: Record<number, boolean | undefined>
+  _memoryCleanupQueue: { clear(): void }
   getBlankLine(attributes: PrivateAttributes): PrivateLine
 }
 export interface PrivateCore {
@@ -126,6 +127,17 @@ export interface PrivateCore {
 
 export const coreOf = (terminal: Terminal): PrivateCore => (terminal as unknown as { _core: PrivateCore })._core
 
+/**
+ * As the emulator's own `resize`, without what it would do later by a timer: giving back memory of lines that got shorter,
+ * with a warning on the console where the machine is busy.
+ */
+export const resizeXterm = (terminal: Terminal, { cols, rows }: TerminalSize): void => {
+  terminal.resize(cols, rows)
+  const { alt, normal } = coreOf(terminal)._bufferService.buffers
+  normal._memoryCleanupQueue.clear()
+  alt._memoryCleanupQueue.clear()
+}
+
 /** Word 0 of a cell: this bit says that its text is in `_combined`. */
 const COMBINED_BIT = 0x200000
 /** Word 2 of a cell: this bit says that it has extended attributes. */
@@ -145,10 +157,12 @@ export type CharsetTable = ReadonlyArray<object | undefined>
 export const makeCharsetTable = (scratch: Terminal): CharsetTable => {
   const core = coreOf(scratch)
   return CHARSET_FINALS.map((final) => {
-    core._inputHandler.parse(Buffer.from(`\x1b(${final}`))
+    core._inputHandler.parse(textEncoder.encode(`\x1b(${final}`))
     return core._charsetService._charsets[0]
   })
 }
+
+const textEncoder = new TextEncoder()
 
 const charsetNumber = (table: CharsetTable, charset: object | undefined): number => {
   const index = table.indexOf(charset)

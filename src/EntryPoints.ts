@@ -49,3 +49,6 @@ export const searchWorkerEntry: string = entry("src/search/SearchWorker.ts", "se
 export const driverFile = (program: string): string => entry(`src/exec/${program}`, program)
 /** The script in bundles of evidence: it is copied, not run from here. */
 export const verifyScript: string = entry("src/evidence/verify.mjs", "verify.mjs")
+
+/** The script of exported pages (export/player). Browsers run no TypeScript, so it is always the built one. */
+export const playerScript: string = join(root, "dist", "bin", "player.js")

@@ -141,7 +141,7 @@ export const exportCommand = Command.make(
   Command.withShortDescription("Write sessions to files"),
   Command.withExamples([
     { command: "reprise export build --out build.cast; asciinema play build.cast", description: "A recording" },
-    { command: "reprise export build --format html", description: "A page to read and to pass on" },
+    { command: "reprise export build --format html", description: "A page that plays it, to keep and to pass on" },
     { command: "reprise export build --format csv --out - | column -s, -t", description: "Its commands as a table" },
     { command: "reprise export build deploy --format events --out kept", description: "Two of them, complete" }
   ])

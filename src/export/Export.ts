@@ -56,8 +56,14 @@ export const EXPORT_FORMATS: ReadonlyArray<ExportFormat> = [
   {
     name: "html",
     extension: "html",
-    description: "a page for a browser, complete in one file: the session and its transcript, with a search",
+    description: "a page for a browser, complete in one file: a player with a search, and the transcript",
     load: () => import("./HtmlExport.ts").then(({ html }) => html)
+  },
+  {
+    name: "transcript",
+    extension: "transcript.html",
+    description: "a page for a browser with the text alone, of a session of any length",
+    load: () => import("./TranscriptExport.ts").then(({ transcript }) => transcript)
   }
 ]
 
@@ -105,7 +111,8 @@ export interface ExportOptions {
 
 /**
  * The session as it is now in this format, in pieces; a live one is exported up to now. It fails at damage (HistoryDamaged)
- * rather than leave it out: what was given until then is a beginning and no export.
+ * rather than leave it out: what was given until then is a beginning and no export. `note` is told what the format has no
+ * room for.
  */
 export const exportSession = (
   session: SessionId,

@@ -1,204 +1,105 @@
 /**
- * `--format html`: one file for a browser, without a network. What is known of the session, then its transcript as plain
- * text: a section for each command of a shell, or one for a session of another program. Output is text, whatever it
- * holds; of its hyperlinks those to web pages and mail addresses can be clicked. What is not in the journal is named.
+ * `--format html`: one file for a browser, without a network, that plays the session as a terminal showed it
+ * (PlayerParts.ts, player/) and holds its transcript (TranscriptSections.ts). The events are read twice, so that nothing
+ * of a long session has to be held. A page is bounded by what browsers open: of a session with more output it has the
+ * beginning, and says so in its first line.
  */
-import { type JournalEntry, type OutputChannel, type SessionEvent, TERMINAL_CELLS_MAX } from "../../journal/Event.ts"
-import { packageVersion } from "../EntryPoints.ts"
-import { commandOf } from "../SafeText.ts"
-import type { SessionView } from "../session/SessionView.ts"
-import { type ExportFold, foldPages, type WriteExport } from "./ExportFormat.ts"
-import { isoTime, wholeMillis } from "./ExportTime.ts"
-import { pageEnd, pageHead } from "./HtmlPage.ts"
-import { htmlLines, htmlLink, htmlText, safeUrl } from "./HtmlText.ts"
-import { type LinePart, LinkedLines } from "./LinkedLines.ts"
+import { Effect, Stream } from "effect"
+import type { JournalEntry } from "../../journal/Event.ts"
+import type { ExportSource, WriteExport } from "./ExportFormat.ts"
+import { playerPage } from "./HtmlPage.ts"
+import { PLAYER_OUTPUT_BYTES_MAX } from "./PlayerFormat.ts"
+import { PlayerParts } from "./PlayerParts.ts"
+import { openingOf } from "./RecordingBeginning.ts"
+import { factsOf, titleOf } from "./SessionFacts.ts"
+import { TranscriptSections } from "./TranscriptSections.ts"
 
-/** Links in one file. An address may be repeated on every line it spans, so without a bound a few bytes become gigabytes. */
-const LINKS_MAX = 4096
-/** Blanks in a row: no terminal is wider, but a program can send its cursor across thousands of columns again and again. */
-const TOO_MANY_BLANKS = new RegExp(`( {${TERMINAL_CELLS_MAX}}) +`, "g")
+export const html: WriteExport = (source) => boundedHtml(source, PLAYER_OUTPUT_BYTES_MAX)
 
-export const html: WriteExport = foldPages((view) => new HtmlTranscript(view))
+/** With a bound of one's own, in bytes of output. */
+export const boundedHtml = (source: ExportSource, outputBytesMax: number) =>
+  Stream.unwrap(
+    Effect.gen(function* () {
+      const { events, note, view } = source
+      const begun = yield* openingOf(source)
+      const notices: Array<string> =
+        view.kind === "exec"
+          ? ["a shell for commands: its commands and their output, in the order in which they came"]
+          : []
 
-type EventOf<Tag extends SessionEvent["_tag"]> = Extract<SessionEvent, { readonly _tag: Tag }>
+      const sections = new TranscriptSections(view)
+      const inTranscript = new OutputBound(outputBytesMax)
+      const transcript = inTranscript.pages(events).pipe(Stream.map((entries) => sections.page(entries)))
 
-class HtmlTranscript implements ExportFold {
-  readonly #view: SessionView
-  #html = ""
-  #isBegun = false
-  /** Number of the command whose section is open; 0 for the session's own, null for none. */
-  #open: number | null = null
-  /** The section's `pre` is open. */
-  #isPrinting = false
-  /** The command that runs: what the terminal shows meanwhile is shown with it. */
-  #running = 0
-  #lines = new Map<OutputChannel, LinkedLines>()
-  #links = 0
-  #sequence = 0
+      const parts = new PlayerParts(view, begun)
+      const player = new OutputBound(outputBytesMax).pages(events).pipe(
+        Stream.map((entries) => {
+          let text = ""
+          for (const entry of entries) {
+            parts.take(entry, (part) => {
+              text += playerPage.part(part)
+            })
+          }
+          return text
+        })
+      )
 
-  constructor(view: SessionView) {
-    this.#view = view
+      const atEnd = (text: () => string) => Stream.fromEffect(Effect.sync(text))
+      return Stream.concat(
+        atEnd(() => playerPage.head({ title: titleOf(view), facts: factsOf(view) })),
+        transcript
+      ).pipe(
+        Stream.concat(
+          atEnd(() => {
+            const { cutAfter } = inTranscript
+            if (cutAfter !== undefined) {
+              const text = `this page ends after event ${cutAfter} of ${view.sequence}: it holds at most ${outputBytesMax} bytes of output`
+              notices.push(text)
+              note?.(`${text}; --format transcript has the text of all of it`)
+            }
+            return sections.end() + playerPage.between
+          })
+        ),
+        Stream.concat(player),
+        Stream.concat(
+          atEnd(() => {
+            const { index, part } = parts.end(notices)
+            return (part === undefined ? "" : playerPage.part(part)) + playerPage.index(index) + playerPage.end
+          })
+        ),
+        Stream.filter((text) => text !== ""),
+        Stream.map((text) => Buffer.from(text))
+      )
+    })
+  )
+
+/** The events up to the first whose output would be too much. */
+class OutputBound {
+  readonly #max: number
+  #bytes = 0
+  /** The last event that is in, when there are more. */
+  cutAfter: number | undefined
+
+  constructor(max: number) {
+    this.#max = max
   }
 
-  readonly page = (entries: ReadonlyArray<JournalEntry>): string => {
-    this.#begin()
-    for (const entry of entries) {
-      if (entry.sequence !== this.#sequence + 1) {
-        this.#missing(`events ${this.#sequence + 1} to ${entry.sequence - 1} are not in the journal any more`)
-      }
-      this.#sequence = entry.sequence
-      this.#take(entry)
-    }
-    return this.#taken()
+  pages<E>(events: Stream.Stream<JournalEntry, E>): Stream.Stream<ReadonlyArray<JournalEntry>, E> {
+    return Stream.chunks(events).pipe(
+      Stream.map((entries) => this.#within(entries)),
+      Stream.takeUntil(() => this.cutAfter !== undefined)
+    )
   }
 
-  readonly end = (): string => {
-    this.#begin()
-    if (this.#running > 0) this.#outcome(this.#view.status === "running" ? "running" : "how it ended is not known")
-    this.#close()
-    return this.#taken() + pageEnd()
-  }
-
-  #taken(): string {
-    const html = this.#html
-    this.#html = ""
-    return html
-  }
-
-  #begin(): void {
-    if (this.#isBegun) return
-    this.#isBegun = true
-    this.#html += pageHead({ title: titleOf(this.#view), facts: factsOf(this.#view) })
-  }
-
-  #take({ event, timeMicros }: JournalEntry): void {
-    switch (event._tag) {
-      case "OutputReceived":
-        this.#output(event)
-        break
-      case "CommandStarted": {
-        this.#close()
-        this.#running = event.exec
-        this.#open = event.exec
-        const heading = `${event.exec} · ${isoTime(timeMicros)}${event.cwd === undefined ? "" : ` · in ${event.cwd}`}`
-        this.#html += `<section><h2>${htmlText(heading)}</h2>\n<pre class="command">\n${htmlLines(event.code)}</pre>\n`
-        break
-      }
-      case "CommandFinished":
-        if (this.#open !== event.exec) this.#section(event.exec, `output of command ${event.exec}`)
-        this.#outcome(describeCommand(event))
-        this.#running = 0
-        break
-      case "GapDetected":
-        this.#missing(`${event.what} ${event.from} to ${event.to ?? "?"} is missing: ${event.why}`)
-        break
-      case "SessionLost":
-        this.#missing(`the session was lost: ${event.reason}`)
-        break
-      case "ShellRestarted":
-        this.#missing(`the shell was started again (${event.reason})`)
-        break
-    }
-  }
-
-  #output({ channel, data, exec }: EventOf<"OutputReceived">): void {
-    // The terminal of a shell belongs to the command that runs, and between two to the session.
-    const section = channel === "tty" ? this.#running : exec
-    if (this.#open !== section) {
-      this.#section(section, section === 0 ? "terminal" : `output of command ${section} after its end`)
-    }
-    if (!this.#isPrinting) {
-      this.#isPrinting = true
-      // A browser drops a line feed that stands here: it must not be the output's.
-      this.#html += `<pre class="output">\n`
-    }
-    let lines = this.#lines.get(channel)
-    if (lines === undefined) {
-      lines = new LinkedLines()
-      this.#lines.set(channel, lines)
-    }
-    lines.feed(data, (parts) => this.#line(parts, channel))
-  }
-
-  #section(exec: number, heading: string): void {
-    this.#close()
-    this.#open = exec
-    this.#html += `<section><h2>${htmlText(heading)}</h2>\n`
-  }
-
-  #line(parts: ReadonlyArray<LinePart>, channel: OutputChannel): void {
-    let line = ""
-    for (const part of parts) {
-      const { address } = part
-      const text = part.text.replace(TOO_MANY_BLANKS, "$1")
-      const url = address === undefined || this.#links >= LINKS_MAX ? undefined : safeUrl(address)
-      if (url === undefined) line += htmlText(text)
-      else {
-        this.#links++
-        line += htmlLink(url, text)
+  #within(entries: ReadonlyArray<JournalEntry>): ReadonlyArray<JournalEntry> {
+    for (const [index, { event, sequence }] of entries.entries()) {
+      if (event._tag !== "OutputReceived") continue
+      this.#bytes += event.data.byteLength
+      if (this.#bytes > this.#max) {
+        this.cutAfter = sequence - 1
+        return entries.slice(0, index)
       }
     }
-    this.#html += channel === "stderr" ? `<span class="stderr">${line}</span>\n` : `${line}\n`
-  }
-
-  /** What has no line's end yet, and the end of the output. */
-  #endOutput(): void {
-    if (!this.#isPrinting) return
-    for (const [channel, lines] of this.#lines) {
-      const open = lines.open()
-      if (open.length > 0) this.#line(open, channel)
-    }
-    this.#lines = new Map()
-    this.#isPrinting = false
-    this.#html += "</pre>\n"
-  }
-
-  #outcome(text: string): void {
-    this.#endOutput()
-    this.#html += `<p class="outcome">${htmlText(text)}</p>\n`
-  }
-
-  /** Between the lines of the output it is about. */
-  #missing(text: string): void {
-    if (this.#open === null) this.#section(0, "session")
-    this.#endOutput()
-    this.#html += `<p class="missing">${htmlText(text)}</p>\n`
-  }
-
-  #close(): void {
-    if (this.#open === null) return
-    this.#endOutput()
-    this.#open = null
-    this.#html += "</section>\n"
+    return entries
   }
 }
-
-const titleOf = (view: SessionView): string => (view.name === null ? commandOf(view) : view.name)
-
-const factsOf = (view: SessionView): ReadonlyArray<readonly [string, string]> => [
-  ["session", view.id],
-  ...(view.name === null ? [] : [["name", view.name] as const]),
-  ["command", commandOf(view)],
-  ["status", describeEnd(view)],
-  ["folder", view.cwd],
-  ...(view.title === "" ? [] : [["title", view.title] as const]),
-  ["terminal", `${view.size.cols}x${view.size.rows}, ${view.term}`],
-  ["owner", view.owner],
-  ["created", isoTime(view.createdAt)],
-  ...(view.endedAt === null ? [] : [["ended", isoTime(view.endedAt)] as const]),
-  ["output", `${view.outputBytes} bytes`],
-  ["events", String(view.sequence)],
-  ["exported by", `reprise ${packageVersion}`]
-]
-
-const describeEnd = ({ exitCode, signal, status }: Pick<SessionView, "exitCode" | "signal" | "status">): string =>
-  signal !== null ? `${status}, ${signal}` : exitCode !== null ? `${status}, exit code ${exitCode}` : status
-
-const describeCommand = (event: EventOf<"CommandFinished">): string =>
-  [
-    event.status,
-    ...(event.exitCode === null ? [] : [`exit code ${event.exitCode}`]),
-    ...(event.signal === null ? [] : [event.signal]),
-    `${wholeMillis(event.durationMicros)} ms`,
-    ...(event.cwd === "" ? [] : [`then in ${event.cwd}`])
-  ].join(", ")

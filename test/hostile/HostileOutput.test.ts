@@ -13,7 +13,7 @@ import { History } from "../../src/session/History.ts"
 import { engineProcess } from "../exec/engineProcess.ts"
 import { cpuMillisOf } from "../fixtures/processFigures.ts"
 import { seeded } from "../projections/events.ts"
-import { exported, UNCLEAN } from "./exports.ts"
+import { exported, UNCLEAN, unpackedPage } from "./exports.ts"
 import {
   create,
   echoes,
@@ -277,8 +277,11 @@ describe("output that asks", () => {
               Stream.runDrain
             )
           }
-          const page = (yield* exported(session, "html")).toString()
-          for (const text of [page, (yield* exported(session, "csv")).toString()]) {
+          const packed = yield* exported(session, "html")
+          const unpacked = unpackedPage(packed).toString("latin1")
+          assert.notMatch(unpacked, /]52;|]50;/)
+          assert.notInclude(unpacked, secret)
+          for (const text of [packed.toString(), (yield* exported(session, "csv")).toString()]) {
             assert.notInclude(text, secret)
             assert.notMatch(text.replaceAll("\r\n", "\n"), UNCLEAN)
           }

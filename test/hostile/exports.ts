@@ -1,4 +1,5 @@
 /** What the tests of exports share: a session in a format, as one piece, and a strict reader of CSV. */
+import { inflateRawSync } from "node:zlib"
 import { Effect, Stream } from "effect"
 import type { SessionId } from "../../journal/Event.ts"
 import { exportFormat, exportSession } from "../../src/export/Export.ts"
@@ -10,6 +11,15 @@ export const exported = (session: SessionId, format: string) =>
     Stream.runCollect,
     Effect.map((pieces) => Buffer.concat([...pieces]))
   )
+
+/** An exported page, and behind it what its player is given, unpacked. */
+export const unpackedPage = (page: Buffer): Buffer =>
+  Buffer.concat([
+    page,
+    ...[...page.toString("latin1").matchAll(/<template[^>]*>([\w+/=]+)<\/template>/g)].map(([, packed]) =>
+      inflateRawSync(Buffer.from(packed!, "base64"))
+    )
+  ])
 
 /** Until its journal has an event for which this holds, or it has ended. */
 export const untilEvent = (session: SessionId, holds: (tag: string) => boolean) =>
