@@ -7,6 +7,7 @@ import { ChildProcessSpawner } from "effect/process"
 import { packageVersion } from "../src/EntryPoints.ts"
 import { EngineMismatch } from "../src/remote/EngineError.ts"
 import { Caller } from "./Caller.ts"
+import { anchor } from "./commands/anchor.ts"
 import { attach } from "./commands/attach.ts"
 import { backup } from "./commands/backup.ts"
 import { cleanup } from "./commands/cleanup.ts"
@@ -22,6 +23,7 @@ import { importCommand } from "./commands/import.ts"
 import { inspect } from "./commands/inspect.ts"
 import { interrupt } from "./commands/interrupt.ts"
 import { key } from "./commands/key.ts"
+import { keys } from "./commands/keys.ts"
 import { kill } from "./commands/kill.ts"
 import { list } from "./commands/list.ts"
 import { poll } from "./commands/poll.ts"
@@ -42,6 +44,7 @@ import { start } from "./commands/start.ts"
 import { state } from "./commands/state.ts"
 import { status } from "./commands/status.ts"
 import { stop } from "./commands/stop.ts"
+import { verify } from "./commands/verify.ts"
 import { watch } from "./commands/watch.ts"
 import { escapeText } from "./Escape.ts"
 import { ExitCode, exitCodeOf } from "./ExitCode.ts"
@@ -59,6 +62,7 @@ const cli = root.pipe(
     },
     { group: "Both", commands: [send, key, list, watch, end, search, replay, inspect, diff, events, exportCommand] },
     { group: "Retention", commands: [prune, hold, release, redact] },
+    { group: "Evidence", commands: [verify, anchor, keys] },
     { group: "Engine", commands: [status, serve, stop] },
     { group: "The store", commands: [doctor, backup, importCommand, repair] }
   ])

@@ -38,6 +38,12 @@ export const ExitCode = {
   detached: 80,
   /** The command waits for input. */
   needsInput: 81,
+  /** What is recorded is not what was sealed. */
+  notAuthentic: 82,
+  /** Something that was sealed is not there. */
+  incomplete: 83,
+  /** There is no evidence to check by. */
+  unproven: 84,
   /** The command reached its time limit; as timeout(1). */
   timeout: 124,
   /** The program cannot be started. */
@@ -54,7 +60,8 @@ export const EXIT_CODES_HELP = [
   "Exit codes: the program's or command's own (128+N when signal N ended it), and",
   "  0 done   1 nothing found   2 wrong command line   64 wrong value   65 journal damaged   66 no such session   67 it has ended",
   "  69 engine unavailable   70 bug   73 store refused   75 try again later   76 engine of another version   77 not allowed",
-  "  78 Node too old   79 session lost   80 it goes on   81 it waits for input   124 time limit reached",
+  "  78 Node too old   79 session lost   80 it goes on   81 it waits for input   82 not what was sealed",
+  "  83 sealed and not there   84 no evidence   124 time limit reached",
   "  126 program cannot be started   127 program not found   141 reader of the output went away"
 ].join("\n")
 

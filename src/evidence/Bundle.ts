@@ -70,12 +70,13 @@ export interface Coverage {
   readonly ranges: ReadonlyArray<readonly [from: number, to: number]>
   /** Events that should be there and are not. */
   readonly gaps: ReadonlyArray<Gap>
-  /** The events up to here were removed by retention; null: none. */
+  /** Removed by retention; null: nothing. `isRecorded`: the store's own stream tells of exactly this removal. */
   readonly removed: {
     readonly to: number
     readonly reason: string
     readonly policy: string
     readonly actor: string
+    readonly isRecorded: boolean
   } | null
   /** The events up to here are under the seal of the session's checkpoint. */
   readonly sealed: number

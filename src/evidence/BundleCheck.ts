@@ -9,7 +9,7 @@ import { open } from "node:fs/promises"
 import { basename, join, resolve } from "node:path"
 import { SESSION_ID_PATTERN, type SessionId } from "../../journal/Event.ts"
 import { rareKinds } from "../../journal/EventKind.ts"
-import { eventLeafHash, NO_SALT, payloadDigest, SALT_BYTES } from "../../journal/EvidenceLeaf.ts"
+import { absentLeafHash, eventLeafHash, NO_SALT, payloadDigest, SALT_BYTES } from "../../journal/EvidenceLeaf.ts"
 import * as Keys from "../../journal/Keys.ts"
 import { Frontier, HASH_BYTES, leafHash, sha256, verifyConsistency, verifyInclusion } from "../../journal/Merkle.ts"
 import {
@@ -28,41 +28,32 @@ import { RecordingRefused } from "../import/ImportError.ts"
 import { RecordingFile } from "../import/RecordingFile.ts"
 import { BUNDLE_FILES, BUNDLE_FORMAT, BUNDLE_VERSION, type Manifest, manifestNoteText } from "./Bundle.ts"
 
-/**
- * Of integrity. edited: an event or a file is not what it was. reordered: events stand in another order. forged: a proof or a
- * signature is wrong. wrong key: signed by another key than the one that was given. forked: two states of one size with
- * different roots. unproven: nothing that could be checked says so.
- * Of completeness. removed: events in the middle are missing. truncated: the end is missing. retention: the beginning was
- * removed on purpose. damaged: the store had lost them already. rolled back: an older state than the one that is known.
- */
-export type Reason =
+/** As `reprise verify` names them for a store (SessionWalk.ts). */
+export type BundleReason =
   | "edited"
   | "reordered"
-  | "forged"
+  | "forged removal"
+  | "forged seal"
+  | "evidence missing"
   | "wrong key"
   | "forked"
-  | "unproven"
   | "removed"
   | "truncated"
-  | "retention"
-  | "damaged"
   | "rolled back"
 
-export interface Finding {
-  readonly reason: Reason
+export interface BundleFinding {
+  readonly verdict: "integrity" | "completeness"
+  readonly reason: BundleReason
   readonly detail: string
-}
-
-export interface Verdict {
-  readonly holds: boolean
-  readonly findings: ReadonlyArray<Finding>
 }
 
 export interface BundleVerdict {
   readonly folder: string
   readonly session: string
-  readonly integrity: Verdict
-  readonly completeness: Verdict
+  /** unproven: nothing is signed. */
+  readonly integrity: "intact" | "violated" | "unproven"
+  readonly completeness: "complete" | "incomplete" | "unproven"
+  readonly findings: ReadonlyArray<BundleFinding>
   readonly events: number
   /** Up to this event a signed checkpoint stands for them. */
   readonly sealed: number
@@ -75,8 +66,8 @@ export interface BundleVerdict {
 export interface BundleCheckOptions {
   /** The verifier key that the auditor was given; the one in the bundle, which proves little, if absent. */
   readonly key?: string | undefined
-  /** A store checkpoint that the auditor has from before. */
-  readonly anchor?: string | undefined
+  /** Store checkpoints that the auditor has from before (`reprise anchor`). */
+  readonly anchors?: ReadonlyArray<{ readonly name: string; readonly text: string }> | undefined
 }
 
 /** No bundle, or one of a later version. */
@@ -129,8 +120,7 @@ interface Lines {
 class BundleCheck {
   readonly #folder: string
   readonly #options: BundleCheckOptions
-  readonly #integrity: Array<Finding> = []
-  readonly #completeness: Array<Finding> = []
+  readonly #findings: Array<BundleFinding> = []
   readonly #notes: Array<string> = []
   #manifest!: Manifest
   #session = "" as SessionId
@@ -149,15 +139,18 @@ class BundleCheck {
     const checkpoint = await this.#checkpoint(verifier)
     if (checkpoint !== undefined) await this.#checkLog(checkpoint, verifier)
     const sealed = checkpoint?.size ?? 0
-    const lines = await this.#checkLines(sealed)
-    this.#checkRoots(lines, checkpoint, isSigned)
+    const lines = await this.#checkLines(sealed, isSigned)
+    this.#checkRoots(lines, checkpoint)
     await this.#checkFiles()
     this.#checkCoverage(lines, sealed)
+    const has = (verdict: BundleFinding["verdict"]) => this.#findings.some((finding) => finding.verdict === verdict)
+    const isUnproven = !isSigned && checkpoint === undefined
     return {
       folder: this.#folder,
       session: this.#session,
-      integrity: verdict(this.#integrity),
-      completeness: verdict(this.#completeness),
+      integrity: has("integrity") ? "violated" : isUnproven ? "unproven" : "intact",
+      completeness: has("completeness") ? "incomplete" : isUnproven ? "unproven" : "complete",
+      findings: this.#findings,
       events: lines.events,
       sealed,
       key: verifier === undefined ? "" : `${verifier.name}+${Buffer.from(verifier.keyId).toString("hex")}`,
@@ -165,12 +158,16 @@ class BundleCheck {
     }
   }
 
-  #wrong(reason: Reason, detail: string): void {
-    this.#integrity.push({ reason, detail })
+  #wrong(reason: BundleReason, detail: string): void {
+    this.#findings.push({ verdict: "integrity", reason, detail })
   }
 
-  #incomplete(reason: Reason, detail: string): void {
-    this.#completeness.push({ reason, detail })
+  #incomplete(reason: BundleReason, detail: string): void {
+    this.#findings.push({ verdict: "completeness", reason, detail })
+  }
+
+  #has(...reasons: ReadonlyArray<BundleReason>): boolean {
+    return this.#findings.some(({ reason }) => reasons.includes(reason))
   }
 
   /** undefined: it is not there. Nothing is followed out of the folder. */
@@ -228,15 +225,15 @@ class BundleCheck {
   async #checkpoint(verifier: Verifier | undefined): Promise<Checkpoint | undefined> {
     const note = await this.#text(BUNDLE_FILES.sessionCheckpoint)
     if (note === undefined || verifier === undefined) {
-      const isNamed = BUNDLE_FILES.sessionCheckpoint in this.#manifest.files
-      if (isNamed) this.#wrong("unproven", `${BUNDLE_FILES.sessionCheckpoint} or the key is missing`)
+      const isKnown = this.#manifest.coverage.sealed > 0
+      if (isKnown) this.#wrong("evidence missing", `${BUNDLE_FILES.sessionCheckpoint} or the key is missing`)
       return undefined
     }
     const checkpoint = this.#signed(BUNDLE_FILES.sessionCheckpoint, note, verifier)
     if (checkpoint === undefined) return undefined
     const origin = `${verifier.name}/${this.#session}`
     if (checkpoint.origin === origin) return checkpoint
-    this.#wrong("forged", `${BUNDLE_FILES.sessionCheckpoint} is that of ${checkpoint.origin}`)
+    this.#wrong("forged seal", `${BUNDLE_FILES.sessionCheckpoint} is that of ${checkpoint.origin}`)
     return undefined
   }
 
@@ -247,7 +244,7 @@ class BundleCheck {
     this.#wrong(
       ...(text === undefined
         ? signatureFinding(name, note, verifier)
-        : (["forged", `${name} is no checkpoint`] as const))
+        : (["forged seal", `${name} is no checkpoint`] as const))
     )
     return undefined
   }
@@ -258,10 +255,10 @@ class BundleCheck {
       note === undefined || verifier === undefined
         ? undefined
         : this.#signed(BUNDLE_FILES.storeCheckpoint, note, verifier)
-    if (note === undefined) this.#wrong("unproven", `${BUNDLE_FILES.storeCheckpoint} is missing`)
+    if (note === undefined) this.#wrong("evidence missing", `${BUNDLE_FILES.storeCheckpoint} is missing`)
     if (store === undefined || verifier === undefined) return
     if (store.origin !== verifier.name)
-      this.#wrong("forged", `${BUNDLE_FILES.storeCheckpoint} is that of ${store.origin}`)
+      this.#wrong("forged seal", `${BUNDLE_FILES.storeCheckpoint} is that of ${store.origin}`)
     await this.#checkStatement(session, store, note)
     await this.#checkAnchor(store, verifier)
   }
@@ -272,16 +269,17 @@ class BundleCheck {
     const proof = proofText === undefined ? undefined : parseTlogProof(proofText)
     const sealed = text === undefined ? undefined : parseStatement(text.toString("utf8"))?.sealed
     if (text === undefined || sealed === undefined || proof === undefined) {
-      return this.#wrong("unproven", "no statement of the store's log, with its proof, says what is sealed")
+      return this.#wrong("evidence missing", "no statement of the store's log, with its proof, says what is sealed")
     }
-    if (proof.checkpoint !== note) this.#wrong("forged", `${BUNDLE_FILES.proof} is for another checkpoint of the store`)
+    if (proof.checkpoint !== note)
+      this.#wrong("forged seal", `${BUNDLE_FILES.proof} is for another checkpoint of the store`)
     if (!verifyInclusion(leafHash(text), proof.index, store.size, store.root, proof.hashes)) {
-      this.#wrong("forged", "the statement is not in the store's log")
+      this.#wrong("forged seal", "the statement is not in the store's log")
     }
     const isSame = sealed.session === this.#session && sealed.size === session.size
     if (!isSame) {
       const of = `${sealed.size} events of ${sealed.session}`
-      return this.#wrong("forged", `the log speaks of ${of}, the session's checkpoint of ${session.size}`)
+      return this.#wrong("forged seal", `the log speaks of ${of}, the session's checkpoint of ${session.size}`)
     }
     if (Buffer.compare(sealed.root, session.root) !== 0) {
       this.#wrong("forked", `the log has another root for ${session.size} events than the session's checkpoint`)
@@ -290,11 +288,14 @@ class BundleCheck {
 
   /** Against a checkpoint from before, that did not come with the bundle. */
   async #checkAnchor(store: Checkpoint, verifier: Verifier): Promise<void> {
-    if (this.#options.anchor === undefined) return
-    const text = openNote(this.#options.anchor, verifier)
+    for (const { name, text } of this.#options.anchors ?? []) await this.#checkOneAnchor(store, verifier, name, text)
+  }
+
+  async #checkOneAnchor(store: Checkpoint, verifier: Verifier, name: string, note: string): Promise<void> {
+    const text = openNote(note, verifier)
     const anchor = text === undefined ? undefined : parseCheckpoint(text)
     if (anchor === undefined || anchor.origin !== store.origin) {
-      return this.#wrong("wrong key", "the anchor is no checkpoint that this key signed for this store")
+      return this.#wrong("wrong key", `the anchor ${name} is no checkpoint that this key signed for this store`)
     }
     if (anchor.size > store.size) {
       const sizes = `${store.size} entries, and had ${anchor.size}`
@@ -306,19 +307,19 @@ class BundleCheck {
     }
     const [size, root, ...hashes] = (await this.#text(BUNDLE_FILES.consistency))?.trimEnd().split("\n") ?? []
     if (size !== String(anchor.size)) {
-      return this.#wrong("unproven", `no proof that the log goes on from the anchor (export with --since)`)
+      return this.#wrong("evidence missing", `no proof that the log goes on from the anchor (export with --since)`)
     }
     if (root !== Buffer.from(anchor.root).toString("base64")) {
       return this.#wrong("forked", `the bundle knows another log of ${anchor.size} entries than the anchor`)
     }
     const proof = hashes.map((hash) => Buffer.from(hash, "base64"))
     if (verifyConsistency(anchor.size, store.size, anchor.root, store.root, proof)) return
-    this.#wrong("forged", "the store's log does not go on from the anchor")
+    this.#wrong("forged seal", "the store's log does not go on from the anchor")
   }
 
   // --- the events ----------------------------------------------------------------------------------------------------
 
-  async #checkLines(sealed: number): Promise<Lines> {
+  async #checkLines(sealed: number, isSigned: boolean): Promise<Lines> {
     const tree = new Frontier()
     const unsealed = new Frontier()
     let [events, last, next] = [0, 0, 1]
@@ -328,6 +329,8 @@ class BundleCheck {
       try {
         const redactions = await this.#redactions(file)
         const stream = Keys.streamBytes(this.#session)
+        const { removed } = this.#manifest.coverage
+        const removedTo = isSigned && removed?.isRecorded === true ? removed.to : 0
         let isFirst = true
         for await (const { line, number } of file.lines()) {
           const fields = fieldsOf(file, line, number)
@@ -342,8 +345,7 @@ class BundleCheck {
             }
             tree.append(leaf)
             next++
-            const why = fields.why === "removed" ? "retention" : "damaged"
-            this.#missing(why, fields.missing)
+            if (fields.missing > removedTo) this.#lacks(`event ${fields.missing} is missing, only its leaf is there`)
             continue
           }
           const event = eventOf(fields)
@@ -357,7 +359,8 @@ class BundleCheck {
           if (isRemoval) {
             unsealed.append(eventLeafHash(key, event.header, payloadDigest(NO_SALT, event.payload)))
             last = Math.max(last, sequence)
-            this.#missing("retention", sequence, `events 1 to ${sequence} were removed from the store`)
+            if (sequence === removedTo) this.#notes.push(`events 1 to ${sequence} were removed from the store`)
+            else this.#wrong("forged removal", `nothing tells of the removal of the events 1 to ${sequence}`)
             if (next <= sequence && next <= sealed) isWhole = false
             next = sequence + 1
             continue
@@ -368,7 +371,7 @@ class BundleCheck {
             continue
           }
           if (sequence > next) {
-            this.#missing("removed", next, `events ${next} to ${sequence - 1} are missing`)
+            this.#lacks(`events ${next} to ${sequence - 1} are missing`)
             isWhole = false
           }
           next = sequence + 1
@@ -392,10 +395,10 @@ class BundleCheck {
     return { events, last, tree, isWhole, unsealed }
   }
 
-  /** One finding for a run of them. */
-  #missing(reason: Reason, sequence: number, detail = `event ${sequence} is missing, only its leaf is there`): void {
-    if (this.#completeness.filter((finding) => finding.reason === reason).length < FINDINGS_MAX)
-      this.#incomplete(reason, detail)
+  /** So many of them are named one by one. */
+  #lacks(detail: string): void {
+    if (this.#findings.filter(({ reason }) => reason === "removed").length < FINDINGS_MAX)
+      this.#incomplete("removed", detail)
   }
 
   /** Payloads that were replaced: what they were, by their digests, and what they are now. */
@@ -403,7 +406,7 @@ class BundleCheck {
     const redactions = new Map<number, Redacted>()
     for await (const { line, number } of file.lines()) {
       const fields = fieldsOf(file, line, number)
-      const event = fields.kind === KIND_REDACTED ? eventOf(fields) : undefined
+      const event = fields.kind === rareKinds.PayloadsRedacted ? eventOf(fields) : undefined
       if (event === undefined) continue
       for (const { original, replacement, sealed, sequence } of redactedIn(event.payload)) {
         const known = redactions.get(sequence)
@@ -424,6 +427,12 @@ class BundleCheck {
         this.#wrong("edited", `event ${sequence} was redacted, and is not what took its place`)
       }
     }
+    if (digest === undefined && told !== undefined && Buffer.compare(told, absentLeafHash(key)) === 0) {
+      this.#notes.push(
+        `event ${sequence} was not there, or could not be read, when it was sealed: nothing is said of it`
+      )
+      return told
+    }
     if (digest === undefined) {
       this.#wrong("edited", `event ${sequence} has neither its salt nor a redaction that tells of it`)
       return told ?? NO_LEAF
@@ -441,16 +450,19 @@ class BundleCheck {
     }
   }
 
-  #checkRoots(lines: Lines, checkpoint: Checkpoint | undefined, isSigned: boolean): void {
+  #checkRoots(lines: Lines, checkpoint: Checkpoint | undefined): void {
     const { coverage } = this.#manifest
-    const isNamed = this.#integrity.some(({ reason }) => reason === "edited" || reason === "reordered")
+    const isNamed = this.#has("edited", "reordered")
     if (checkpoint !== undefined) {
       if (lines.tree.size < checkpoint.size) {
         if (lines.isWhole) {
           this.#incomplete("truncated", `event ${lines.last} is the last, and ${checkpoint.size} are sealed`)
         }
         if (!isNamed)
-          this.#wrong("unproven", "without the events that are missing the root of the others cannot be computed")
+          this.#wrong(
+            "evidence missing",
+            "without the events that are missing the root of the others cannot be computed"
+          )
       } else if (Buffer.compare(lines.tree.root(), checkpoint.root) !== 0 && !isNamed) {
         this.#wrong("edited", `the events up to ${checkpoint.size} do not have the root that was sealed`)
       }
@@ -459,8 +471,8 @@ class BundleCheck {
     if (coverage.sealed === (checkpoint?.size ?? 0) && !isSame && lines.unsealed.size >= coverage.unsealed) {
       this.#wrong("edited", "the events that are not sealed are not those that were exported")
     }
-    if (!isSigned && !this.#integrity.some(({ detail }) => detail.startsWith("manifest"))) {
-      this.#wrong("unproven", `${BUNDLE_FILES.manifest} is not signed`)
+    if (checkpoint !== undefined && !existsSync(join(this.#folder, BUNDLE_FILES.manifestNote))) {
+      this.#wrong("evidence missing", `${BUNDLE_FILES.manifest} is not signed`)
     }
   }
 
@@ -479,16 +491,16 @@ class BundleCheck {
 
   #checkCoverage(lines: Lines, sealed: number): void {
     const { coverage } = this.#manifest
-    if (lines.last < coverage.last && !this.#completeness.some(({ reason }) => reason === "truncated")) {
+    if (lines.last < coverage.last && !this.#has("truncated")) {
       this.#incomplete("truncated", `event ${lines.last} is the last, and ${coverage.last} were exported`)
-    } else if (lines.events !== coverage.events && this.#completeness.length === 0) {
+    } else if (lines.events !== coverage.events && !this.#has("truncated", "removed")) {
       this.#incomplete("removed", `${lines.events} events are there, and ${coverage.events} were exported`)
     }
     if (sealed < coverage.sealed) {
       this.#incomplete("rolled back", `${sealed} events are sealed, and ${coverage.sealed} were`)
     }
     for (const { from, reason, to } of coverage.gaps) {
-      this.#missing("damaged", from, `events ${from} to ${to ?? "?"} were missing in the store: ${reason}`)
+      this.#lacks(`events ${from} to ${to ?? "?"} were missing in the store: ${reason}`)
     }
     for (const { from, reason, to, what } of coverage.lost)
       this.#notes.push(`${what} ${from} to ${to ?? "?"} was never recorded: ${reason}`)
@@ -500,8 +512,6 @@ class BundleCheck {
     if (this.#manifest.imported !== null) this.#notes.push("the session did not happen in this store: it was imported")
   }
 }
-
-const verdict = (findings: ReadonlyArray<Finding>): Verdict => ({ holds: findings.length === 0, findings })
 
 const parseManifest = (folder: string, bytes: Buffer | undefined): Manifest => {
   const refuse = (why: string) => new BundleUnreadable(`${folder}: ${BUNDLE_FILES.manifest} ${why}`)
@@ -521,7 +531,7 @@ const parseManifest = (folder: string, bytes: Buffer | undefined): Manifest => {
   return manifest
 }
 
-const signatureFinding = (name: string, note: string, verifier: Verifier): readonly [Reason, string] => {
+const signatureFinding = (name: string, note: string, verifier: Verifier): readonly [BundleReason, string] => {
   const parsed = parseNote(note)
   const isOther =
     parsed !== undefined &&
@@ -529,7 +539,7 @@ const signatureFinding = (name: string, note: string, verifier: Verifier): reado
       ({ keyId, name: by }) => by === verifier.name && Buffer.compare(keyId, verifier.keyId) === 0
     )
   if (isOther) return ["wrong key", `${name} is not signed by ${verifier.name}`]
-  return ["forged", `the signature of ${name} is wrong`]
+  return ["forged seal", `the signature of ${name} is wrong`]
 }
 
 // --- lines -----------------------------------------------------------------------------------------------------------
@@ -550,7 +560,6 @@ interface Redacted {
   readonly replacement: string
 }
 
-const KIND_REDACTED = 44
 const NO_LEAF = new Uint8Array(HASH_BYTES)
 
 const fieldsOf = (file: RecordingFile, line: Buffer, number: number): Fields => {

@@ -172,6 +172,12 @@ interface Seal {
   readonly tiles: ReadonlyMap<number, Uint8Array>
 }
 
+interface Told {
+  /** Hex, of the EventsRemoved that are recorded. */
+  readonly tombstones: Set<string>
+  imported: Manifest["imported"]
+}
+
 class BundleWriter {
   readonly #store: StoreSnapshot
   readonly #log: StoreLog | undefined
@@ -186,6 +192,7 @@ class BundleWriter {
   readonly #interruptions: Array<{ from: number; to: number | null; gapBytes: number | null }> = []
   readonly #redactions: Array<object> = []
   readonly #redacted = new Set<number>()
+  #told: Told = { tombstones: new Set(), imported: null }
   #state: SessionState
   #created: Manifest["created"] = null
   #imported: Manifest["imported"] = null
@@ -210,6 +217,7 @@ class BundleWriter {
   }
 
   async write(): Promise<Coverage> {
+    this.#told = await this.#readStoreStream()
     const seal = await this.#readSeal()
     await this.#writeEvents(seal)
     if (seal !== undefined && this.#log !== undefined) this.#writeProofs(seal, this.#log)
@@ -338,7 +346,13 @@ class BundleWriter {
             this.#imported = { format: event.format, sha256: event.sha256, importer: event.importer }
             break
           case "EventsRemoved":
-            this.#removed = { to: event.to, reason: event.reason, policy: event.policy, actor: entry.actor }
+            this.#removed = {
+              to: event.to,
+              reason: event.reason,
+              policy: event.policy,
+              actor: entry.actor,
+              isRecorded: this.#told.tombstones.has(createHash("sha256").update(item.key).update(value).digest("hex"))
+            }
             break
           case "GapDetected":
             this.#lost.push({ sequence, what: event.what, from: event.from, to: event.to, reason: event.why })
@@ -427,7 +441,7 @@ class BundleWriter {
       status,
       exitCode,
       signal,
-      imported: this.#imported ?? (await this.#importedWhole()),
+      imported: this.#imported ?? this.#told.imported,
       coverage,
       formats,
       files: this.#files
@@ -438,18 +452,21 @@ class BundleWriter {
     this.#write(BUNDLE_FILES.manifestNote, Buffer.from(signNote(manifestNoteText(this.#session, sha256(text)), signer)))
   }
 
-  /** A session that was imported as it was says so only in the store's own stream. */
-  async #importedWhole(): Promise<Manifest["imported"]> {
-    let imported: Manifest["imported"] = null
+  /** What the store's own stream tells of the session. */
+  async #readStoreStream(): Promise<Told> {
+    const told: Told = { tombstones: new Set(), imported: null }
     for await (const page of this.#store.events(STORE_STREAM)) {
       for (const item of page) {
         if (item._tag === "Gap") continue
         const { event } = decodeRecord(item.sequence, item.value)
-        if (event._tag !== "RecordingImported" || event.session !== this.#session) continue
-        imported = { format: event.format, sha256: event.sha256, importer: event.importer }
+        if (!("session" in event) || event.session !== this.#session) continue
+        if (event._tag === "RemovalRecorded") told.tombstones.add(event.tombstone)
+        // A session that was imported as it was says so only here.
+        if (event._tag !== "RecordingImported") continue
+        told.imported = { format: event.format, sha256: event.sha256, importer: event.importer }
       }
     }
-    return imported
+    return told
   }
 
   // --- files ---------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@
 import { closeSync, constants, fstatSync, linkSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { ulid } from "ulid"
 import { StoreRefused } from "../../journal/JournalError.ts"
-import { generateSigner, parseSignerKey, type Signer, signerKey } from "../../journal/SignedNote.ts"
+import { generateSigner, parseSignerKey, type Signer, signerKey, verifierKey } from "../../journal/SignedNote.ts"
 import { checkPrivateFolder } from "../../journal/StoreGuard.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
 
@@ -70,6 +70,16 @@ export const ensureKey = (paths: StorePaths, nowMillis: number): StoreKey => {
     rmSync(temporary, { force: true })
   }
   return readKey(paths)!
+}
+
+/** What others may know of it. Throws StoreRefused, also where there is no store. */
+export const storeKey = (
+  paths: StorePaths,
+  nowMillis: number
+): { readonly verifier: string; readonly origin: string; readonly madeMillis: number } => {
+  checkPrivateFolder(paths.store)
+  const { madeMillis, signer } = ensureKey(paths, nowMillis)
+  return { verifier: verifierKey(signer), origin: signer.name, madeMillis }
 }
 
 const parseKey = (text: string): StoreKey | undefined => {

@@ -23,6 +23,7 @@ import {
   checkpointText,
   openNote,
   parseCheckpoint,
+  parseNote,
   type Signer,
   signNote,
   verifierKey
@@ -378,7 +379,7 @@ export const makeSealer = Effect.fnUntraced(function* ({ isLive, journal, signer
       const head = yield* journal.head(stream)
       const row = yield* journal.row(SEAL_SPACE, Rows.sealKey(stream))
       const seal = row === undefined ? undefined : Rows.decodeSeal(row.value)
-      const size = seal === undefined ? 0 : (parseCheckpoint(seal.checkpoint.split("\n\n")[0] + "\n")?.size ?? 0)
+      const size = seal === undefined ? 0 : (parseCheckpoint(parseNote(seal.checkpoint)?.text ?? "")?.size ?? 0)
       const removedTo = (yield* journal.removal.of(stream))?.sequence ?? 0
       if (head === 0 || (head === size && Math.min(removedTo, size) <= (seal?.saltless ?? 0))) return
       if (!pending.has(stream)) {

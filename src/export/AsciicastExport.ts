@@ -7,12 +7,14 @@ import { Effect, Stream } from "effect"
 import type { JournalEntry } from "../../journal/Event.ts"
 import { type CastEvent, CastEvents, castFacts } from "./CastEvents.ts"
 import { type ExportFold, type ExportSource, foldEvents, type WriteExport } from "./ExportFormat.ts"
+import { ESCAPED_BYTES_MAX, writeJsonText } from "./JsonBytes.ts"
 import { openingOf } from "./RecordingBeginning.ts"
 
 const MICROS_PER_SECOND = 1_000_000
 const MICROS_PER_MILLI = 1000
 
-type Line = (event: CastEvent) => string
+/** What stands before the text of an event. */
+type LineHead = (event: CastEvent) => string
 
 const asciicast =
   (version: 2 | 3): WriteExport =>
@@ -24,10 +26,7 @@ const asciicast =
           fold(version, source, new CastEvents(source.view, { ...source, hasExit: version === 3, opening }))
         )
       )
-    ).pipe(
-      Stream.filter((text) => text !== ""),
-      Stream.map((text) => Buffer.from(text))
-    )
+    ).pipe(Stream.filter((bytes) => bytes.length > 0))
 
 /** asciicast v2: absolute times. */
 export const asciicast2: WriteExport = asciicast(2)
@@ -35,19 +34,35 @@ export const asciicast2: WriteExport = asciicast(2)
 /** asciicast v3: times since the event before. */
 export const asciicast3: WriteExport = asciicast(3)
 
-const fold = (version: 2 | 3, { view }: ExportSource, events: CastEvents): ExportFold => {
-  const line: Line = version === 2 ? absoluteLine : intervalLines()
+const fold = (version: 2 | 3, { view }: ExportSource, events: CastEvents): ExportFold<Uint8Array> => {
+  const lineHead: LineHead = version === 2 ? absoluteHead : intervalHeads()
   let hasHead = false
-  const text = (found: ReadonlyArray<CastEvent>): string => {
-    let lines = ""
-    if (!hasHead) {
-      hasHead = true
-      lines = `${JSON.stringify(version === 2 ? head2(view, events) : head3(view, events))}\n`
+  const lines = (found: ReadonlyArray<CastEvent>): Uint8Array => {
+    const head = hasHead ? "" : `${JSON.stringify(version === 2 ? head2(view, events) : head3(view, events))}\n`
+    hasHead = true
+    let bytesMax = head.length * ESCAPED_BYTES_MAX
+    for (const { data } of found) bytesMax += LINE_BYTES_MAX + data.length * ESCAPED_BYTES_MAX
+    const bytes = roomFor(bytesMax)
+    let at = bytes.write(head, 0)
+    for (const event of found) {
+      at += bytes.write(lineHead(event), at, "latin1")
+      at = writeJsonText(bytes, at, event.data)
+      at += TAIL.copy(bytes, at)
     }
-    for (const event of found) lines += line(event)
-    return lines
+    return Uint8Array.prototype.slice.call(bytes, 0, at)
   }
-  return { page: (entries: ReadonlyArray<JournalEntry>) => text(events.page(entries)), end: () => text(events.end()) }
+  return { page: (entries: ReadonlyArray<JournalEntry>) => lines(events.page(entries)), end: () => lines(events.end()) }
+}
+
+/** Of a line without its text: time, code and what is around them. */
+const LINE_BYTES_MAX = 64
+const TAIL = Buffer.from('"]\n')
+
+/** Where a page is written before its length is known: one for all, a page of the journal bounds it. */
+let room = Buffer.alloc(0)
+const roomFor = (bytes: number): Buffer => {
+  if (room.length < bytes) room = Buffer.allocUnsafeSlow(bytes)
+  return room
 }
 
 const head2 = (view: ExportSource["view"], { beganMicros, size = view.size }: CastEvents) => {
@@ -65,13 +80,13 @@ const head3 = (view: ExportSource["view"], { beganMicros, size = view.size }: Ca
 /** A reader of asciinema's takes no fraction here. */
 const wholeSeconds = (micros: number): number => Math.max(0, Math.floor(micros / MICROS_PER_SECOND))
 
-const absoluteLine: Line = ({ code, data, micros }) => `[${secondsText(micros)}, "${code}", ${JSON.stringify(data)}]\n`
+const absoluteHead: LineHead = ({ code, micros }) => `[${secondsText(micros)}, "${code}", "`
 
-const intervalLines = (): Line => {
+const intervalHeads = (): LineHead => {
   const interval = makeIntervals()
-  return ({ code, data, micros }) => {
+  return ({ code, micros }) => {
     const millis = String(interval(micros)).padStart(4, "0")
-    return `[${millis.slice(0, -3)}.${millis.slice(-3)}, "${code}", ${JSON.stringify(data)}]\n`
+    return `[${millis.slice(0, -3)}.${millis.slice(-3)}, "${code}", "`
   }
 }
 

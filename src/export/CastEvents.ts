@@ -17,7 +17,8 @@ export interface CastEvent {
   /** Microseconds since the beginning. */
   readonly micros: number
   readonly code: CastCode
-  readonly data: string
+  /** UTF-8, and whole characters. */
+  readonly data: Uint8Array
 }
 
 export interface CastOptions extends Pick<ExportSource, "input" | "losses"> {
@@ -60,8 +61,8 @@ export class CastEvents {
     const items = this.#terminal.page(this.#items.end())
     // What a character lacks does not come any more: before anything that stands for the end.
     const micros = this.#micros(items[0]?.timeMicros ?? this.#lastMicros)
-    this.#push(micros, "o", this.#output.end())
-    if (this.#options.input) this.#push(micros, "i", this.#input.end())
+    this.#pushText(micros, "o", this.#output.end())
+    if (this.#options.input) this.#pushText(micros, "i", this.#input.end())
     for (const item of items) this.#item(item)
     this.#options.losses?.add("invalidUtf8", this.#output.invalidBytes + this.#input.invalidBytes)
     return this.#taken()
@@ -80,7 +81,11 @@ export class CastEvents {
   }
 
   #push(micros: number, code: CastCode, data: string): void {
-    if (data !== "") this.#events.push({ micros, code, data })
+    this.#events.push({ micros, code, data: Buffer.from(data) })
+  }
+
+  #pushText(micros: number, code: CastCode, data: Uint8Array): void {
+    if (data.length > 0) this.#events.push({ micros, code, data })
   }
 
   #item(item: TerminalItem): void {
@@ -88,10 +93,10 @@ export class CastEvents {
     const micros = this.#micros(item.timeMicros)
     switch (item._tag) {
       case "Output":
-        this.#push(micros, "o", this.#output.take(item.data))
+        this.#pushText(micros, "o", this.#output.take(item.data))
         break
       case "Input":
-        if (this.#options.input) this.#push(micros, "i", this.#input.take(item.data))
+        if (this.#options.input) this.#pushText(micros, "i", this.#input.take(item.data))
         else this.#options.losses?.add("inputBytes", item.data.length)
         break
       case "HiddenInput":
@@ -104,7 +109,7 @@ export class CastEvents {
         } else this.#push(micros, "r", `${item.size.cols}x${item.size.rows}`)
         break
       case "Marker":
-        this.#events.push({ micros, code: "m", data: escapeText(item.label) })
+        this.#push(micros, "m", escapeText(item.label))
         break
       case "Gap":
         this.#push(micros, "m", `gap: ${item.label}`)

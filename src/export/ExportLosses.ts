@@ -15,10 +15,7 @@ const LOSSES = {
   markers: { one: "marker", many: "markers" },
   /** Places where something is missing in the session itself. */
   gaps: { one: "note of a gap", many: "notes of gaps" },
-  resizes: { one: "change of the size", many: "changes of the size" },
-  exits: { one: "exit code", many: "exit codes" },
-  /** Bytes of commands' own streams that are shown as those of one terminal. */
-  streamBytes: { one: "byte of a command's own stream", many: "bytes of commands' own streams" }
+  exits: { one: "exit code", many: "exit codes" }
 } as const
 
 export type Loss = keyof typeof LOSSES
@@ -42,7 +39,7 @@ export class ExportLosses {
 
   /** A sentence for a person, or none: of what nobody asked to have left out. */
   told(hasInput: boolean): ReadonlyArray<string> {
-    const lost = this.report().filter(({ loss }) => loss !== "streamBytes" && (hasInput || loss !== "inputBytes"))
+    const lost = this.report().filter(({ loss }) => hasInput || loss !== "inputBytes")
     if (lost.length === 0) return []
     const list = lost.map(({ count, loss }) => `${count} ${count === 1 ? LOSSES[loss].one : LOSSES[loss].many}`)
     return [`this format has no place for: ${list.join(", ")}`]

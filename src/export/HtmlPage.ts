@@ -114,7 +114,7 @@ export const playerPage = {
   head: ({ facts, title }: PageHead): string =>
     `${head(title, `${STYLE}${PLAYER_STYLE}`, script())}</header>
 <main>
-${PLAYER_BODY}<div id="transcript" role="region" aria-label="Transcript">
+${PLAYER_BODY}<div id="transcript" role="tabpanel" aria-labelledby="tab-transcript" hidden>
 ${factList(facts)}${SEARCH_FIELD}`,
   between: `</div>
 </main>

@@ -89,6 +89,7 @@ ol.marks .bad, ol.marks .gap { color: var(--gap) }
 #keys td { padding: .1rem 1rem .1rem 0; vertical-align: top }
 kbd { border: 1px solid var(--line); border-radius: 3px; padding: 0 .3rem }
 dialog { max-width: 40rem }
+@media (scripting: none) { #transcript[hidden] { display: block } }
 @media (prefers-reduced-motion: no-preference) { #track i { transition: opacity .2s } }
 `
 

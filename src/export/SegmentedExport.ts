@@ -15,8 +15,8 @@ import { type ExportFold, type ExportSource, type FilePiece, foldEvents, type Wr
 import { openingOf } from "./RecordingBeginning.ts"
 
 export const INDEX_FILE = "index.json"
-/** Characters of text in one segment: what a seek loads and draws at most, a tenth of a second. */
-export const SEGMENT_CHARACTERS_MAX = 512 * 1024
+/** Bytes of text in one segment: what a seek loads and draws at most, a tenth of a second. */
+export const SEGMENT_TEXT_BYTES = 512 * 1024
 /** Events in one segment: many small ones cost more than their text. */
 export const SEGMENT_EVENTS_MAX = 10_000
 /** Markers that the index lists; the rest are in the segments alone. */
@@ -47,7 +47,7 @@ class Segments implements ExportFold<ReadonlyArray<FilePiece>> {
   /** Of the segment that is written. */
   #text = ""
   #eventCount = 0
-  #characters = 0
+  #bytes = 0
   #lastMicros = 0
 
   constructor(source: ExportSource, events: CastEvents) {
@@ -65,9 +65,9 @@ class Segments implements ExportFold<ReadonlyArray<FilePiece>> {
     this.#open()
     const segments = this.#starts.length
     // The last segment has to begin before the recording ends, and none may be empty.
-    if (this.#eventCount === 0) this.#write({ micros: this.#lastMicros, code: "o", data: "" })
+    if (this.#eventCount === 0) this.#write({ micros: this.#lastMicros, code: "o", data: NOTHING })
     else if (segments > 1 && this.#lastMicros === this.#starts.at(-1)) {
-      this.#write({ micros: this.#lastMicros + 1, code: "o", data: "" })
+      this.#write({ micros: this.#lastMicros + 1, code: "o", data: NOTHING })
     }
     this.#close()
     const { cols, rows } = this.#size!
@@ -92,22 +92,23 @@ class Segments implements ExportFold<ReadonlyArray<FilePiece>> {
 
   #event(event: CastEvent): void {
     this.#open()
-    const isFull = this.#characters >= SEGMENT_CHARACTERS_MAX || this.#eventCount >= SEGMENT_EVENTS_MAX
+    const isFull = this.#bytes >= SEGMENT_TEXT_BYTES || this.#eventCount >= SEGMENT_EVENTS_MAX
     // All of one moment is in one segment.
     if (isFull && event.micros > this.#lastMicros) this.#next(event.micros)
-    if (event.code === "m" && this.#markers.length < INDEX_MARKERS_MAX) this.#markers.push([event.micros, event.data])
+    if (event.code === "m" && this.#markers.length < INDEX_MARKERS_MAX)
+      this.#markers.push([event.micros, textOf(event.data)])
     this.#write(event)
-    if (event.code === "o") this.#screen!.feed(Buffer.from(event.data))
+    if (event.code === "o") this.#screen!.feed(event.data)
     else if (event.code === "r") {
-      const [cols = 0, rows = 0] = event.data.split("x").map(Number)
+      const [cols = 0, rows = 0] = textOf(event.data).split("x").map(Number)
       this.#screen!.resize({ cols, rows })
     }
   }
 
   #write({ code, data, micros }: CastEvent): void {
-    this.#text += `${this.#eventCount === 0 ? "" : ",\n"}[${secondsText(micros)},"${code}",${JSON.stringify(data)}]`
+    this.#text += `${this.#eventCount === 0 ? "" : ",\n"}[${secondsText(micros)},"${code}",${JSON.stringify(textOf(data))}]`
     this.#eventCount++
-    this.#characters += data.length
+    this.#bytes += data.length
     this.#lastMicros = micros
   }
 
@@ -131,7 +132,7 @@ class Segments implements ExportFold<ReadonlyArray<FilePiece>> {
   #begin(micros: number, { cols, rows }: TerminalSize, init: string): void {
     this.#starts.push(micros)
     this.#eventCount = 0
-    this.#characters = 0
+    this.#bytes = 0
     this.#text = `{"snapshot":{"cols":${cols},"rows":${rows},"init":${JSON.stringify(init)}},"events":[\n`
   }
 
@@ -147,5 +148,9 @@ class Segments implements ExportFold<ReadonlyArray<FilePiece>> {
     this.#text = ""
   }
 }
+
+const NOTHING = new Uint8Array(0)
+
+const textOf = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString()
 
 const segmentFile = (number: number): string => `segment-${number}.json`

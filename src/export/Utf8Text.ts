@@ -1,6 +1,7 @@
 /**
- * Bytes of a stream, cut anywhere, as text: what a format of text keeps of them. A character that is cut waits for its
- * rest. Bytes that are no UTF-8 become U+FFFD, as the WHATWG decoder has it, and are counted: the text has lost them.
+ * Bytes of a stream, cut anywhere, as text in UTF-8: what a format of text keeps of them. A character that is cut waits for
+ * its rest. Bytes that are no UTF-8 become U+FFFD, as the WHATWG decoder has it, and are counted: the text has lost them.
+ * What is UTF-8, which is nearly all, is passed on as it is: no string is made of it.
  */
 import { isUtf8 } from "node:buffer"
 import { characterLength, incompleteTail } from "../../projections/utf8.ts"
@@ -22,25 +23,26 @@ export class Utf8Text {
     return this.#begun.length
   }
 
-  /** The characters that are complete now; may be "". */
-  take(data: Uint8Array): string {
+  /** The characters that are complete now; may be none. */
+  take(data: Uint8Array): Uint8Array {
     const bytes = this.#begun.length === 0 ? data : Buffer.concat([this.#begun, data])
     const tail = incompleteTail(bytes)
     // A copy: it must not keep a page of the journal in memory.
     this.#begun = tail === 0 ? NOTHING : Uint8Array.from(bytes.subarray(bytes.length - tail))
-    return this.#decode(tail === 0 ? bytes : bytes.subarray(0, bytes.length - tail))
+    return this.#checked(tail === 0 ? bytes : bytes.subarray(0, bytes.length - tail))
   }
 
   /** What is left of the stream at its end. */
-  end(): string {
+  end(): Uint8Array {
     const bytes = this.#begun
     this.#begun = NOTHING
-    return this.#decode(bytes)
+    return this.#checked(bytes)
   }
 
-  #decode(bytes: Uint8Array): string {
-    if (!isUtf8(bytes)) this.#invalidBytes += countInvalid(bytes)
-    return decoder.decode(bytes)
+  #checked(bytes: Uint8Array): Uint8Array {
+    if (isUtf8(bytes)) return bytes
+    this.#invalidBytes += countInvalid(bytes)
+    return Buffer.from(decoder.decode(bytes))
   }
 }
 

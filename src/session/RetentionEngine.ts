@@ -15,6 +15,7 @@ import { ScreenService, type ScreenServiceShape } from "../../projections/Screen
 import { deleteSearchIndex } from "../../projections/SearchIndex.ts"
 import { indexRow, summarize } from "../../projections/SessionIndex.ts"
 import { SessionState } from "../../projections/SessionState.ts"
+import type { Sealer } from "../evidence/Sealer.ts"
 import { checkLabel } from "./CreateRequest.ts"
 import type { Feed } from "./Feed.ts"
 import type { HistoryShape } from "./History.ts"
@@ -62,6 +63,8 @@ export interface RetentionOptions {
   readonly folder: string
   /** The store's own rules, asked at each run. */
   readonly policy: () => RetentionPolicy
+  /** What is removed was sealed before, and keeps its hashes. */
+  readonly sealer: Pick<Sealer, "seal" | "forgetRemoved">
   readonly engine?: RetentionPort | undefined
   /** For sessions that have ended, where no engine runs. */
   readonly openFeed: Effect.Effect<Feed, StorageUnavailable>
@@ -178,7 +181,10 @@ export const makeRetention = Effect.fnUntraced(function* (options: RetentionOpti
       const row = indexRow({ ...summary, removed: { to: bases.to, at: timeMicros, reason, policy } })
       const actor = request.actor ?? ACTOR_ENGINE
       const removal = { ...bases, rows: [...bases.rows, row], reason, policy, actor, timeMicros }
+      // At the store's quota nothing can be sealed: what is not has no hash then, and says so.
+      yield* Effect.ignore(options.sealer.seal(session))
       const { event } = yield* journal.removal.remove(session, removal, yield* rowsBehind(bases, session))
+      yield* Effect.ignore(options.sealer.forgetRemoved(session))
       // Again: someone may have been indexing what is gone now.
       yield* deleteSearchIndex(session)
       return itemOf(target, {

@@ -5,6 +5,8 @@
 import { Context, Effect, Layer } from "effect"
 import { Journal } from "../../journal/Journal.ts"
 import { ScreenService } from "../../projections/ScreenService.ts"
+import { ensureKey } from "../evidence/Keys.ts"
+import { makeSealer } from "../evidence/Sealer.ts"
 import { readRetention } from "./EngineConfig.ts"
 import { openFeed } from "./Feed.ts"
 import { History } from "./History.ts"
@@ -27,6 +29,7 @@ export const layer = (
         screens: yield* ScreenService,
         folder: paths.journal,
         policy: () => readRetention(paths),
+        sealer: yield* makeSealer({ journal, signer: (nowMillis) => ensureKey(paths, nowMillis).signer }),
         openFeed: openFeed(journal)
       })
       const redaction = makeRedaction({ journal, history, turn: retention.turn, openFeed: openFeed(journal) })

@@ -16,6 +16,8 @@ import { indexRow, summarize } from "../../projections/SessionIndex.ts"
 import { SessionState } from "../../projections/SessionState.ts"
 import { snapshotRowOf } from "../../projections/SnapshotRow.ts"
 import { keeperEntry, packageVersion, screenWorkerEntry } from "../EntryPoints.ts"
+import { ensureKey } from "../evidence/Keys.ts"
+import { makeSealer } from "../evidence/Sealer.ts"
 import type { Exec } from "../exec/Exec.ts"
 import { ExecEngine } from "../exec/ExecEngine.ts"
 import { execService } from "../exec/ExecService.ts"
@@ -99,6 +101,17 @@ export const layer = (
         load: async (session) => (await run(stateAt({ commands: Commands }, session))).states.commands
       })
 
+      // Acquired before the engine, so that its last seals come after the engine's last word.
+      let isLive = (_: SessionId): boolean => true
+      const sealer = yield* Effect.acquireRelease(
+        makeSealer({
+          journal,
+          signer: (nowMillis) => ensureKey(options.paths, nowMillis).signer,
+          isLive: (session) => isLive(session)
+        }),
+        ({ finish }) => finish
+      )
+
       const engine = yield* Effect.acquireRelease(
         Effect.tryPromise({
           try: () =>
@@ -166,7 +179,9 @@ export const layer = (
         (engine) => Effect.promise(() => engine.stop("stopped"))
       )
 
+      isLive = (session) => engine.liveSession(session) !== undefined
       yield* Effect.forkScoped(engine.timeouts.run)
+      yield* Effect.forkScoped(sealer.run)
 
       const retention = yield* makeRetention({
         journal,
@@ -174,6 +189,7 @@ export const layer = (
         screens,
         folder: options.paths.journal,
         policy: () => readRetention(options.paths),
+        sealer,
         engine: {
           feed: engine.feed,
           notNeeded: (session) => engine.notNeeded(session),

@@ -154,6 +154,15 @@ export const sampleEvents: ReadonlyArray<SessionEvent> = [
     original: "01BX5ZZKBKACTAV9WEVGEMMVRZ"
   },
   {
+    _tag: "RemovalRecorded",
+    session: "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+    to: 3,
+    sha256: "00ff",
+    tombstone: "ff00",
+    reason: "asked",
+    policy: "é"
+  },
+  {
     _tag: "PayloadsRedacted",
     from: 1,
     to: 9,

@@ -84,6 +84,7 @@ describe.skipIf(!isInstalled("chromium"))("the player of an HTML export (in Chro
   const expected = new Map<number, ReadonlyArray<string>>()
   const pages: Record<string, string> = {}
   let cutNote = ""
+  let opening: Promise<Browser> | undefined
   let browser: Browser
 
   const write = (name: string, text: string) => {
@@ -93,7 +94,7 @@ describe.skipIf(!isInstalled("chromium"))("the player of an HTML export (in Chro
   }
 
   beforeAll(async () => {
-    const opening = openBrowser()
+    opening = openBrowser()
     await Effect.gen(function* () {
       const journal = yield* Journal
       const history = yield* History
@@ -132,7 +133,7 @@ describe.skipIf(!isInstalled("chromium"))("the player of an HTML export (in Chro
     browser = await opening
   })
   afterAll(async () => {
-    await browser?.close()
+    await (await opening)?.close()
     rmSync(folder, { recursive: true, force: true })
   })
 

@@ -7,6 +7,7 @@ import { join } from "node:path"
 import { assert, describe, it } from "vitest"
 import type { SessionEvent } from "../../journal/Event.ts"
 import { asciicast2, asciicast3, makeIntervals, secondsText } from "../../src/export/AsciicastExport.ts"
+import { ESCAPED_BYTES_MAX, writeJsonText } from "../../src/export/JsonBytes.ts"
 import { RecordedItems } from "../../src/export/RecordedItems.ts"
 import { script } from "../../src/export/ScriptExport.ts"
 import { ttyrec } from "../../src/export/TtyrecExport.ts"
@@ -22,6 +23,7 @@ import {
   importFiles,
   jsonLines,
   playerScreens,
+  type Shown,
   shownOf,
   sizeOf,
   withFolder
@@ -150,14 +152,15 @@ describe("asciicast", () => {
   it("10.1 (6): characters that are cut come whole, bytes that are none are counted", () => {
     const text = new Utf8Text()
     const taken = ["637a61726e6120", "c5bcc3", "b3c582", "c4", "8721", "80", "8081", "8323f09080c021"].map((hex) =>
-      text.take(Buffer.from(hex, "hex"))
+      Buffer.from(text.take(Buffer.from(hex, "hex"))).toString()
     )
     assert.deepStrictEqual(taken, ["czarna ", "ż", "ół", "", "ć!", "�", "��", "�#��!"])
     // 80; 80 81; 83; f0 90 80, which is one sign, and c0.
     assert.strictEqual(text.invalidBytes, 8)
-    assert.strictEqual(new Utf8Text().take(Buffer.from("\u{feff}a�")), "\u{feff}a�")
+    assert.deepStrictEqual(new Utf8Text().take(Buffer.from("\u{feff}a�")), Buffer.from("\u{feff}a�"))
     const open = new Utf8Text()
-    assert.strictEqual(open.take(Buffer.from("f09f98", "hex")) + open.end(), "�")
+    assert.lengthOf(open.take(Buffer.from("f09f98", "hex")), 0)
+    assert.deepStrictEqual(open.end(), Buffer.from("�"))
     assert.strictEqual(open.invalidBytes, 3)
   })
 
@@ -272,7 +275,7 @@ describe("asciicast", () => {
       "O 0.1 1"
     ]
     const advanced = { timing: entries.map((line) => `${line}\n`).join(""), typescript: `${head}żółć!`, in: `${head}a` }
-    const shown = [
+    const shown: ReadonlyArray<Shown> = [
       [500_000, "o", "żółć"],
       [700_000, "i", "a"],
       [1_000_000, "r", "120x50"],
@@ -302,6 +305,13 @@ describe("asciicast", () => {
     assert.match(await refusal({ timing: "0.5 5\n1e3 1\n", typescript }), /timing line 2: is no entry of a timing/)
     assert.match(await refusal({ timing: "0.5 5\n" }), /none of these is beside it: typescript/)
   })
+})
+
+it("text is escaped as JSON has it, whatever it holds", () => {
+  const bytes = Buffer.from(`${String.fromCharCode(...Array.from({ length: 0x180 }, (_, code) => code))}😀\u2028`)
+  const target = Buffer.alloc(bytes.length * ESCAPED_BYTES_MAX)
+  const end = writeJsonText(target, 0, bytes)
+  assert.strictEqual(`"${target.toString("utf8", 0, end)}"`, JSON.stringify(bytes.toString()))
 })
 
 describe("recordings of a session", () => {

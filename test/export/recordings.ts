@@ -93,21 +93,23 @@ export const importFiles = (
     }
   })
 
-/** Of imported events: what a player shows, with times in microseconds since the first. */
-export const shownOf = (events: ReadonlyArray<NewEvent>): ReadonlyArray<readonly [number, string, string]> => {
+/** What a player shows: microseconds since the first event, a code as in asciicast, a text. */
+export type Shown = readonly [micros: number, code: string, data: string]
+
+export const shownOf = (events: ReadonlyArray<NewEvent>): ReadonlyArray<Shown> => {
   const began = events[0]!.timeMicros
-  return events.flatMap(({ event, timeMicros }) => {
+  return events.flatMap(({ event, timeMicros }): ReadonlyArray<Shown> => {
     const micros = timeMicros - began
     const text = (data: Uint8Array) => Buffer.from(data).toString()
     switch (event._tag) {
       case "OutputReceived":
-        return [[micros, "o", text(event.data)] as const]
+        return [[micros, "o", text(event.data)]]
       case "InputWritten":
-        return [[micros, "i", text(event.data)] as const]
+        return [[micros, "i", text(event.data)]]
       case "Resized":
-        return [[micros, "r", `${event.size.cols}x${event.size.rows}`] as const]
+        return [[micros, "r", `${event.size.cols}x${event.size.rows}`]]
       case "MarkerSet":
-        return [[micros, "m", event.label] as const]
+        return [[micros, "m", event.label]]
       default:
         return []
     }
@@ -161,16 +163,18 @@ export const playerScreens = async (
   const Core = await playerCore()
   const log = () => {}
   const logger = { log, debug: log, info: log, warn: log, error: log }
-  const source = { driver: "recording", url: typeof urls === "string" ? url(urls) : urls.map(url), parser, format }
-  if (parser === undefined) delete source.parser
-  if (format === undefined) delete source.format
+  const source = {
+    driver: "recording",
+    url: typeof urls === "string" ? url(urls) : urls.map(url),
+    ...(parser !== undefined && { parser }),
+    ...(format !== undefined && { format })
+  }
   const core = new Core(source, { logger, speed: 1, preload: true, ...options })
   let screen = new Screen({ cols: 80, rows: 24 })
   let output = ""
-  core.addEventListener("reset", ({ init, size, term }: Record<string, never>) => {
-    const { cols, rows } = (size ?? term) as TerminalSize
+  core.addEventListener("reset", ({ init, size }: { readonly init?: string; readonly size: TerminalSize }) => {
     screen.dispose()
-    screen = new Screen({ cols, rows })
+    screen = new Screen(size)
     output = init ?? ""
     if (init) screen.feed(Buffer.from(init))
   })

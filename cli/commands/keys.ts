@@ -1,0 +1,48 @@
+/** `reprise keys`: the key with which others check this store's evidence. Makes it if there is none. */
+import { Clock, Effect } from "effect"
+import { Command, Flag } from "effect/cli"
+import { Caller } from "../Caller.ts"
+import { toJsonText } from "../Escape.ts"
+import { longWork } from "../LongWork.ts"
+import { formatLocalTime } from "../Moment.ts"
+import { chosenStore } from "../Root.ts"
+import { fields } from "../Table.ts"
+
+export const keys = Command.make(
+  "keys",
+  {
+    public: Flag.Boolean("public").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Only the verifier key, on a line")
+    ),
+    json: Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("One JSON object"))
+  },
+  Effect.fn("cli.keys")(function* (flags) {
+    const caller = yield* Caller
+    const paths = yield* chosenStore
+    const now = yield* Clock.currentTimeMillis
+    const { madeMillis, origin, verifier } = yield* longWork(async ({ storeKey }) => storeKey(paths, now))
+    if (flags.json)
+      return yield* caller.write(toJsonText({ verifier, origin, made: new Date(madeMillis).toISOString() }))
+    yield* caller.write(
+      flags.public
+        ? `${verifier}\n`
+        : fields([
+            ["verifier key", verifier],
+            ["origin", origin],
+            ["made", formatLocalTime(madeMillis * 1000)],
+            ["kept in", paths.evidenceKey]
+          ])
+    )
+  })
+).pipe(
+  Command.withDescription(
+    "Show the key that checks the store's evidence (a C2SP verifier key, Ed25519), the origin in its checkpoints, and when it was " +
+      "made. The key that signs stays in the store's folder, for its user alone; it is made when it is first needed. Whoever is " +
+      "to check the store must have the verifier key from somewhere else than from the store."
+  ),
+  Command.withShortDescription("Show the key of the evidence"),
+  Command.withExamples([
+    { command: "reprise keys --public > reprise.vkey", description: "To be kept where nobody of this machine writes" }
+  ])
+)
