@@ -24,7 +24,7 @@ describe("the auditors' page", () => {
     const type = async (command: string) => (await run("bash", ["-ec", command], { cwd: folder, env })).stdout
     try {
       const text = readFileSync(join(root, "docs/auditors.md"), "utf8")
-      const blocks = [...text.matchAll(/^```sh\n([^]*?)^```$/gm)].map(([, body]) => body!)
+      const blocks = [...text.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, body]) => body!)
       const answers: Array<string> = []
       for (const block of blocks) answers.push(await type(block))
       assert.strictEqual(answers.length, 6)
@@ -33,7 +33,7 @@ describe("the auditors' page", () => {
       assert.match(exported!, /events 1 to \d+ contiguous; sealed up to event \d+; the session has ended/)
       assert.match(checked!, /integrity intact\ncompleteness complete\n/)
       assert.match(checked!, /integrity +intact\ncompleteness +complete/)
-      assert.match(imported!, /imported from reprise-events[^]*is here already/)
+      assert.match(imported!, /imported from reprise-events[\s\S]*is here already/)
       // A client of the engine that looked is told.
       await type("reprise run --name looked -- true </dev/null; reprise events looked >/dev/null")
       assert.match(await type("reprise audit --session looked"), /"HistoryAccessed","what":"read"/)
