@@ -5,7 +5,7 @@
 import { diffArrays } from "diff"
 
 /** Lines removed and added up to which a shortest difference is looked for. */
-const EDITS_MAX = 5000
+const EDITS_MAX = 1500
 /** And for no longer than this. */
 const MATCH_MILLIS_MAX = 5000
 /** Lines around a change. */

@@ -15,6 +15,10 @@ export class ByteReader {
   get isAtEnd(): boolean {
     return this.#at >= this.#bytes.byteLength
   }
+  /** Of the next byte. */
+  get at(): number {
+    return this.#at
+  }
   varint(): number {
     let value = 0
     for (let scale = 1; ; scale *= 0x80) {

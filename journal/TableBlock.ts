@@ -99,7 +99,7 @@ export const blockEnd = (bytes: Uint8Array, from: number): number | undefined =>
   return undefined
 }
 
-/** Snappy: literals, and copies of what is already there. */
+/** Snappy: literals, and copies of what is already there. Most of the time of reading a whole store goes here: no views. */
 const unsnap = (bytes: Uint8Array): Uint8Array => {
   const reader = new ByteReader(bytes)
   const length = reader.varint()
@@ -107,25 +107,46 @@ const unsnap = (bytes: Uint8Array): Uint8Array => {
   if (length > bytes.byteLength * 32 || length > CONTENT_BYTES_MAX)
     throw new RangeError("a length that snappy cannot reach")
   const output = Buffer.alloc(length)
+  const end = bytes.byteLength
+  let from = reader.at
   let at = 0
-  while (!reader.isAtEnd) {
-    const tag = reader.byte()
+  while (from < end) {
+    const tag = bytes[from++]!
     const kind = tag & 3
     if (kind === 0) {
       let size = tag >>> 2
-      if (size >= 60) size = littleEndian(reader.slice(size - 59))
-      output.set(reader.slice(size + 1), at)
-      at += size + 1
+      if (size >= 60) {
+        const count = size - 59
+        size = littleEndian(bytes, from, count)
+        from += count
+      }
+      size++
+      if (from + size > end || at + size > length) throw new RangeError("bytes behind the end")
+      if (size > LITERAL_LOOP_MAX) output.set(bytes.subarray(from, from + size), at)
+      else for (let index = 0; index < size; index++) output[at + index] = bytes[from + index]!
+      from += size
+      at += size
       continue
     }
     const size = kind === 1 ? ((tag >>> 2) & 7) + 4 : (tag >>> 2) + 1
-    const back = kind === 1 ? ((tag >>> 5) << 8) | reader.byte() : littleEndian(reader.slice(kind === 2 ? 2 : 4))
+    const count = kind === 1 ? 1 : kind === 2 ? 2 : 4
+    const low = littleEndian(bytes, from, count)
+    const back = kind === 1 ? ((tag >>> 5) << 8) | low : low
+    from += count
     if (back === 0 || back > at || at + size > length) throw new RangeError("a copy from outside")
     // Byte by byte: a copy may reach into what it is itself writing.
-    for (let left = size; left > 0; left--, at++) output[at] = output[at - back]!
+    for (const to = at + size; at < to; at++) output[at] = output[at - back]!
   }
   if (at !== length) throw new RangeError("an end that came too early")
   return output
 }
 
-const littleEndian = (bytes: Uint8Array): number => bytes.reduceRight((value, byte) => value * 256 + byte, 0)
+/** A view costs more than a loop over so many bytes. */
+const LITERAL_LOOP_MAX = 64
+
+const littleEndian = (bytes: Uint8Array, from: number, count: number): number => {
+  if (from + count > bytes.byteLength) throw new RangeError("a number behind the end")
+  let value = 0
+  for (let index = from + count - 1; index >= from; index--) value = value * 256 + bytes[index]!
+  return value
+}

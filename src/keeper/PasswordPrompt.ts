@@ -41,6 +41,9 @@ const PROMPT = new RegExp(
   "iu"
 )
 
+/** What some programs show for each character that was typed, and take back for one that was erased. */
+const MASK = /[*•●\b][*•●\b ]*$/
+
 export interface PasswordPrompt {
   /** It ends as a question does. Without that, `echo password` on a command line would look the same. */
   readonly punctuated: boolean
@@ -50,7 +53,7 @@ export const passwordPromptIn = (tail: Uint8Array): PasswordPrompt | null => {
   const text = Buffer.from(tail.buffer, tail.byteOffset, tail.byteLength)
     .toString("utf8")
     .replace(/\x1b\[[0-9;:?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-~]/g, "")
-  const line = text.slice(Math.max(text.lastIndexOf("\n"), text.lastIndexOf("\r")) + 1)
+  const line = text.slice(Math.max(text.lastIndexOf("\n"), text.lastIndexOf("\r")) + 1).replace(MASK, "")
   const match = PROMPT.exec(line)
   return match === null ? null : { punctuated: match[1] !== "" }
 }

@@ -3,6 +3,7 @@
  * text is found as it stands on the screen, whatever the order was in which its letters came; colours and modes do not
  * matter to it. A row is searched before something of it is overwritten, shifted or erased, and when the cursor leaves it.
  */
+import { TERMINAL_CELLS_MAX } from "../../journal/Event.ts"
 import { cellsOf } from "./CellMask.ts"
 
 interface GridRow {
@@ -355,7 +356,7 @@ export class CellGrid {
     let last = at
     while (last < this.#rows - 1 && this.#screen[last]!.wraps) last++
     for (let row = first; row <= last; row++) this.#screen[row]!.isDrawn = false
-    const line = this.#textOf(first, last)
+    const line = (first === last ? plainRow(this.#screen[at]!) : undefined) ?? this.#textOf(first, last)
     this.#search(line)
     if (line.text.includes(MULTILINE_MARK)) this.#search(this.#textOf(0, this.#rows - 1))
   }
@@ -388,6 +389,20 @@ export class CellGrid {
     return { text: units.join(""), codes, from, bytes, searchFrom: 0, searchTo: at }
   }
 }
+
+/** A row as it is, without a copy of what its cells know; undefined where a cell is not a character of its own. */
+const plainRow = ({ bytes, codes, from, wraps }: GridRow): GridText | undefined => {
+  if (wraps) return undefined
+  let end = codes.length
+  while (end > 0 && codes[end - 1] === BLANK) end--
+  for (let col = 0; col < end; col++) {
+    const code = codes[col]!
+    if (code >= 0x80) return undefined
+    scratch[col] = code
+  }
+  return { text: scratch.toString("latin1", 0, end), codes, from, bytes, searchFrom: 0, searchTo: end }
+}
+const scratch = Buffer.alloc(TERMINAL_CELLS_MAX)
 
 const makeRows = (cols: number, rows: number): Array<GridRow> => Array.from({ length: rows }, () => makeRow(cols))
 

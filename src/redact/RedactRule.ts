@@ -38,17 +38,32 @@ const byPattern =
     return found
   }
 
-const token = (name: string, description: string, pattern: RegExp): RedactRule => ({
-  name,
-  description,
-  find: byPattern(pattern),
-  looksFor: "pieces"
-})
+/** What every token begins with or has in it. Nearly no row of a screen does, and one look says so for all of them. */
+const TOKEN_HINT =
+  /AKIA|ASIA|ABIA|ACCA|aws|gh[pousr]_|github_pat_|gl[a-z]{1,6}[_-]|xox|xapp-|slack|[sr]k_|whsec_|sk-|gsk_|AIza|GOCSPX-|ya29\.|npm_|pypi-|hf_|SG\.|shp[a-z]{2}_|lin_|ntn_|secret_|hv[sbr]\.|dapi|dckr_|fig[dour]_|tskey-|do[opr]_v1_|ops_eyJ|AGE-|eyJ/i
 
-const shape = (name: string, description: string, pattern: RegExp): RedactRule => ({
-  ...token(name, description, pattern),
-  looksFor: "copies"
-})
+let hintedText = ""
+let isHinted = false
+const mayHoldToken = (text: string): boolean => {
+  if (text !== hintedText) {
+    hintedText = text
+    isHinted = TOKEN_HINT.test(text)
+  }
+  return isHinted
+}
+
+const token = (name: string, description: string, pattern: RegExp): RedactRule => {
+  const find = byPattern(pattern)
+  return { name, description, find: (text) => (mayHoldToken(text) ? find(text) : NOTHING), looksFor: "pieces" }
+}
+
+/** `hint`: without it in the text nothing is found. */
+const shape = (name: string, description: string, hint: RegExp, pattern: RegExp): RedactRule => {
+  const find = byPattern(pattern)
+  return { name, description, find: (text) => (hint.test(text) ? find(text) : NOTHING), looksFor: "copies" }
+}
+
+const NOTHING: ReadonlyArray<ReadonlyArray<Span>> = []
 
 /** Each begins with literal text, and has an end: a search takes time in proportion to the text. */
 const TOKENS: ReadonlyArray<RedactRule> = [
@@ -95,16 +110,19 @@ const TOKENS: ReadonlyArray<RedactRule> = [
   shape(
     "authorization-header",
     "credentials of an Authorization header",
+    /authorization|bearer|basic/i,
     /(?<![A-Za-z])(?:authorization["']?\s{0,4}[:=]\s{0,4}["']?(?:\w{1,20} +)?|(?:bearer|basic) +)(?<secret>[\w.~+/=-]{8,8000})/dgi
   ),
   shape(
     "url-credentials",
     "the password of an address",
+    /:\/\/[^\s@]{0,700}@/,
     /(?<![A-Za-z0-9])[a-z][a-z0-9+.-]{1,20}:\/\/[^\s/?#@:"']{0,200}:(?<secret>[^\s/?#"']{1,500})@/dgi
   ),
   shape(
     "assignment",
     "what is given to a name that is a secret's: password=…, --token …, api_key: …",
+    /(?:pass(?:word|wd|phrase)|pwd|secret|token|key)["']?(?:[ \t]{0,4}[:=]| )/i,
     /(?<![A-Za-z0-9])(?:[A-Za-z0-9]{1,30}[_-]){0,4}(?:password|passwd|passphrase|pwd|secret|token|api_?key|auth_?key|access_?key|private_?key|secret_?key|client_?secret)["']?(?:[ \t]{0,4}[:=][ \t]{0,4}|(?<=--[a-z-]{1,60}) )["']?(?<secret>(?<=")[^"\n]{4,500}(?=")|(?<=')[^'\n]{4,500}(?=')|[^\s"'$;,&|<>(){}*][^\s"';,&|<>()]{3,499})/dgi
   )
 ]
@@ -120,6 +138,7 @@ const privateKeys: RedactRule = {
   looksFor: "pieces",
   find: (text) => {
     const found: Array<ReadonlyArray<Span>> = []
+    if (!text.includes("PRIVATE KEY")) return found
     PEM_BEGIN.lastIndex = 0
     for (let begin = PEM_BEGIN.exec(text); begin !== null; begin = PEM_BEGIN.exec(text)) {
       const from = begin.index + begin[0].length
@@ -145,6 +164,7 @@ const privateKeys: RedactRule = {
 
 /** How the digits of a card number are written in groups. */
 const CARD_GROUPS = new Set(["16", "15", "14", "13", "19", "4-4-4-4", "4-6-5", "4-6-4", "4-4-4-4-3"])
+const CARD_HINT = /\d[\d -]{11}/
 const CARD_RUN = /(?<![\d.,])\d[\d -]{11,60}\d(?![\d])/g
 /** First digits of the issuers, and how many digits their numbers have. */
 const CARD_ISSUERS: ReadonlyArray<readonly [first: RegExp, lengths: ReadonlyArray<number>]> = [
@@ -176,6 +196,7 @@ const cardNumbers: RedactRule = {
   looksFor: "nothing",
   find: (text) => {
     const found: Array<ReadonlyArray<Span>> = []
+    if (!CARD_HINT.test(text)) return found
     for (const run of text.matchAll(CARD_RUN)) {
       const groups = [...run[0].matchAll(/\d+/g)].map((group) => ({
         at: run.index + group.index,

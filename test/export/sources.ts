@@ -53,9 +53,15 @@ export const sourceOf = (
   if (first?._tag !== "SessionCreated" && first?._tag !== "EventsRemoved") all.unshift([created(), 0])
   let timeMicros = BEGAN_MICROS
   let sequence = first?._tag === "EventsRemoved" ? first.to - 1 : 0
+  let offset = 0
   const entries = all.map(([event, millis]): JournalEntry => {
     timeMicros += millis * 1000
-    return { sequence: ++sequence, timeMicros, actor: "engine", event }
+    if (event._tag !== "OutputReceived" || event.channel !== "tty") {
+      return { sequence: ++sequence, timeMicros, actor: "engine", event }
+    }
+    offset += event.data.length
+    const placed = { ...event, offset: offset - event.data.length }
+    return { sequence: ++sequence, timeMicros, actor: "program", event: placed }
   })
   const made = (all.map(([event]) => event).find(({ _tag }) => _tag === "SessionCreated") ?? created()) as Created
   const last = all.at(-1)![0]

@@ -18,7 +18,9 @@ describe("hostile case 24: passwordPromptIn", () => {
     "Passwort: ",
     "Contraseña: ",
     "Master password? ",
-    "パスワード："
+    "パスワード：",
+    "[sudo] password for alice: ***",
+    "Password: **\b \b\b \b"
   ])("finds %j", (text) => {
     assert.deepStrictEqual(passwordPromptIn(Buffer.from(text)), { punctuated: true })
   })
@@ -43,7 +45,8 @@ describe("hostile case 24: passwordPromptIn", () => {
 
   it("takes no time for a long line", () => {
     const start = performance.now()
-    for (const text of ["password ".repeat(28), "(".repeat(256), " ".repeat(256)]) passwordPromptIn(Buffer.from(text))
+    for (const text of ["password ".repeat(28), "(".repeat(256), " ".repeat(256), `${"* ".repeat(127)}x`])
+      passwordPromptIn(Buffer.from(text))
     assert.isBelow(performance.now() - start, 200)
   })
 })

@@ -33,7 +33,7 @@ const measure = Effect.gen(function* () {
   const forward: Array<number> = []
   const backward: Array<number> = []
   let inexact = 0
-  let cpuMicros = 0
+  const cpuMillis: Array<number> = []
   // Starts the thread and loads the emulator.
   let at = head
   yield* history.redraw(id, { _tag: "Sequence", sequence: at })
@@ -45,11 +45,11 @@ const measure = Effect.gen(function* () {
     const list = sequence > at ? forward : backward
     list.push(performance.now() - start)
     const used = process.cpuUsage(cpu)
-    cpuMicros += used.user + used.system
+    cpuMillis.push((used.user + used.system) / 1000)
     if (screen.sequence !== sequence || screen.reason !== null) inexact++
     at = sequence
   }
-  return { forward, backward, inexact, events: head, cpuMillis: cpuMicros / 1000 / JUMPS }
+  return { forward, backward, inexact, events: head, cpuMillis }
 })
 
 const result = await Effect.runPromise(
