@@ -1,5 +1,7 @@
 /** What the sealer does over time, across deaths, and with what it finds; and the key it signs with. */
+import { spawnSync } from "node:child_process"
 import { chmodSync, existsSync, lstatSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
@@ -11,6 +13,8 @@ import { storePaths } from "../../src/session/StorePaths.ts"
 import { closed, created } from "../care/stores.ts"
 import { newSessionId, outputEvent } from "../contracts/JournalContract.ts"
 import { Attacker, named, sealing, verified, withFolder } from "./sealedStores.ts"
+
+const SEAL_AND_DIE = fileURLToPath(new URL("./programs/sealAndDie.ts", import.meta.url))
 
 const statements = (journal: JournalShape) =>
   Effect.map(Stream.runCollect(journal.rows("ev-log")), (rows) =>
@@ -60,6 +64,30 @@ describe("10.8 sealing", () => {
         })
       )
       assert.deepStrictEqual(named(await verified(paths), other), ["integrity edited 590-602"])
+    }))
+
+  it("10.8 a death before or behind a seal leaves the whole seal or nothing of it, and the next engine goes on", () =>
+    withFolder(async (folder) => {
+      const paths = storePaths(`${folder}/store`)
+      const one = newSessionId()
+      await sealing(paths, (journal) =>
+        journal.append(one, [created(), ...Array.from({ length: 9000 }, (_, at) => outputEvent(`${at}`))])
+      )
+      for (const [point, sealed] of [
+        ["evidence.seal.before:2", 4096],
+        ["evidence.seal.after:1", 8192]
+      ] as const) {
+        const { signal } = spawnSync(process.execPath, [SEAL_AND_DIE, paths.store, one], {
+          env: { ...process.env, REPRISE_KILL_POINT: point }
+        })
+        assert.strictEqual(signal, "SIGKILL")
+        const report = await verified(paths)
+        assert.deepStrictEqual(named(report), [])
+        assert.deepInclude(report.sessions[0]!, { sealed, unsealed: 9001 - sealed })
+      }
+      await sealing(paths, (_, sealer) => sealer.seal(one))
+      const report = await verified(paths)
+      assert.deepStrictEqual([named(report), report.sessions[0]!.sealed, report.log!.statements], [[], 9001, 3])
     }))
 
   it("10.8 removal: what goes keeps its hashes, loses its salts, and is told in the store's own stream", () =>
