@@ -4,15 +4,10 @@
  * Everything here rejects with `RepriseError`, Unavailable when the engine cannot be reached for good.
  */
 
-import type { SearchItem, SearchQuery } from "../search/Search.ts"
+import type { ClientSearch, SearchItem } from "./ClientSearch.ts"
 import type { EngineInfo, LifecycleEvent, LiveSession, SessionInfo, SessionUsage } from "./SessionInfo.ts"
 import type { Shell, ShellOptions } from "./Shell.ts"
 import type { ReconnectOptions, Terminal, TerminalOptions } from "./Terminal.ts"
-
-/** As `SearchQuery` of an Effect program; the session is an id, a unique beginning of one, a name, or `last`. */
-export interface ClientSearch extends Omit<SearchQuery, "session"> {
-  readonly session?: string | undefined
-}
 
 /** `await using` closes it. */
 export interface Client extends AsyncDisposable {

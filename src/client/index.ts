@@ -1,6 +1,6 @@
 /** `reprise/client`: terminals that lose nothing, with Promises and async iterators. */
-export type { SearchGap, SearchHit, SearchItem, SearchQuery } from "../search/Search.ts"
-export type { Client, ClientSearch } from "./Client.ts"
+export type { Client } from "./Client.ts"
+export type { ClientSearch, SearchGap, SearchHit, SearchItem } from "./ClientSearch.ts"
 export { type ConnectOptions, connect, type OpenOptions, open } from "./connect.ts"
 export type { EndReason, OutputChunk, OutputGap } from "./OutputChunk.ts"
 export { RepriseError, type RepriseErrorCode } from "./RepriseError.ts"
