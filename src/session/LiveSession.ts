@@ -54,15 +54,6 @@ const TERMINAL_CLOSED_WAIT_MILLIS = 500
  */
 const ACK_BYTES = 128 * 1024
 const ACK_MILLIS = 10
-/**
- * A program that was given a secret and more behind it has so long to read the secret; what follows it is hidden otherwise.
- * The terminal counts as read when it asked for none so long: from one prompt to the next takes programs far less.
- */
-const SECRET_READ_WAIT_MILLIS_MAX = 1000
-const SECRET_READ_STEADY_MILLIS = 100
-const SECRET_READ_POLL_MILLIS = 10
-/** Lines of one write that are looked at one by one: old password, new one, the new one again. */
-const SECRET_LINES_MAX = 3
 
 /** What a LiveSession needs of its engine. */
 export interface LiveSessionPort {
@@ -814,10 +805,7 @@ export class LiveSession {
     // Asking took a moment, in which it may have ended.
     this.#liveHost()
     if (mode.queuedBytes + data.byteLength > INPUT_QUEUED_BYTES_MAX) throw this.#refused()
-    return mode.secret ? this.#writeSecret(host, data, options) : this.#writeShown(host, data, options)
-  }
-
-  async #writeShown(host: PtyHost, data: Uint8Array, options: CommandOptions): Promise<WriteAck> {
+    if (mode.secret) return this.#writeHidden(host, data, options)
     const pieces: Array<Uint8Array> = []
     for (let at = 0; at < data.byteLength; at += OUTPUT_CHUNK_BYTES_MAX)
       pieces.push(data.subarray(at, at + OUTPUT_CHUNK_BYTES_MAX))
@@ -834,41 +822,6 @@ export class LiveSession {
       sequence: last,
       hidden: false,
       truncatedTo: results.find((result) => result.truncatedTo !== undefined)?.truncatedTo ?? null
-    }
-  }
-
-  /**
-   * The line that is asked for is hidden. What was pasted behind it is looked at when the program has read that line: the next
-   * line is hidden too when another secret is asked for, when it repeats the line before, or when reading takes too long.
-   */
-  async #writeSecret(host: PtyHost, data: Uint8Array, options: CommandOptions): Promise<WriteAck> {
-    let line = data.subarray(0, lineEnd(data))
-    let rest = data.subarray(line.byteLength)
-    for (let lines = 1; ; lines++) {
-      const ack = await this.#writeHidden(host, line, options)
-      if (rest.byteLength === 0 || ack.truncatedTo !== null) return ack
-      const next = rest.subarray(0, lines < SECRET_LINES_MAX ? lineEnd(rest) : rest.byteLength)
-      if ((await this.#isSecretRead(host)) && Buffer.compare(next, line) !== 0) {
-        const shown = await this.#writeShown(host, rest, options)
-        return { ...shown, hidden: true }
-      }
-      line = next
-      rest = rest.subarray(line.byteLength)
-    }
-  }
-
-  /** Whether no secret is asked for any more, and that for longer than a program takes from one prompt to the next. */
-  async #isSecretRead(host: PtyHost): Promise<boolean> {
-    const deadline = performance.now() + SECRET_READ_WAIT_MILLIS_MAX
-    let since: number | undefined
-    for (;;) {
-      const { secret } = await this.#answer(host.mode(this.id))
-      this.#liveHost()
-      const now = performance.now()
-      since = secret ? undefined : (since ?? now)
-      if (since !== undefined && now - since >= SECRET_READ_STEADY_MILLIS) return true
-      if (now >= deadline) return false
-      await new Promise((resolve) => setTimeout(resolve, SECRET_READ_POLL_MILLIS))
     }
   }
 
@@ -1198,11 +1151,4 @@ const withTimeout = async (promise: Promise<void>, millis: number): Promise<void
     })
   ])
   clearTimeout(timer)
-}
-
-/** Bytes of its first line, with its end. */
-const lineEnd = (data: Uint8Array): number => {
-  const at = data.findIndex((byte) => byte === 0x0d || byte === 0x0a)
-  if (at === -1) return data.byteLength
-  return data[at] === 0x0d && data[at + 1] === 0x0a ? at + 2 : at + 1
 }

@@ -11,9 +11,9 @@ const json = (bytes: Buffer) => JSON.parse(bytes.toString())
 const callsOf = (reprise: RepriseWithFake, method: string) =>
   reprise.fake.calls.filter((call) => call.method === method).map(({ args }) => args)
 
-/** A command that goes on, left by its client. */
-const leaveRunning = (reprise: RepriseWithFake, session: string, id: string, code: string) =>
-  Effect.map(reprise.run(["exec", session, "--id", id, "--yield", "300", "--", code]), ({ stdout }) =>
+/** A command that goes on, left by its client after so long. */
+const leaveRunning = (reprise: RepriseWithFake, session: string, id: string, code: string, millis = 300) =>
+  Effect.map(reprise.run(["exec", session, "--id", id, "--yield", String(millis), "--", code]), ({ stdout }) =>
     stdout.toString()
   )
 
@@ -24,7 +24,7 @@ describe.concurrent("reprise poll", () => {
       const id = yield* reprise.startShell()
       const gate = join(reprise.store, "..", "gate")
       const code = `echo one; until [ -e ${gate} ]; do sleep 0.05; done; echo two; echo err >&2; exit 5`
-      assert.strictEqual(yield* leaveRunning(reprise, id, "x", code), "one\n")
+      assert.strictEqual(yield* leaveRunning(reprise, id, "x", code, 3000), "one\n")
       const running = yield* reprise.run(["poll", id, "x"])
       assert.deepStrictEqual([running.code, running.stdout.toString()], [80, "one\n"])
       const report = yield* reprise.run(["poll", id, "x", "--json"])
