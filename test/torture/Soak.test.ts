@@ -14,7 +14,7 @@ const LOAD = { sessions: 10, commands: 10 }
 if (process.platform === "linux") {
   describe("soak", () => {
     it(`reliability row 25: ${HOURS} hours of every kind of session, with engines that stop and die, leave no descriptor, thread or timer behind`, {
-      timeout: 120_000 + HOURS * 30_000
+      timeout: 120_000 + HOURS * 120_000
     }, async () => {
       const samples = await soak({ hours: HOURS, seed: SEED, load: LOAD })
       assert.isAbove(samples.at(-1)!.storeSessions, HOURS * (LOAD.sessions - 2))

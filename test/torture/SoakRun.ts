@@ -17,8 +17,11 @@ import { type Sample, SoakEngine } from "./SoakEngine.ts"
 import { type HourLoad, type SoakServices, soakHour } from "./SoakLoad.ts"
 import { growthOf, isWithin, type SoakSample, WARM_HOURS } from "./SoakReport.ts"
 
-/** What an hour leaves behind ends within seconds: clients that broke off are waited for, files are removed. */
-const QUIET_MILLIS_MAX = 20_000
+/**
+ * What an hour leaves behind ends within seconds: clients that broke off are waited for, files are removed. Its text is indexed for
+ * at most a fifth of the time, and the thread that does it ends after that.
+ */
+const QUIET_MILLIS_MAX = 90_000
 const QUIET_LOOK_MILLIS = 250
 /** In the middle of a day. */
 const RESTART_HOUR = 12
