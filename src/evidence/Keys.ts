@@ -51,7 +51,10 @@ export const readKey = ({ evidenceKey: path }: StorePaths): StoreKey | undefined
   }
 }
 
-/** The key, made now if there is none. The store's folder must exist. */
+/** What the machine lacks for a moment. */
+const PASSING: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EMFILE", "ENFILE", "EIO", "EAGAIN", "ENOMEM"])
+
+/** The key, made now if there is none. The store's folder must exist. What may pass by itself is thrown as the system says it. */
 export const ensureKey = (paths: StorePaths, nowMillis: number): StoreKey => {
   const known = readKey(paths)
   if (known !== undefined) return known
@@ -65,6 +68,7 @@ export const ensureKey = (paths: StorePaths, nowMillis: number): StoreKey => {
     linkSync(temporary, paths.evidenceKey)
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
+    if (code !== undefined && PASSING.has(code)) throw error
     if (code !== "EEXIST") throw refuse(paths.evidenceKey, "permissions", `cannot be made: ${message}`)
   } finally {
     rmSync(temporary, { force: true })

@@ -15,7 +15,7 @@ import { type SessionId, STORE_STREAM } from "../../journal/Event.ts"
 import { absentLeafHash, SALT_BYTES, storedLeafHash } from "../../journal/EvidenceLeaf.ts"
 import * as Rows from "../../journal/EvidenceRows.ts"
 import type { JournalShape, Row } from "../../journal/Journal.ts"
-import type { EventRefused, StorageUnavailable } from "../../journal/JournalError.ts"
+import { type EventRefused, StorageUnavailable, StoreRefused } from "../../journal/JournalError.ts"
 import * as Keys from "../../journal/Keys.ts"
 import { killPoint } from "../../journal/KillPoint.ts"
 import { HASH_BYTES } from "../../journal/Merkle.ts"
@@ -117,7 +117,14 @@ export const makeSealer = Effect.fnUntraced(function* ({ isLive, journal, signer
     if (log !== undefined || broken !== undefined) return log
     const nowMillis = yield* Clock.currentTimeMillis
     const key = yield* Effect.try({ try: () => signer(nowMillis), catch: (cause) => cause }).pipe(
-      Effect.catch((cause) => giveUp(cause instanceof Error ? cause.message : String(cause)))
+      Effect.catch((cause) => {
+        const reason = cause instanceof Error ? cause.message : String(cause)
+        if (cause instanceof StoreRefused) return giveUp(reason)
+        // The disk is full, or descriptors have run out: tried again.
+        return Effect.fail(
+          new StorageUnavailable({ operation: "append", reason, diskFull: /ENOSPC|EDQUOT/.test(reason) })
+        )
+      })
     )
     if (key === undefined) return undefined
     const known = yield* journal.row(STORE_SPACE, Rows.STORE_KEY_KEY)
