@@ -13,7 +13,7 @@ export default defineConfig({
     pool: "forks",
     // No test changes what its file shares with others, and a process for each file costs a third of a second.
     isolate: false,
-    // Two cores, and tests that mostly wait for other processes.
-    maxWorkers: 4
+    // Two cores. Files of tests that mostly wait run theirs beside each other; more workers only make each wait longer.
+    maxWorkers: 3
   }
 })
