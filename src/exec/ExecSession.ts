@@ -299,6 +299,7 @@ export class ExecSession implements SessionExtension {
       const stream = this.#stream(pipe)
       stream.next = from
       stream.journaled = from
+      host.ackPipe(live.id, pipe, from)
       await host.attachPipe(live.id, pipe, from, () => this.#taken.add(pipe))
     }
     const control = held.find(({ pipe }) => pipe === this.#controlPipe)

@@ -402,6 +402,8 @@ export class LiveSession {
     this.#durableOffset = this.#nextOffset
     await this.extension?.adopting(host)
     this.#port.plainOutput.note(this.id, this.state.sequence)
+    // Acknowledged by an engine that the host did not listen to any more, it may be what the program is paused for.
+    if (!this.#isFull) host.ack(this.id, this.#nextOffset)
     // What an earlier delivery of this host still has on its way is of no use; from the answer on it is the new one.
     await host.attach(this.id, this.#nextOffset, () => {
       this.#phase = "running"
