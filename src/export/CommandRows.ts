@@ -8,7 +8,7 @@ import type { JournalEntry, OutputChannel, SessionEvent } from "../../journal/Ev
 import { type PromptCommand, type PromptCommandEnd, PromptCommands } from "../../projections/PromptCommands.ts"
 import { commandOf } from "../SafeText.ts"
 import type { SessionView } from "../session/SessionView.ts"
-import type { ExportError, ExportSource } from "./ExportFormat.ts"
+import type { ExportError, ExportFold, ExportSource } from "./ExportFormat.ts"
 import { wholeMillis } from "./ExportTime.ts"
 
 export interface CommandRow {
@@ -81,6 +81,18 @@ export interface CommandRows {
   take(entry: JournalEntry): void
   end(): void
 }
+
+/** A fold that gives each page to the rows. `taken`: what their sink made of it since it was asked last. */
+export const foldOf = (rows: CommandRows, taken: () => string): ExportFold => ({
+  page: (entries) => {
+    for (const entry of entries) rows.take(entry)
+    return taken()
+  },
+  end: () => {
+    rows.end()
+    return taken()
+  }
+})
 
 export const commandRows = (kind: CommandKind, view: SessionView, sink: CommandRowsSink): CommandRows => {
   const rows =

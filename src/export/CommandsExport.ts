@@ -19,6 +19,7 @@ import {
   type CommandRow,
   commandKindOf,
   commandRows,
+  foldOf,
   type MissingPart
 } from "./CommandRows.ts"
 import { type ExportFold, foldPages, type WriteExport } from "./ExportFormat.ts"
@@ -77,16 +78,7 @@ const jsonLines = (kind: CommandKind, view: SessionView, whole: boolean): Export
     text = ""
     return taken
   }
-  return {
-    page: (entries) => {
-      for (const entry of entries) rows.take(entry)
-      return taken()
-    },
-    end: () => {
-      rows.end()
-      return taken()
-    }
-  }
+  return foldOf(rows, taken)
 }
 
 const json = (value: unknown): string => escapeJson(JSON.stringify(value))

@@ -5,7 +5,14 @@
  */
 import { Effect, Stream } from "effect"
 import type { SessionView } from "../session/SessionView.ts"
-import { type CommandKind, type CommandOutcome, type CommandRow, commandKindOf, commandRows } from "./CommandRows.ts"
+import {
+  type CommandKind,
+  type CommandOutcome,
+  type CommandRow,
+  commandKindOf,
+  commandRows,
+  foldOf
+} from "./CommandRows.ts"
 import { csvRow, numberCell, textCell } from "./CsvText.ts"
 import { type ExportFold, foldPages, type WriteExport } from "./ExportFormat.ts"
 import { isoTime } from "./ExportTime.ts"
@@ -60,16 +67,7 @@ const table = (kind: CommandKind, view: SessionView): ExportFold => {
     text = ""
     return taken
   }
-  return {
-    page: (entries) => {
-      for (const entry of entries) rows.take(entry)
-      return taken()
-    },
-    end: () => {
-      rows.end()
-      return taken()
-    }
-  }
+  return foldOf(rows, taken)
 }
 
 const toCsv = (row: CommandRow, outcome: CommandOutcome, output: string): string =>

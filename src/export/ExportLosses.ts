@@ -3,6 +3,8 @@
  * for the file. A format that holds everything counts nothing. It counts; it knows no session and no format.
  */
 
+import type { RecordedItem } from "./RecordedItems.ts"
+
 /** Names are public, and none changes its meaning. */
 const LOSSES = {
   /** Bytes of the terminal that are U+FFFD in the file. */
@@ -30,6 +32,14 @@ export class ExportLosses {
 
   add(loss: Loss, count = 1): void {
     if (count > 0) this.#counts.set(loss, (this.#counts.get(loss) ?? 0) + count)
+  }
+
+  /** An item that the format has no place for. */
+  lacks(item: RecordedItem): void {
+    if (item._tag === "Input") this.add("inputBytes", item.data.length)
+    else if (item._tag === "Marker") this.add("markers")
+    else if (item._tag === "Gap") this.add("gaps")
+    else if (item._tag === "Exit") this.add("exits")
   }
 
   /** Only what there is of; complete when the export is. */

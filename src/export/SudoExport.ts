@@ -84,13 +84,11 @@ class SudoFiles implements ExportFold<ReadonlyArray<FilePiece>> {
         break
       case "Input":
         if (input === true) this.#bytes(item, item.exec === 0 ? "ttyin" : "stdin")
-        else losses?.add("inputBytes", item.data.length)
+        else losses?.lacks(item)
         break
       case "Marker":
-        losses?.add("markers")
-        break
       case "Gap":
-        losses?.add("gaps")
+        losses?.lacks(item)
         break
       case "Exit":
         this.#exit = item

@@ -49,20 +49,13 @@ const messages = ({ input, losses, view }: ExportSource, opening: RecordingOpeni
           break
         case "Input":
           if (input === true) text += written.input(millis, item.data)
-          else losses?.add("inputBytes", item.data.length)
+          else losses?.lacks(item)
           break
         case "Resize":
           text += written.resize(millis, item.size)
           break
-        case "Marker":
-          losses?.add("markers")
-          break
-        case "Gap":
-          losses?.add("gaps")
-          break
-        case "Exit":
-          losses?.add("exits")
-          break
+        default:
+          losses?.lacks(item)
       }
     }
     return text

@@ -34,18 +34,8 @@ const frames = ({ losses, view }: ExportSource, opening: RecordingOpening | unde
           parts.push(frameHeader(item.timeMicros, data.length), data)
           break
         }
-        case "Input":
-          losses?.add("inputBytes", item.data.length)
-          break
-        case "Marker":
-          losses?.add("markers")
-          break
-        case "Gap":
-          losses?.add("gaps")
-          break
-        case "Exit":
-          losses?.add("exits")
-          break
+        default:
+          losses?.lacks(item)
       }
     }
     return Buffer.concat(parts)

@@ -15,6 +15,7 @@ import type { History, Lifecycle, Sessions } from "../../src/index.ts"
 import * as EngineClient from "../../src/remote/EngineClient.ts"
 import type { SessionOutput } from "../../src/remote/SessionOutput.ts"
 import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
+import { isAlive } from "../fixtures/processFigures.ts"
 import type { Tally } from "./Campaign.ts"
 import { hangMillis, servedMillis } from "./Patience.ts"
 import { TortureFailure } from "./TortureFailure.ts"
@@ -225,7 +226,7 @@ export class StoreUnderTorture {
   #left(): ReadonlyArray<number> {
     return readdirSync("/proc")
       .map(Number)
-      .filter((pid) => pid > 0 && isRunning(pid) && this.#isOurs(pid))
+      .filter((pid) => pid > 0 && isAlive(pid) && this.#isOurs(pid))
   }
 
   /** By the store in its arguments (engines, keepers), or by the session's mark in its environment. */
@@ -288,14 +289,6 @@ const isAway = (error: unknown): boolean => {
   return AWAY_TAGS.has(String(error._tag))
 }
 const AWAY_TAGS = new Set(["SessionUnavailable", "EngineAbsent", "EngineUnavailable", "EngineUnreachable"])
-
-const isRunning = (pid: number): boolean => {
-  try {
-    return !/^\d+ \(.*\) [ZX]/s.test(readFileSync(`/proc/${pid}/stat`, "latin1"))
-  } catch {
-    return false
-  }
-}
 
 const commandOf = (pid: number): string => {
   try {
