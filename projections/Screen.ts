@@ -8,7 +8,7 @@ import { deflateRawSync, inflateRawSync } from "node:zlib"
 import xterm from "@xterm/headless"
 import type { TerminalSize } from "../journal/Event.ts"
 import { PlainStretches } from "./PlainStretch.ts"
-import { SCREEN_SCROLLBACK_LINES } from "./ScreenBounds.ts"
+import { SCREEN_SCROLLBACK_LINES, screenCells } from "./ScreenBounds.ts"
 import { differenceOf } from "./ScreenDifference.ts"
 import {
   guard,
