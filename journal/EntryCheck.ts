@@ -20,6 +20,8 @@ export interface StreamCheck {
   bytes: number
   /** Last sequence. */
   head: number
+  /** Everything up to some later event was removed, and without the key of the store nobody knows up to which. */
+  isEndUnknown: boolean
   /** It was created, and neither closed nor lost since. */
   isLive: boolean
 }
@@ -93,6 +95,7 @@ export class EntryCheck {
     let damage: Damage | undefined
     if (this.#isRemovedSomewhere && sequence > stream.head + 1) {
       this.#isRemovedSomewhere = false
+      stream.isEndUnknown = false
       stream.head = sequence - 1
     }
     if (sequence > this.#removedTo) {
@@ -106,6 +109,7 @@ export class EntryCheck {
     if (isSealed) {
       if (sequence !== 1 || !sealsRemoval(key, value)) return damage
       this.#isRemovedSomewhere = true
+      stream.isEndUnknown = true
       this.#hasRemovals = true
       return damage
     }
@@ -142,7 +146,7 @@ export class EntryCheck {
     this.#currentBytes = Uint8Array.from(bytes)
     this.#removedTo = 0
     this.#isRemovedSomewhere = false
-    this.#current = { stream: Keys.streamOf(bytes), events: 0, bytes: 0, head: 0, isLive: false }
+    this.#current = { stream: Keys.streamOf(bytes), events: 0, bytes: 0, head: 0, isEndUnknown: false, isLive: false }
     this.#streams.push(this.#current)
     return this.#current
   }
@@ -169,7 +173,9 @@ export const missingEnds = (
   report: EntryReport,
   ends: ReadonlyMap<SessionId, number> | undefined
 ): ReadonlyArray<Damage> => {
-  const heads = new Map(report.streams.map(({ head, stream }) => [stream, head]))
+  const heads = new Map(
+    report.streams.map(({ head, isEndUnknown, stream }) => [stream, isEndUnknown ? Number.MAX_SAFE_INTEGER : head])
+  )
   return [...(ends ?? [])].flatMap(([stream, end]) => {
     const head = heads.get(stream) ?? 0
     return head < end ? [{ stream, from: head + 1, to: end, reason: "the end is missing" }] : []

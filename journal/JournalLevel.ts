@@ -78,6 +78,7 @@ const open = async (options: JournalLevelOptions, durability: Durability, nowMic
       sealed: guarded.ends,
       checkTables,
       hasRemovals: guarded.hasRemovals || key !== undefined,
+      isEncrypted: key !== undefined,
       allowRemovals: () => allowRemovals(location)
     })
     core.openingDamages.push(...found, ...earlier)

@@ -7,7 +7,7 @@
  *   name          the first 8 bytes, in hex, of HMAC-SHA256(key, "reprise store key: name")
  */
 import type { KeyObject } from "node:crypto"
-import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs"
+import { closeSync, constants, fstatSync, openSync, readSync, writeFileSync } from "node:fs"
 import { StoreRefused } from "./JournalError.ts"
 
 /** Plain data: it is passed between threads and processes. A command is run by `/bin/sh -c`. */
@@ -63,6 +63,21 @@ export const parseStoreKey = (bytes: Buffer): Buffer | undefined => {
   if (/^[0-9a-f]{64}$/i.test(text)) return Buffer.from(text, "hex")
   if (/^[A-Za-z0-9+/_-]{43}=?$/.test(text)) return Buffer.from(text, "base64")
   return undefined
+}
+
+/** Makes a key in a file that does not exist yet, for its user alone; answers its name. Throws StoreRefused. */
+export const createKeyFile = (path: string): string => {
+  const key = crypto().randomBytes(STORE_KEY_BYTES)
+  const { name } = makeStoreKey(key)
+  try {
+    writeFileSync(path, `${key.toString("hex")}\n`, { mode: 0o600, flag: "wx", flush: true })
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code === "EEXIST")
+      throw refuse(path, "exists already; a key that something is encrypted with is never replaced")
+    throw refuse(path, `the key file cannot be made: ${message}`)
+  }
+  return name
 }
 
 const nameOf = (source: StoreKeySource): string =>
