@@ -9,8 +9,8 @@
 import { createHash } from "node:crypto"
 import { existsSync } from "node:fs"
 import { ulid } from "ulid"
-import { DatabaseReader } from "../../journal/DatabaseReader.ts"
-import { isEntry, removedTo } from "../../journal/EntryCheck.ts"
+import { removedTo } from "../../journal/EntryCheck.ts"
+import { openEntries } from "../../journal/EntryReader.ts"
 import {
   ACTOR_ENGINE,
   type NewEvent,
@@ -261,9 +261,8 @@ const isSame = (one: Uint8Array, other: Uint8Array): boolean =>
 /** Beside whoever has the store open. */
 async function* storedEvents(paths: StorePaths, session: SessionId): AsyncGenerator<KeyValue, undefined> {
   if (!existsSync(paths.journal)) return
-  const { database, isNew } = guardStore(paths.journal, false)
-  if (isNew) return
-  const reader = await DatabaseReader.open(database, { isEntry })
+  if (guardStore(paths.journal, false).isNew) return
+  const reader = await openEntries(paths.journal, paths.key)
   try {
     const stream = Keys.streamBytes(session)
     for await (const page of reader.pages({ from: Keys.eventKey(stream, 0), to: Keys.streamEnd(stream) })) yield* page

@@ -480,7 +480,8 @@ const makeRetention = ({ actor, call }: Remote): RetentionShape => ({
 
 /** Asked again, it finds what is done already: the same bytes are replaced by the same. */
 const makeRedaction = ({ actor, call }: Remote): RedactionShape => ({
-  redact: (request) => call((client) => client.Redact({ actor, ...request }))
+  redact: (request) => call((client) => client.Redact({ actor, ...request })),
+  destroyKey: (request) => call((client) => client.DestroyKey({ actor, ...request }))
 })
 
 const makeSearch = (remote: Remote): SearchShape => ({
