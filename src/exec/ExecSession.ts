@@ -20,6 +20,8 @@ import {
 } from "../../journal/Event.ts"
 import type { Row } from "../../journal/Journal.ts"
 import { type CommandEntry, Commands, type CommandsState, findCommand } from "../../projections/Commands.ts"
+import type { CaptureRequest } from "../capture/CaptureRequest.ts"
+import type { CaptureStream } from "../capture/SessionCapture.ts"
 import {
   type HeldPipe,
   type InputWait,
@@ -48,7 +50,7 @@ import type { Driver, ShellState } from "./Driver.ts"
 import type { ExecRequest, RestoreReport } from "./Exec.ts"
 import { QUEUED_COMMANDS_MAX } from "./Exec.ts"
 import { SessionBusy } from "./ExecError.ts"
-import { decodeNote, encodeNote, type KeeperNote } from "./KeeperNote.ts"
+import { decodeNote, encodeNote, type GivenCommand, type KeeperNote } from "./KeeperNote.ts"
 import { COMMAND, CONTROL, ERR, groupOf, IN, kindOf, OUT, pipeOf, shellPipes } from "./PipeNumbers.ts"
 import { Policy } from "./Policy.ts"
 import { maskEnv, redactValues, StreamRedactor } from "./Secrets.ts"
@@ -68,6 +70,8 @@ const INTERRUPT_MIN_AGE_MILLIS = 50
 const READY_TIMEOUT_MILLIS = 10_000
 /** Shells that end before they take a command, in a row: then the session ends. */
 const RESTARTS_MAX = 3
+/** Of a command that is remembered beside the journal: half of what a keeper remembers of a session. */
+const GIVEN_BYTES_MAX = 512 * 1024
 /** Kept of the terminal for the prompt and the mark. */
 const TAIL_BYTES = 8 * 1024
 
@@ -89,7 +93,13 @@ export interface ExecSessionPort {
   readonly readInput: (
     session: string,
     command: { readonly exec: number; readonly after: number; readonly applied: number }
-  ) => Promise<{ readonly bytes: number; readonly isEnded: boolean; readonly unapplied: ReadonlyArray<InputPiece> }>
+  ) => Promise<{
+    readonly bytes: number
+    readonly isEnded: boolean
+    readonly unapplied: ReadonlyArray<InputPiece>
+    /** Events of which the journal does not have what was given, and which the pipe does not have. */
+    readonly missing: ReadonlyArray<{ readonly from: number; readonly to: number }>
+  }>
   /** Starts another shell process in this session. */
   readonly relaunch: (
     session: LiveSession,
@@ -256,6 +266,7 @@ export class ExecSession implements SessionExtension {
 
   paused(): void {
     this.#epoch++
+    for (const { capture } of this.#streams.values()) capture?.stop()
     this.input.fallBehind()
     this.#controlWaiter?.()
   }
@@ -297,10 +308,12 @@ export class ExecSession implements SessionExtension {
       const journaled = kept === undefined ? heldFrom : kind === OUT ? kept.stdoutBytes : kept.stderrBytes
       const from = Math.max(heldFrom, journaled)
       const stream = this.#stream(pipe)
-      stream.next = from
       stream.journaled = from
-      host.ackPipe(live.id, pipe, from)
-      await host.attachPipe(live.id, pipe, from, () => this.#taken.add(pipe))
+      // With rules, from what a match may go on from.
+      stream.next = stream.capture === undefined ? from : heldFrom
+      if (stream.capture !== undefined) stream.capture = this.#captureOf(pipe, stream)
+      host.ackPipe(live.id, pipe, stream.next)
+      await host.attachPipe(live.id, pipe, stream.next, () => this.#taken.add(pipe))
     }
     const control = held.find(({ pipe }) => pipe === this.#controlPipe)
     if (control !== undefined) {
@@ -392,6 +405,10 @@ export class ExecSession implements SessionExtension {
     const input = await this.#port.readInput(this.live.id, { exec, after: command.firstSequence, applied })
     command.inputBytes = input.bytes
     command.isInputEnded = input.isEnded
+    for (const { from, to } of input.missing) {
+      const why = "it was redacted, and the engine ended before the command had it"
+      await this.live.append([this.#event({ _tag: "GapDetected", what: "input", from, to, why })])
+    }
     await this.input.write(host, command, input.unapplied)
   }
 
@@ -533,6 +550,7 @@ export class ExecSession implements SessionExtension {
     command.mark = request.tty === true ? randomBytes(8).toString("hex") : ""
     const stdin = request.tty === true ? "tty" : stdinKind(request)
     const { env, masked } = maskEnv(request.env ?? {}, [])
+    const given = this.#givenApart(request)
     const started: CommandStarted = {
       _tag: "CommandStarted",
       exec,
@@ -560,9 +578,9 @@ export class ExecSession implements SessionExtension {
     }
     // Before the journal says that it is there: whoever finds it there finds its secrets.
     const secretEnv = request.secretEnv ?? {}
-    if (command.mark !== "" || masked.length > 0 || Object.keys(secretEnv).length > 0) {
+    if (command.mark !== "" || masked.length > 0 || Object.keys(secretEnv).length > 0 || given !== undefined) {
       const maskedEnv = Object.fromEntries(masked.map((name) => [name, request.env![name]!]))
-      this.#noted.set(exec, { secretEnv, maskedEnv, mark: command.mark })
+      this.#noted.set(exec, { secretEnv, maskedEnv, mark: command.mark, ...(given !== undefined && { given }) })
       this.#saveNote(live.host)
     } else this.#noted.delete(exec)
     this.#tail = Buffer.alloc(0)
@@ -584,6 +602,28 @@ export class ExecSession implements SessionExtension {
     if (this.#epoch !== epoch) return
     this.#run(command, line)
     this.#armTimeout(command)
+  }
+
+  /** What the session's rules leave of the command in the journal is not what is to be run: then what is. */
+  #givenApart({ code, cwd, env, stdin }: ExecRequest): GivenCommand | undefined {
+    const { capture } = this.live
+    if (capture === undefined) return undefined
+    const input = stdin?._tag === "Bytes" ? Buffer.from(stdin.data).toString("base64") : undefined
+    const texts = [
+      code,
+      cwd ?? "",
+      ...Object.entries(env ?? {}).flat(),
+      ...Object.entries(env ?? {}).map((pair) => pair.join("="))
+    ]
+    const isHeld =
+      texts.some((text) => capture.maskedText(text) !== text) || (stdin?._tag === "Bytes" && capture.holds(stdin.data))
+    if (!isHeld) return undefined
+    const given: GivenCommand = { code, cwd, env, input }
+    if (JSON.stringify(given).length > GIVEN_BYTES_MAX) {
+      const reason = `it holds what this session's rules redact, and with more than ${GIVEN_BYTES_MAX} bytes it is too large to be remembered beside the journal`
+      throw new InvalidRequest({ field: "code", reason })
+    }
+    return given
   }
 
   /** The command's files and streams, then its line: in this order on one connection. */
@@ -673,7 +713,8 @@ export class ExecSession implements SessionExtension {
         secretNames: [...(this.#environment?.secretNames ?? [])],
         masked: this.#maskedNow(),
         commands: Object.fromEntries(this.#noted),
-        restarting: this.#unfinishedRestart
+        restarting: this.#unfinishedRestart,
+        capture: this.live.capture?.request
       },
       bytesMax
     )
@@ -708,12 +749,22 @@ export class ExecSession implements SessionExtension {
         journaled: 0,
         ended: false,
         redactor: this.#redactor(groupOf(pipe)),
+        capture: undefined,
         kept: command === undefined ? undefined : { pieces: [], length: 0 }
       }
+      stream.capture = this.#captureOf(pipe, stream)
       this.#streams.set(pipe, stream)
     }
     if (command !== undefined) command.streams.set(pipe, stream)
     return stream
+  }
+
+  /** The session's rules on a stream, from its next byte on; undefined without rules. */
+  #captureOf(pipe: number, stream: CommandStream): CaptureStream | undefined {
+    return this.live.capture?.stream({ position: stream.next, outTo: stream.journaled }, (bytes, replaced) => {
+      this.#journalStream(pipe, stream, bytes)
+      if (replaced !== undefined) this.live.tellReplaced(replaced)
+    })
   }
 
   // --- what the keeper delivers --------------------------------------------------------------------------------------
@@ -732,7 +783,11 @@ export class ExecSession implements SessionExtension {
       return
     }
     stream.next = offset + bytes.byteLength
-    this.#journalStream(pipe, stream, stream.redactor?.push(bytes) ?? bytes)
+    const given = stream.redactor?.push(bytes) ?? bytes
+    if (stream.capture === undefined) return this.#journalStream(pipe, stream, given)
+    stream.capture.push(given)
+    // Only looked at, they may be what the command waits for.
+    if (offset < stream.journaled) this.live.ackPipe(pipe, stream.capture.neededFrom)
   }
 
   #journalStream(pipe: number, stream: CommandStream, bytes: Uint8Array): void {
@@ -744,14 +799,22 @@ export class ExecSession implements SessionExtension {
       const from = stream.journaled
       const end = from + chunk.byteLength
       stream.journaled = end
-      this.live.appendOutput(channel, groupOf(pipe), from, chunk, () => this.live.ackPipe(pipe, end))
+      this.live.appendOutput(channel, groupOf(pipe), from, chunk, () =>
+        this.live.ackPipe(pipe, Math.min(end, stream.capture?.neededFrom ?? end))
+      )
     }
   }
 
   pipeEnded(pipe: number, _bytes: number): void {
     const stream = this.#streams.get(pipe)
     if (stream === undefined || !this.#taken.has(pipe)) return
-    if (stream.redactor !== undefined) this.#journalStream(pipe, stream, stream.redactor.flush())
+    const rest = stream.redactor?.flush()
+    if (stream.capture === undefined) {
+      if (rest !== undefined) this.#journalStream(pipe, stream, rest)
+    } else {
+      if (rest !== undefined) stream.capture.push(rest)
+      stream.capture.release()
+    }
     stream.ended = true
     const exec = groupOf(pipe)
     // Of a command that has ended, this was the last of its late output.
@@ -761,6 +824,7 @@ export class ExecSession implements SessionExtension {
 
   #dropPipes(pipes: ReadonlyArray<number>): void {
     for (const pipe of pipes) {
+      this.#streams.get(pipe)?.capture?.stop()
       this.#streams.delete(pipe)
       this.#taken.delete(pipe)
     }
@@ -868,8 +932,12 @@ export class ExecSession implements SessionExtension {
       exitCode: end.exitCode,
       signal: null,
       cwd: end.cwd,
-      value: end.value === null ? null : redactValues(end.value, this.#secretsOf(end.exec))
+      value: end.value === null ? null : this.#shown(redactValues(end.value, this.#secretsOf(end.exec)))
     }
+  }
+
+  #shown(text: string): string {
+    return this.live.capture?.maskedText(text) ?? text
   }
 
   /** Its streams ended, or what still holds them is a child that it left behind. */
@@ -920,6 +988,7 @@ export class ExecSession implements SessionExtension {
     if (kept === undefined || this.live.isEnded) return
     // What the terminal showed so far is counted: bytes that are gathered or held back are a part of it.
     this.live.flush()
+    for (const { capture } of command.streams.values()) capture?.release()
     const { changed, shell } = this.#stateChange(command)
     const events: Array<SessionEvent> = [this.#finishedEvent(kept, outcome)]
     if (changed !== undefined) events.push(changed)
@@ -996,7 +1065,8 @@ export class ExecSession implements SessionExtension {
     const before = this.#shell ?? this.#knownShell()
     const names = this.#environment?.secretNames ?? NO_NAMES
     const values = this.#secretsOf(command.exec)
-    const holdsSecret = (text: string) => values.length > 0 && redactValues(text, values) !== text
+    const holdsSecret = (text: string) =>
+      (values.length > 0 && redactValues(text, values) !== text) || this.#shown(text) !== text
     // Of what was masked before an engine died nobody knows the value any more: it is not taken for a new one.
     const wasMasked = (name: string) => this.state.masked.has(name) && !before.env.has(name)
     const changed = shellDiff(command.exec, before, shell, {
@@ -1309,8 +1379,11 @@ const exitOf = ({ state }: LiveSession): LeaderExit => ({
 })
 
 /** The note of a session whose shell is about to be started. */
-export const firstNote = ({ env, secretNames }: ShellEnvironment): Uint8Array =>
-  encodeNote({ env, secretNames: [...secretNames], masked: {}, commands: {}, restarting: null }, SPAWN_NOTE_BYTES_MAX)
+export const firstNote = ({ env, secretNames }: ShellEnvironment, capture?: CaptureRequest | undefined): Uint8Array =>
+  encodeNote(
+    { env, secretNames: [...secretNames], masked: {}, commands: {}, restarting: null, capture },
+    SPAWN_NOTE_BYTES_MAX
+  )
 
 const emptyState = (cwd: string): ShellState => ({
   cwd,
