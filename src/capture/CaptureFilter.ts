@@ -85,10 +85,12 @@ export class CaptureFilter {
   /** First unit of the row that the cursor is in. */
   #row = 0
   #col = 0
-  /** The last character was a blank behind a full row: with the carriage return behind it, it is no text (readline). */
-  #isWrapBlank = false
-  /** A carriage return came behind a full row. */
-  #wasFull = false
+  /**
+   * Where a blank (readline) or a carriage return stands that came behind a full row, and is in the window only when what
+   * follows shows that the word ended there; -1: there is none.
+   */
+  #wrapBlankAt = -1
+  #wrapReturnAt = -1
   /** Something was printed since the row was last copied. */
   #isRowNew = false
   /** First unit of an open match, as of the last search; the window's length when there is none. */
@@ -201,10 +203,14 @@ export class CaptureFilter {
   // --- what the stream says ------------------------------------------------------------------------------------------
 
   #print(code: number, from: number, to: number): void {
-    this.#isWrapBlank = false
+    this.#endWrap()
     if (this.#col >= this.#cols) {
       this.#col = 0
-      this.#isWrapBlank = code === SPACE
+      if (code === SPACE) {
+        this.#col = 1
+        this.#wrapBlankAt = from
+        return
+      }
     }
     if (code < 0x10000) this.#put(code, from, to - from)
     else {
@@ -225,9 +231,32 @@ export class CaptureFilter {
     if (this.#cursor > this.#length) this.#length = this.#cursor
   }
 
+  /** No line end follows that would join the rows. */
+  #endWrap(): void {
+    if (this.#wrapBlankAt >= 0) {
+      const at = this.#wrapBlankAt
+      this.#wrapBlankAt = -1
+      this.#put(SPACE, at, 1)
+    }
+    if (this.#wrapReturnAt < 0) return
+    const at = this.#wrapReturnAt
+    this.#wrapReturnAt = -1
+    this.#put(CR, at, 1)
+    this.#row = this.#cursor
+  }
+
   #control(code: number, from: number, to: number): void {
-    const isWrapBlank = this.#isWrapBlank
-    this.#isWrapBlank = false
+    if (code === CR && this.#wrapBlankAt >= 0) {
+      this.#wrapBlankAt = -1
+      this.#col = 0
+      return
+    }
+    if (code === LF && this.#wrapReturnAt >= 0) {
+      this.#wrapReturnAt = -1
+      this.#row = this.#cursor
+      return
+    }
+    if (code !== CR || this.#wrapReturnAt < 0) this.#endWrap()
     switch (code) {
       case DELETE:
         if (!this.#isTyped) return
@@ -244,25 +273,19 @@ export class CaptureFilter {
         return
       case CR:
         this.#cursor = this.#length
-        if (isWrapBlank) {
-          this.#length = --this.#cursor
-          this.#col = 0
-          return
+        if (this.#col === this.#cols) this.#wrapReturnAt = from
+        else if (this.#wrapReturnAt < 0) {
+          this.#put(CR, from, to - from)
+          this.#row = this.#cursor
         }
-        this.#put(CR, from, to - from)
-        this.#row = this.#cursor
-        this.#wasFull = this.#col === this.#cols
         this.#col = 0
         return
-      case LF: {
+      case LF:
         this.#cursor = this.#length
-        const isWrap = this.#wasFull && this.#col === 0
-        this.#wasFull = false
         if (this.#length > 0 && this.#units[this.#length - 1] === CR) this.#length = --this.#cursor
-        if (!isWrap) this.#put(LF, from, to - from)
+        this.#put(LF, from, to - from)
         this.#row = this.#cursor
         return
-      }
     }
   }
 
@@ -302,6 +325,7 @@ export class CaptureFilter {
   }
 
   #sequence(final: number, count: number): void {
+    if (final !== 0x6d) this.#endWrap()
     const times = Math.max(1, count)
     switch (final) {
       // Cursor forward and back; erase to the end of the row; delete characters. As readline draws a line anew.

@@ -33,5 +33,13 @@ export const mergeCapture = (
   return merged.rules.length + merged.texts.length + merged.patterns.length === 0 ? undefined : merged
 }
 
-/** The note with which a keeper remembers it for the next engine. */
-export const captureNote = (capture: CaptureRequest): Uint8Array => Buffer.from(JSON.stringify({ capture }))
+/** How a keeper remembers it for the next engine. */
+export interface CaptureNote extends CaptureRequest {
+  /** Base64: the last that was typed, while a match may go on from it. */
+  readonly typed?: string
+  /** Bytes of journaled input when the last of it is among them. */
+  readonly typedTo?: number
+}
+
+/** The whole note of a terminal's session. */
+export const captureNote = (capture: CaptureNote): Uint8Array => Buffer.from(JSON.stringify({ capture }))

@@ -139,7 +139,7 @@ class PatternReader {
 
   #escape(): void {
     const match =
-      /^\\(?:[pP]\{[^}]*\}|u\{[^}]*\}|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|c[A-Za-z]|k<[^>]*>|[1-9]\d*|[^])/u.exec(
+      /^\\(?:[pP]\{[^}]*\}|u\{[^}]*\}|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|c[A-Za-z]|k<[^>]*>|[1-9]\d*|[\s\S])/u.exec(
         this.#source.slice(this.#at)
       )!
     if (/^\\(?:k<|[1-9])/.test(match[0])) this.refusal ??= "refers back to a group"

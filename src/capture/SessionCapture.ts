@@ -7,7 +7,7 @@ import type { NewEvent, SessionEvent } from "../../journal/Event.ts"
 import { everythingRule } from "../redact/RedactRule.ts"
 import { SessionScan } from "../redact/SessionScan.ts"
 import { type Captured, CaptureFilter, type CaptureFilterOptions } from "./CaptureFilter.ts"
-import { type CaptureRequest, captureNames } from "./CaptureRequest.ts"
+import { type CaptureNote, type CaptureRequest, captureNames } from "./CaptureRequest.ts"
 import { type CaptureRule, captureRules } from "./CaptureRule.ts"
 
 /**
@@ -77,23 +77,48 @@ export class SessionCapture {
   readonly request: CaptureRequest
   readonly #rules: ReadonlyArray<CaptureRule>
   readonly #typed: CaptureFilter
+  /** The last that was typed, from where a match may go on. */
+  #typedTail: Buffer = Buffer.alloc(0)
+  #typedTo = 0
 
-  constructor(request: CaptureRequest, options: { readonly masksAll?: boolean } = {}) {
+  constructor(
+    request: CaptureRequest,
+    options: { readonly masksAll?: boolean; readonly typed?: Buffer | undefined } = {}
+  ) {
     this.request = request
     this.#rules =
       options.masksAll === true
         ? [{ rule: everythingRule, open: () => undefined, keptUnits: 0 }]
         : captureRules(request)
-    this.#typed = new CaptureFilter({ rules: this.#rules, isTyped: true })
+    const typed = options.typed ?? Buffer.alloc(0)
+    this.#typed = new CaptureFilter({ rules: this.#rules, isTyped: true, outTo: typed.length })
+    this.#typed.push(typed)
+    this.#typedTail = typed
+  }
+
+  /** For the next engine. */
+  get note(): CaptureNote {
+    if (this.#typedTail.length === 0) return this.request
+    return { ...this.request, typed: this.#typedTail.toString("base64"), typedTo: this.#typedTo }
   }
 
   /**
    * For a session that is taken back: `names` are those of the journal, `given` is what the keeper remembers. Where it does not
    * remember what the names tell of, everything is masked.
    */
-  static restored(names: ReadonlyArray<string>, given: CaptureRequest | undefined): SessionCapture {
-    const isWhole = given !== undefined && names.every((name) => captureNames(given).includes(name))
-    return isWhole ? new SessionCapture(given) : new SessionCapture({ rules: names }, { masksAll: true })
+  static restored(
+    names: ReadonlyArray<string>,
+    note: CaptureNote | undefined,
+    /** Bytes of input that are journaled. */
+    inputBytes: number
+  ): SessionCapture {
+    if (note === undefined || !names.every((name) => captureNames(note).includes(name)))
+      return new SessionCapture({ rules: names }, { masksAll: true })
+    const { typed = "", typedTo = 0, ...request } = note
+    const tail = Buffer.from(typed, "base64")
+    // The engine before died before it had journaled the last of it.
+    const missing = Math.min(tail.length, Math.max(0, typedTo - inputBytes))
+    return new SessionCapture(request, { typed: tail.subarray(0, tail.length - missing) })
   }
 
   stream(
@@ -103,8 +128,15 @@ export class SessionCapture {
     return new CaptureStream({ ...options, rules: this.#rules }, emit)
   }
 
-  /** What is journaled of typed bytes: as many of them. Goes on from what was typed before. */
-  typed(bytes: Uint8Array): { readonly bytes: Uint8Array; readonly replaced: Replaced | undefined } {
+  /**
+   * What is journaled of typed bytes: as many of them. Goes on from what was typed before. `to`: bytes of journaled input then.
+   * `isNoteNew`: the keeper is to be told first.
+   */
+  typed(
+    bytes: Uint8Array,
+    to: number
+  ): { readonly bytes: Uint8Array; readonly replaced: Replaced | undefined; readonly isNoteNew: boolean } {
+    const hadTail = this.#typedTail.length > 0
     const first = this.#typed.push(bytes)
     const rest = this.#typed.release()
     const matches = new Map(first.matches)
@@ -114,7 +146,11 @@ export class SessionCapture {
       replaced: first.replaced + rest.replaced,
       matches
     }
-    return { bytes: all.bytes, replaced: replacedOf(all) }
+    const tail = Buffer.concat([this.#typedTail, bytes])
+    const open = this.#typed.position - this.#typed.neededFrom
+    this.#typedTail = open === 0 ? Buffer.alloc(0) : tail.subarray(Math.max(0, tail.length - open))
+    this.#typedTo = to
+    return { bytes: all.bytes, replaced: replacedOf(all), isNoteNew: hadTail || this.#typedTail.length > 0 }
   }
 
   /** The same events without what the rules find in their texts. Terminal output and input are not looked at. */

@@ -714,10 +714,14 @@ export class ExecSession implements SessionExtension {
         masked: this.#maskedNow(),
         commands: Object.fromEntries(this.#noted),
         restarting: this.#unfinishedRestart,
-        capture: this.live.capture?.request
+        capture: this.live.capture?.note
       },
       bytesMax
     )
+  }
+
+  saveNote(): void {
+    this.#saveNote(this.live.host)
   }
 
   #saveNote(host: PtyHost | undefined): void {
@@ -784,7 +788,10 @@ export class ExecSession implements SessionExtension {
     }
     stream.next = offset + bytes.byteLength
     const given = stream.redactor?.push(bytes) ?? bytes
-    if (stream.capture === undefined) return this.#journalStream(pipe, stream, given)
+    if (stream.capture === undefined) {
+      this.#journalStream(pipe, stream, given)
+      return
+    }
     stream.capture.push(given)
     // Only looked at, they may be what the command waits for.
     if (offset < stream.journaled) this.live.ackPipe(pipe, stream.capture.neededFrom)

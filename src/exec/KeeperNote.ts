@@ -3,7 +3,7 @@
  * the memory of engine and keeper (PipeHost's `setNote`), so a secret survives the engine and not the keeper, and never
  * lies on a disk. Pure: encodes within the keeper's bound, and reads what an engine of this version wrote.
  */
-import type { CaptureRequest } from "../capture/CaptureRequest.ts"
+import type { CaptureNote } from "../capture/CaptureRequest.ts"
 import type { RestoreReport } from "./Exec.ts"
 
 type Values = Readonly<Record<string, string>>
@@ -47,7 +47,7 @@ export interface KeeperNote {
     readonly missing: ReadonlyArray<string>
   } | null
   /** What the session's rules look for. Of a terminal's session, all of its note. */
-  readonly capture?: CaptureRequest | undefined
+  readonly capture?: CaptureNote | undefined
 }
 
 /** What does not fit is left out, the largest part first; a shell without it is started with less, and says so. */

@@ -433,7 +433,14 @@ export class LiveSession {
       import("../capture/SessionCapture.ts"),
       import("../exec/KeeperNote.ts")
     ])
-    this.capture = SessionCapture.restored(this.state.redact, decodeNote(await host.getNote(this.id))?.capture)
+    const note = decodeNote(await host.getNote(this.id))?.capture
+    this.capture = SessionCapture.restored(this.state.redact, note, this.state.inputBytes)
+  }
+
+  /** Before the input is journaled: whoever finds it there finds what goes on from it. */
+  #saveNote(host: PtyHost): void {
+    if (this.extension !== undefined) this.extension.saveNote()
+    else host.setNote(this.id, Buffer.from(JSON.stringify({ capture: this.capture?.note })))
   }
 
   /** The next byte of the terminal is this one; those before #nextOffset are journaled. */
@@ -887,7 +894,8 @@ export class LiveSession {
     const pieces: Array<Uint8Array> = []
     for (let at = 0; at < data.byteLength; at += OUTPUT_CHUNK_BYTES_MAX)
       pieces.push(data.subarray(at, at + OUTPUT_CHUNK_BYTES_MAX))
-    const shown = this.capture?.typed(data)
+    const shown = this.capture?.typed(data, this.state.inputBytes + data.byteLength)
+    if (shown?.isNoteNew === true) this.#saveNote(host)
     if (shown?.replaced !== undefined) return this.#writeRedacted(host, data, shown.bytes, shown.replaced, options)
     const { first, last } = await this.#append(
       pieces.map((piece) => this.#event({ _tag: "InputWritten", data: piece }, options))
