@@ -26,8 +26,7 @@ const SWEEP_MILLIS = 500
  * pages that they free. Without a first one it never begins.
  */
 export const collectWhenIdle = (release: () => void = () => {}): void => {
-  setFlagsFromString("--expose-gc")
-  const collect = runInNewContext("gc") as () => void
+  let collect: (() => void) | undefined
   let last = performance.eventLoopUtilization()
   // As they were after the last time, or less.
   let residentLowest = 0
@@ -41,6 +40,7 @@ export const collectWhenIdle = (release: () => void = () => {}): void => {
     const heap = heapBytes()
     if (resident - residentLowest >= GROWN_BYTES_MIN) {
       release()
+      collect ??= exposedCollector()
       collect()
       heapLowest = heapBytes()
       residentLowest = resident
@@ -56,6 +56,12 @@ export const collectWhenIdle = (release: () => void = () => {}): void => {
     }
     residentLowest = Math.min(residentLowest, resident)
   }, LOOK_MILLIS).unref()
+}
+
+/** Made when it is needed: a context costs a starting process milliseconds. */
+const exposedCollector = (): (() => void) => {
+  setFlagsFromString("--expose-gc")
+  return runInNewContext("gc") as () => void
 }
 
 const heapBytes = (): number => {
