@@ -1,7 +1,9 @@
 /**
  * Gives memory back to the system once a process is idle. Used by the processes that stay, the engine and the keepers. V8
  * collects when something is allocated: what a burst of work left behind (a thousand sessions that were created or taken
- * back: 40 to 100 MB) stays for as long as nothing happens. It never collects while the process has something to do.
+ * back: 40 to 100 MB) stays for as long as nothing happens. What V8 did collect may stay as well: the C library keeps what
+ * is freed. So it is judged by what the process holds, not by V8's figures. It never collects while the process has
+ * something to do.
  */
 import { performance } from "node:perf_hooks"
 import { getHeapStatistics, setFlagsFromString } from "node:v8"
@@ -26,23 +28,33 @@ const SWEEP_MILLIS = 500
 export const collectWhenIdle = (release: () => void = () => {}): void => {
   let collect: (() => void) | undefined
   let last = performance.eventLoopUtilization()
-  let lowest = 0
+  // As they were after the last time, or less.
+  let residentLowest = 0
+  let heapLowest = 0
   setInterval(() => {
     const now = performance.eventLoopUtilization()
     const { utilization } = performance.eventLoopUtilization(now, last)
     last = now
     if (utilization > BUSY_PART_MAX) return
-    const size = heapBytes()
-    if (size - lowest >= GROWN_BYTES_MIN) {
+    const resident = process.memoryUsage.rss()
+    const heap = heapBytes()
+    if (resident - residentLowest >= GROWN_BYTES_MIN) {
       release()
       collect ??= exposedCollector()
       collect()
-      lowest = heapBytes()
-      setTimeout(() => libc().trimHeap(), SWEEP_MILLIS).unref()
-    } else if (lowest - size >= GROWN_BYTES_MIN) {
-      libc().trimHeap()
+      heapLowest = heapBytes()
+      residentLowest = resident
+      setTimeout(() => {
+        libc().trimHeap()
+        residentLowest = process.memoryUsage.rss()
+      }, SWEEP_MILLIS).unref()
+      return
     }
-    lowest = Math.min(lowest, size)
+    if (heapLowest - heap >= GROWN_BYTES_MIN) {
+      libc().trimHeap()
+      heapLowest = heap
+    }
+    residentLowest = Math.min(residentLowest, resident)
   }, LOOK_MILLIS).unref()
 }
 

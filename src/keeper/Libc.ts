@@ -42,6 +42,12 @@ export interface Libc {
   forbidDumps(): void
   /** Gives pages of the C heap that nothing lies in back to the system, where the library can. */
   trimHeap(): void
+  /**
+   * Each block of `bytes` or more is pages of its own from now on, which go back to the system when it is freed. Without
+   * this the C library raises its own limit (128 KiB) with the first such block that is freed, and then keeps them all.
+   * Nothing happens where there is no such call.
+   */
+  returnBlocksFrom(bytes: number): void
   /** A handle that means this process for ever, also after its pid is used again; below 0 where there is none. */
   pidfdOpen(pid: number): number
   /** True when the process behind the handle got the signal. */
@@ -67,6 +73,8 @@ const POLLERR = 0x8
 const POLLHUP = 0x10
 const CLOSE_RANGE_CLOEXEC = 4
 const DESCRIPTOR_MAX = 0xffffffff
+/** Of mallopt, in glibc. */
+const M_MMAP_THRESHOLD = -3
 /** Of prctl, on Linux. */
 const PR_SET_DUMPABLE = 4
 /** Numbers of the unified system call table: the same on every architecture since Linux 5.1. */
@@ -90,7 +98,8 @@ const bind = (): Libc => {
   const mkfifo = library.func("int mkfifo(const char *path, uint32_t mode)")
   const poll = library.func("int poll(void *fds, unsigned long count, int timeout)")
   const tcgetpgrp = library.func("int tcgetpgrp(int fd)")
-  const mallocTrim = trimFunction(library)
+  const mallocTrim = glibcFunction(library, "int malloc_trim(size_t pad)")
+  const mallopt = glibcFunction(library, "int mallopt(int option, int value)")
   // Declared with fixed arguments: on Linux x64 and arm64 a variadic call passes integers in the same registers.
   const syscall = isLinux ? library.func("long syscall(long number, long a, long b, long c, long d)") : null
   const prctl = isLinux ? library.func("int prctl(int option, unsigned long value, long, long, long)") : null
@@ -141,7 +150,10 @@ const bind = (): Libc => {
       prctl?.(PR_SET_DUMPABLE, 0, 0, 0, 0)
     },
     trimHeap() {
-      mallocTrim(0)
+      mallocTrim?.(0)
+    },
+    returnBlocksFrom(bytes) {
+      mallopt?.(M_MMAP_THRESHOLD, bytes)
     },
     pidfdOpen(pid) {
       return syscall === null ? -1 : Number(syscall(SYS_PIDFD_OPEN, pid, 0, 0, 0))
@@ -152,11 +164,11 @@ const bind = (): Libc => {
   }
 }
 
-/** glibc alone has it: others have no such pages, or give them back by themselves. */
-const trimFunction = (library: ReturnType<typeof koffi.load>): ((pad: number) => void) => {
+/** glibc alone has these: other libraries keep no such pages, or give them back by themselves. */
+const glibcFunction = (library: ReturnType<typeof koffi.load>, declaration: string) => {
   try {
-    return library.func("int malloc_trim(size_t pad)")
+    return library.func(declaration)
   } catch {
-    return () => {}
+    return undefined
   }
 }

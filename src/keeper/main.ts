@@ -17,6 +17,11 @@ const IDLE_MILLIS_DEFAULT = 10_000
 /** Before these, libuv took a hang-up for the end of the output and lost the rest. */
 const NODE_MAJOR_MIN = 24
 const LIBUV_MIN = [1, 52] as const
+/**
+ * Between what Node reads a connection into (64 KiB, for a moment, many times a second) and the memory of output (126 KiB,
+ * until V8 collects it): of a flood, that would stay with the allocator in pieces that cannot be given back.
+ */
+const RETURNED_BYTES_MIN = 96 * 1024
 /** As /proc shows it on x64 and arm64. */
 const O_CLOEXEC = 0o2000000
 
@@ -37,6 +42,7 @@ const main = async (): Promise<void> => {
   const readyFd = values["ready-fd"] === undefined ? null : Number(values["ready-fd"])
   closeInherited(readyFd)
   libc().forbidDumps()
+  libc().returnBlocksFrom(RETURNED_BYTES_MIN)
   const ready = (message: object) => {
     if (readyFd === null) return
     writeSync(readyFd, `${JSON.stringify(message)}\n`)

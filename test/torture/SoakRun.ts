@@ -23,6 +23,8 @@ import { growthOf, isWithin, type SoakSample, WARM_HOURS } from "./SoakReport.ts
  */
 const QUIET_MILLIS_MAX = 90_000
 const QUIET_LOOK_MILLIS = 250
+/** Two looks of `IdleMemory` and what follows the second: in an hour of people, a process is idle for as long as this. */
+const SETTLE_MILLIS = 5000
 /** In the middle of a day. */
 const RESTART_HOUR = 12
 const STANDING_SESSIONS = 2
@@ -32,12 +34,21 @@ export interface SoakOptions {
   readonly hours: number
   readonly seed: number
   readonly load: HourLoad
+  /** Bytes are looked at, so the keepers get the time in which they give back what they do not use. Default false. */
+  readonly settles?: boolean
   readonly sampled?: (sample: SoakSample) => void
   /** Looked at between hours. */
   readonly isOver?: () => boolean
 }
 
-export const soak = async ({ hours, isOver, load, sampled, seed }: SoakOptions): Promise<ReadonlyArray<SoakSample>> => {
+export const soak = async ({
+  hours,
+  isOver,
+  load,
+  sampled,
+  seed,
+  settles = false
+}: SoakOptions): Promise<ReadonlyArray<SoakSample>> => {
   const engine = new SoakEngine({ resizeDebounceMillis: 5 })
   const random = seededRandom(seed)
   const samples: Array<SoakSample> = []
@@ -64,7 +75,7 @@ export const soak = async ({ hours, isOver, load, sampled, seed }: SoakOptions):
         await engine.start()
       }
       const reference = samples.find((sample) => sample.hour === WARM_HOURS)
-      const sample: SoakSample = { hour, ...(await quietSample(engine, run, reference)) }
+      const sample: SoakSample = { hour, ...(await quietSample(engine, run, reference, settles)) }
       samples.push(sample)
       sampled?.(sample)
     }
@@ -102,9 +113,11 @@ export const soakCampaign: Campaign = {
 const quietSample = async (
   engine: SoakEngine,
   run: <A, E>(effect: Effect.Effect<A, E, SoakServices>) => Promise<A>,
-  reference: Sample | undefined
+  reference: Sample | undefined,
+  settles: boolean
 ): Promise<Omit<SoakSample, "hour">> => {
   const until = performance.now() + QUIET_MILLIS_MAX
+  let isSettled = !settles
   for (;;) {
     const { sessions } = await run(Sessions.use((service) => service.status))
     const live = await run(Effect.flatMap(Lifecycle, (lifecycle) => lifecycle.live))
@@ -118,7 +131,11 @@ const quietSample = async (
       (["engineFds", "engineThreads", "engineTimers", "engineHandles", "keeperFds", "keeperThreads"] as const).every(
         (name) => sample[name] <= reference[name]
       )
-    if ((isQuiet && isAsBefore) || performance.now() > until) return { ...sample, storeSessions: sessions.total }
+    if ((isQuiet && isAsBefore) || performance.now() > until) {
+      if (isSettled) return { ...sample, storeSessions: sessions.total }
+      isSettled = true
+      await sleep(SETTLE_MILLIS)
+    }
     await sleep(QUIET_LOOK_MILLIS)
   }
 }

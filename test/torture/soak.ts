@@ -25,6 +25,7 @@ const samples = await soak({
   hours,
   seed,
   load: FULL_HOUR,
+  settles: true,
   isOver: () => isOver,
   sampled: (sample) => {
     const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`
