@@ -7,6 +7,14 @@ import * as nodeModule from "node:module"
 import { homedir } from "node:os"
 import { join } from "node:path"
 
+/** After the start: by then what a start runs is compiled, and what the first requests run. */
+const WRITE_DELAY_MILLIS = 3000
+
+/** For a process that stays and may be killed: what was compiled is also written while it runs. */
+export const writeCompiledCodeSoon = (): void => {
+  setTimeout(() => nodeModule.flushCompileCache?.(), WRITE_DELAY_MILLIS).unref()
+}
+
 /** For what is loaded from here on. Written when the process ends. */
 export const keepCompiledCode = (): void => {
   const caches = process.env.XDG_CACHE_HOME || join(process.env.HOME || homedir(), ".cache")
