@@ -32,7 +32,8 @@ import { RecordCheck } from "../care/RecordCheck.ts"
 import { Batch, begin, noteEnds, withTarget } from "../care/TargetStore.ts"
 import { ownerName } from "../session/CreateRequest.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
-import { DETECT_BYTES, importFormat, type Recording } from "./Import.ts"
+import { DETECT_BYTES, importFormat } from "./Import.ts"
+import type { Recording } from "./Recording.ts"
 import { RecordingFile } from "./RecordingFile.ts"
 
 export interface RecordingImportOptions {

@@ -12,8 +12,14 @@ import { StoreRefused } from "../../journal/JournalError.ts"
 import { engineEntry } from "../EntryPoints.ts"
 import { prepareStoreFolder } from "../session/StoreFolder.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
-import type { EngineStart } from "./EngineConnection.ts"
 import { EngineRefused, EngineUnavailable } from "./EngineError.ts"
+
+export interface EngineStart {
+  /** Start an engine when none runs. */
+  readonly start: boolean
+  /** `power`: every batch is fsynced. Only asked of an engine that this call starts. */
+  readonly durability?: "process" | "power" | undefined
+}
 
 /** Opening a large store after a crash takes seconds on a slow disk; longer than this something is wrong. */
 const START_TIMEOUT = "60 seconds"
