@@ -6,6 +6,7 @@ import { once } from "node:events"
 import { readdirSync, readFileSync, rmSync, statSync } from "node:fs"
 import { join, resolve } from "node:path"
 import type { Readable } from "node:stream"
+import type { StoreKeySource } from "../../journal/StoreKey.ts"
 import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
 import type { Finished, Workspace } from "./Workspace.ts"
 
@@ -26,9 +27,9 @@ export class Store {
   readonly #workspace: Workspace
   #exited: Promise<unknown> | undefined
 
-  constructor(workspace: Workspace, folder: string) {
+  constructor(workspace: Workspace, folder: string, key?: StoreKeySource & { readonly file: string }) {
     this.#workspace = workspace
-    this.paths = storePaths(folder)
+    this.paths = storePaths(folder, key)
     workspace.mark(this.paths.run)
     workspace.atEnd(async () => {
       await this.stop()
@@ -45,6 +46,7 @@ export class Store {
       // Its own process group: Ctrl-C ends the bench, which then ends the engine.
       detached: true,
       cwd: "/",
+      env: this.#environment,
       stdio: ["ignore", "inherit", "inherit", "pipe"]
     })
     this.#exited = once(child, "exit")
@@ -72,10 +74,16 @@ export class Store {
     await exited
   }
 
+  get #environment(): NodeJS.ProcessEnv {
+    const { key } = this.paths
+    const { environment } = this.#workspace
+    return key !== undefined && "file" in key ? { ...environment, REPRISE_STORE_KEY_FILE: key.file } : environment
+  }
+
   reprise(args: ReadonlyArray<string>, options: Parameters<Workspace["run"]>[2] = {}): Promise<Finished> {
     return this.#workspace.run(process.execPath, [commandLine, ...args], {
       ...options,
-      env: { ...this.#workspace.environment, REPRISE_HOME: this.paths.store }
+      env: { ...this.#environment, REPRISE_HOME: this.paths.store }
     })
   }
 

@@ -1,6 +1,6 @@
 /**
  * The benchmarks behind the figures this project claims. `npm run bench` runs all of them; `--only NAME` (throughput,
- * echo, exec, doors, disk, memory, opening, start, attach, recordings, search, seek), `--rounds N` of the throughput,
+ * echo, exec, doors, disk, encryption, memory, opening, start, attach, recordings, search, seek), `--rounds N` of the throughput,
  * `--search-bytes N` of the session that is searched, and `--json FILE` for machines.
  * Everything happens in one temporary folder that is removed at the end, after a failure and after a signal. Not run by
  * the tests: figures belong to a machine, so machine, date and versions are printed with them. A missed aim is printed
@@ -13,6 +13,7 @@ import { attach } from "./attachScreen.ts"
 import { disk } from "./disk.ts"
 import { doors } from "./doors.ts"
 import { echo } from "./echo.ts"
+import { encryption } from "./encryption.ts"
 import { exec } from "./exec.ts"
 import { memory } from "./memory.ts"
 import { opening } from "./opening.ts"
@@ -54,6 +55,7 @@ const measurements: Readonly<Record<string, (workspace: Workspace) => Promise<Re
   doors,
   throughput: (workspace) => throughput(workspace, rounds),
   disk,
+  encryption: (workspace) => encryption(workspace, rounds),
   memory,
   opening,
   attach,
