@@ -19,7 +19,7 @@ export const layer = (paths: StorePaths): Layer.Layer<Services, StoreRefused | S
   process.umask(0o077)
   return SearchLocal.layer.pipe(
     Layer.provideMerge(HistoryLive.layer),
-    Layer.provide(JournalLevel.layer({ location: paths.journal, create: false })),
+    Layer.provide(JournalLevel.layer({ location: paths.journal, create: false, key: paths.key })),
     Layer.catchTag(
       "StoreRefused",
       (refused): Layer.Layer<Services, StoreRefused> =>

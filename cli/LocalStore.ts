@@ -17,7 +17,7 @@ export const layer = (paths: StorePaths): Layer.Layer<History | SessionOutput, S
   return SessionOutput.layer.pipe(
     Layer.provideMerge(
       HistoryLive.layer.pipe(
-        Layer.provide(JournalLevel.layer({ location: paths.journal, create: false })),
+        Layer.provide(JournalLevel.layer({ location: paths.journal, create: false, key: paths.key })),
         Layer.catchTag("StoreRefused", (refused) =>
           refused.reason === "missing" ? emptyHistory : Layer.effect(History, Effect.fail(refused))
         )

@@ -206,6 +206,17 @@ export const RemovalRecorded = Schema.TaggedStruct("RemovalRecorded", {
   policy: Schema.String
 })
 
+/**
+ * In the store's own stream, durable with what it speaks of: the key that the session's events were encrypted with does not
+ * exist any more, and nobody reads them again. Its actor asked for it; the session begins, and ends, with an EventsRemoved.
+ */
+export const KeyDestroyed = Schema.TaggedStruct("KeyDestroyed", {
+  session: Schema.String,
+  /** Its last event. */
+  to: Schema.Int,
+  reason: Schema.String
+})
+
 // --- where a session came from, and who looked at it -----------------------------------------------------------------
 
 /**
@@ -412,6 +423,7 @@ export const SessionEvent = Schema.Union([
   HoldReleased,
   RemovalRecorded,
   HistoryAccessed,
+  KeyDestroyed,
   RecordingImported,
   PayloadsRedacted,
   Unknown

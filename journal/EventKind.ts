@@ -35,6 +35,7 @@ export const rareKinds = {
   HoldReleased: 43,
   PayloadsRedacted: 44,
   HistoryAccessed: 45,
+  KeyDestroyed: 46,
   RecordingImported: 47,
   RemovalRecorded: 48
 } as const

@@ -96,9 +96,19 @@ export const summarize = (
       : null
 })
 
-/** Nothing is left of the session but this. */
+/** The rule that a session of an encrypted store is removed by when its key is destroyed, in its EventsRemoved. */
+export const KEY_DESTROYED_POLICY = "its key was destroyed"
+
+/** Whether the events of a session cannot be read any more, because its key was destroyed. */
+export const isKeyDestroyed = ({
+  removed
+}: {
+  readonly removed?: { readonly policy: string } | null | undefined
+}): boolean => removed?.policy === KEY_DESTROYED_POLICY
+
+/** Nothing is left of the session but this, and it is not listed. That a key was destroyed, a list tells. */
 export const isRemoved = ({ closed, removed, sequence, status }: SessionSummary): boolean =>
-  (closed || status === "lost") && removed !== null && removed.to >= sequence
+  (closed || status === "lost") && removed !== null && removed.to >= sequence && !isKeyDestroyed({ removed })
 
 export const indexKey = (stream: SessionId): Uint8Array => Buffer.from(stream, "latin1")
 

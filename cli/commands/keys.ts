@@ -1,5 +1,6 @@
 /** `reprise keys`: the key with which others check this store's evidence. Makes it if there is none. */
-import { Clock, Effect } from "effect"
+import { resolve } from "node:path"
+import { Clock, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import { Caller } from "../Caller.ts"
 import { toJsonText } from "../Escape.ts"
@@ -11,6 +12,11 @@ import { fields } from "../Table.ts"
 export const keys = Command.make(
   "keys",
   {
+    newStoreKey: Flag.String("new-store-key").pipe(
+      Flag.withMetavar("FILE"),
+      Flag.withDescription("Make a key to encrypt a store with, in a file that does not exist yet"),
+      Flag.optional
+    ),
     public: Flag.Boolean("public").pipe(
       Flag.withDefault(false),
       Flag.withDescription("Only the verifier key, on a line")
@@ -19,6 +25,8 @@ export const keys = Command.make(
   },
   Effect.fn("cli.keys")(function* (flags) {
     const caller = yield* Caller
+    if (Option.isSome(flags.newStoreKey))
+      return yield* makeStoreKey(resolve(caller.cwd, flags.newStoreKey.value), flags.json)
     const paths = yield* chosenStore
     const now = yield* Clock.currentTimeMillis
     const { madeMillis, origin, verifier } = yield* longWork(async ({ storeKey }) => storeKey(paths, now))
@@ -43,6 +51,24 @@ export const keys = Command.make(
   ),
   Command.withShortDescription("Show the key of the evidence"),
   Command.withExamples([
-    { command: "reprise keys --public > reprise.vkey", description: "To be kept where nobody of this machine writes" }
+    { command: "reprise keys --public > reprise.vkey", description: "To be kept where nobody of this machine writes" },
+    {
+      command: "reprise keys --new-store-key ~/.reprise.key",
+      description: "For a new store that is encrypted: --key-file, or REPRISE_STORE_KEY_FILE"
+    }
   ])
 )
+
+const makeStoreKey = Effect.fnUntraced(function* (file: string, json: boolean) {
+  const caller = yield* Caller
+  const name = yield* longWork(async ({ createKeyFile }) => createKeyFile(file))
+  yield* caller.write(
+    json
+      ? toJsonText({ file, key: name })
+      : fields([
+          ["store key", name],
+          ["kept in", file]
+        ])
+  )
+  if (!json) yield* caller.writeError("keep a copy of it elsewhere: without it nobody reads what it encrypts\n")
+})

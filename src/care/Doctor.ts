@@ -34,6 +34,8 @@ export interface DoctorReport {
   readonly state: "healthy" | "damaged" | "refused"
   readonly findings: ReadonlyArray<Finding>
   readonly format: number | null
+  /** null: it is not. `isOpened`: the key was given, and what is in the events was checked. */
+  readonly encryption: { readonly key: string; readonly isOpened: boolean } | null
   readonly engine: { readonly pid: number; readonly version: string | null } | null
   readonly keepers: ReadonlyArray<{ readonly id: string; readonly pid: number | null; readonly sessions: number }>
   /** What was read and verified; null when nothing could be. */
@@ -71,6 +73,10 @@ export const doctor = async (paths: StorePaths, options: DoctorOptions): Promise
 
   const look = await lookAt(paths, options).catch(refused)
   if (look?.refused !== undefined) refused(look.refused)
+  if (look !== undefined && !look.encryption.isOpened) {
+    const what = "is encrypted, and no key was given: checksums were verified, and that events follow one another"
+    add("note", paths.journal, what, "with --key-file what is in them is checked too")
+  }
   for (const { detail, file, loss, needsRepair } of look?.files ?? []) {
     const advice = needsRepair ? REPAIR : loss === "none" ? "the next engine puts it right" : ""
     add(loss === "none" ? "warning" : "damaged", join(paths.journal, "db", file), detail, advice)
@@ -110,6 +116,7 @@ export const doctor = async (paths: StorePaths, options: DoctorOptions): Promise
         : "healthy",
     findings,
     format: look?.format ?? null,
+    encryption: encryptionOf(look),
     engine,
     keepers,
     content: look === undefined ? null : contentOf(look),
@@ -127,7 +134,13 @@ const lookAt = async (paths: StorePaths, { signal }: DoctorOptions): Promise<Jou
   checkPrivateFolder(paths.store)
   // Says of a missing journal why it is missing.
   if (!existsSync(paths.journal)) guardStore(paths.journal, false)
-  return lookAtJournal(paths.journal, () => signal?.throwIfAborted())
+  return lookAtJournal(paths.journal, { key: paths.key, visit: () => signal?.throwIfAborted() })
+}
+
+const encryptionOf = (look: JournalLook | undefined): DoctorReport["encryption"] => {
+  if (look?.encryption.keyName === undefined) return null
+  const { isOpened, keyName } = look.encryption
+  return { key: keyName, isOpened }
 }
 
 const contentOf = ({ bytes, entries }: JournalLook): DoctorReport["content"] => ({

@@ -28,9 +28,10 @@ import { type CommandOptions, type EngineStatus, Sessions, type SessionsShape } 
 import type { StorePaths } from "../session/StorePaths.ts"
 import { withoutClosedWrites } from "./ClosedWrites.ts"
 import { asLost, ConnectionLost } from "./ConnectionLost.ts"
-import { connect, type EngineStart } from "./EngineConnection.ts"
+import { connect } from "./EngineConnection.ts"
 import { EngineError, EngineUnavailable } from "./EngineError.ts"
 import { asSkew, type EngineGreeting, mismatchWith } from "./EngineSkew.ts"
+import type { EngineStart } from "./EngineStart.ts"
 import { makeExec } from "./ExecClient.ts"
 import { EngineRpcs } from "./ExecRpcs.ts"
 import { hasTag, persistently, reconnecting, timed } from "./Reconnecting.ts"
@@ -479,7 +480,8 @@ const makeRetention = ({ actor, call }: Remote): RetentionShape => ({
 
 /** Asked again, it finds what is done already: the same bytes are replaced by the same. */
 const makeRedaction = ({ actor, call }: Remote): RedactionShape => ({
-  redact: (request) => call((client) => client.Redact({ actor, ...request }))
+  redact: (request) => call((client) => client.Redact({ actor, ...request })),
+  destroyKey: (request) => call((client) => client.DestroyKey({ actor, ...request }))
 })
 
 const makeSearch = (remote: Remote): SearchShape => ({

@@ -27,15 +27,9 @@ import type { PlainOutput } from "../../projections/PlainOutput.ts"
 import { isPlain } from "../../projections/PlainStretch.ts"
 import { UNDRAWN_BYTES } from "../../projections/ScreenFollower.ts"
 import { SessionState } from "../../projections/SessionState.ts"
-import type {
-  HeldSession,
-  LeaderExit,
-  ProcessIdentity,
-  PtyHost,
-  SurvivingProcess,
-  WriteResult
-} from "../keeper/PtyHost.ts"
+import type { HeldSession, LeaderExit, ProcessIdentity, PtyHost, SurvivingProcess } from "../keeper/PtyHost.ts"
 import { HostUnavailable, INPUT_QUEUED_BYTES_MAX, OUTPUT_CHUNK_BYTES_MAX, SessionUnknown } from "../keeper/PtyHost.ts"
+import type { WriteResult } from "../keeper/WriteResult.ts"
 import type { Feed } from "./Feed.ts"
 import { ResizeDebounce } from "./ResizeDebounce.ts"
 import { InputRefused, LimitExceeded, SessionEnded, SessionUnavailable } from "./SessionError.ts"

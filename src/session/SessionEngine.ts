@@ -200,6 +200,7 @@ export const layer = (
       const redaction = makeRedaction({
         journal,
         history,
+        sealer,
         turn: retention.turn,
         engine: {
           feed: engine.feed,

@@ -169,6 +169,12 @@ export const sampleEvents: ReadonlyArray<SessionEvent> = [
     rules: [{ rule: "jwt", matches: 2 }],
     reason: "é",
     events: [{ sequence: 3, original: "00ff", sealed: true, replacement: "ff00", ranges: [[13, 20]] }]
+  },
+  {
+    _tag: "KeyDestroyed",
+    session: "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+    to: 5,
+    reason: "case 4711"
   }
 ]
 
