@@ -15,7 +15,6 @@ export const verify = async (workspace: Workspace): Promise<Report> => {
   const run = (args: ReadonlyArray<string>) =>
     measuredRun(workspace, process.execPath, [commandLine, ...args], environment)
   const verified = await run(["verify", session])
-  const all = await run(["verify"])
   const out = workspace.path("out.ttyrec")
   await run(["export", session, "--format", "ttyrec", "--out", out])
   const summed = hasProgram("sha256sum", "--version") ? await measuredRun(workspace, "sha256sum", [out]) : undefined
@@ -33,7 +32,6 @@ export const verify = async (workspace: Workspace): Promise<Report> => {
         columns: ["command", "MB/s", "CPU, s", "most memory, MB"],
         rows: [
           row("reprise verify SESSION", verified),
-          row("reprise verify", all),
           ...(summed === undefined ? [] : [row("sha256sum of its ttyrec", summed)])
         ]
       }
