@@ -98,7 +98,9 @@ export const SessionCreated = Schema.TaggedStruct("SessionCreated", {
   /** Of an exec session: regular expressions; a command or typed text that one of them finds is refused. */
   deny: Schema.optionalKey(Schema.Array(Schema.String)),
   /** Of an exec session: those of `envNames` whose values must be in nothing that is kept. */
-  secretEnvNames: Schema.optionalKey(Schema.Array(Schema.String))
+  secretEnvNames: Schema.optionalKey(Schema.Array(Schema.String)),
+  /** Rules by which secrets are taken out before anything is journaled; `text` and `pattern` for each that was given. */
+  redact: Schema.optionalKey(Schema.Array(Schema.String))
 })
 export const ProcessStarted = Schema.TaggedStruct("ProcessStarted", {
   pid: Schema.Int,
@@ -284,6 +286,25 @@ export const PayloadsRedacted = Schema.TaggedStruct("PayloadsRedacted", {
   )
 })
 
+/**
+ * Secrets were taken out of this session's record before it was journaled, by rules that it was created with: what stands in
+ * their place has as many bytes of output and input. It follows what it tells of; of a session's last events it stands before
+ * them.
+ */
+export const SecretsRedacted = Schema.TaggedStruct("SecretsRedacted", {
+  /** output: before this; input, stdin: the `events` events before this; events: texts of the events beside this. */
+  what: Schema.Literals(["output", "input", "stdin", "events"]),
+  /** Rules that found something, and how often; `text` and `pattern` were given and are not kept. */
+  rules: Schema.Array(Schema.Struct({ rule: Schema.String, matches: Schema.Int })),
+  /** Bytes that were replaced. */
+  bytes: Schema.Int,
+  /**
+   * input, stdin: so many InputWritten or CommandInputWritten, right before this, are not what was given, and are never given
+   * again. Else 0.
+   */
+  events: Schema.Int
+})
+
 // --- exec: commands given to a persistent shell or interpreter -------------------------------------------------------
 
 /**
@@ -426,6 +447,7 @@ export const SessionEvent = Schema.Union([
   KeyDestroyed,
   RecordingImported,
   PayloadsRedacted,
+  SecretsRedacted,
   Unknown
 ]).pipe(Schema.toTaggedUnion("_tag"))
 export type SessionEvent = typeof SessionEvent.Type

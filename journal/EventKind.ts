@@ -37,7 +37,8 @@ export const rareKinds = {
   HistoryAccessed: 45,
   KeyDestroyed: 46,
   RecordingImported: 47,
-  RemovalRecorded: 48
+  RemovalRecorded: 48,
+  SecretsRedacted: 49
 } as const
 
 /** The latest kind that this version knows: any version knows all up to one. */

@@ -42,6 +42,8 @@ export interface SessionSummary
     | "survivors"
     | "closed"
     | "hold"
+    | "redact"
+    | "redacted"
   > {
   readonly id: SessionId
   readonly cwd: string
@@ -90,6 +92,8 @@ export const summarize = (
   survivors: state.survivors,
   closed: state.closed,
   hold: state.hold,
+  redact: state.redact,
+  redacted: state.redacted,
   removed:
     gone?.event._tag === "EventsRemoved"
       ? { to: gone.sequence, at: gone.timeMicros, reason: gone.event.reason, policy: gone.event.policy }
@@ -131,7 +135,12 @@ export const readIndexRow = (row: Row | undefined): SessionSummary | undefined =
 }
 
 /** What a row that was written before there was such a thing does not say. */
-const LATER_FIELDS: Pick<SessionSummary, "hold" | "removed"> = { hold: null, removed: null }
+const LATER_FIELDS: Pick<SessionSummary, "hold" | "removed" | "redact" | "redacted"> = {
+  hold: null,
+  removed: null,
+  redact: [],
+  redacted: { rules: {}, bytes: 0 }
+}
 
 const EMPTY: SessionSummary = {
   ...LATER_FIELDS,
