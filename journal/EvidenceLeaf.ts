@@ -39,7 +39,16 @@ export const splitRecord = (value: Uint8Array): RecordParts | undefined => {
   return { header: value.subarray(HEADER_AT, payloadAt), payload: value.subarray(payloadAt) }
 }
 
-export const payloadDigest = (salt: Uint8Array, payload: Uint8Array): Buffer => sha256(Buffer.concat([salt, payload]))
+/** Salt and payload in one piece, for one call of the hash: payloads of terminal output fit, and allocate nothing. */
+const salted = Buffer.alloc(SALT_BYTES + 64 * 1024)
+
+export const payloadDigest = (salt: Uint8Array, payload: Uint8Array): Buffer => {
+  const bytes = salt.byteLength + payload.byteLength
+  if (bytes > salted.byteLength) return sha256(Buffer.concat([salt, payload]))
+  salted.set(salt)
+  salted.set(payload, salt.byteLength)
+  return sha256(salted.subarray(0, bytes))
+}
 
 export const leafData = (key: Uint8Array, header: Uint8Array, digest: Uint8Array): Buffer =>
   Buffer.concat([key, header, digest])

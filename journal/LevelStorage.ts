@@ -16,6 +16,8 @@ import type { KeyValue, Put, RangeOptions, Storage } from "./Storage.ts"
 const WRITE_BUFFER_BYTES = 8 * 1024 * 1024
 /** Readers page forwards; a small cache of blocks is enough. */
 const CACHE_BYTES = 8 * 1024 * 1024
+/** A shorter page may stay in its iterator until V8 collects that. */
+const LEFT_BYTES_MAX = 16 * 1024
 
 const options = {
   keyEncoding: "view",
@@ -69,11 +71,21 @@ export class LevelStorage implements Storage {
       gte: from,
       lt: to,
       reverse: reverse ?? false,
-      limit,
+      // One more than is taken: an iterator at its limit is not asked any further, and keeps its last page.
+      limit: limit + 1,
       highWaterMarkBytes: bytesMax
     })
     try {
-      return await iterator.nextv(limit)
+      const page = await iterator.nextv(limit)
+      let bytes = 0
+      for (const [, value] of page) bytes += value.byteLength
+      if (bytes > LEFT_BYTES_MAX) {
+        // classic-level keeps a copy of the page with the iterator, closed or not, until V8 collects it, which knows nothing
+        // of that memory: a gigabyte read was 200 MB. Asked beyond its end, it lets go of it.
+        iterator.seek(to)
+        await iterator.nextv(1).catch(() => [])
+      }
+      return page
     } finally {
       await iterator.close()
     }

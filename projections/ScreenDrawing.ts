@@ -13,12 +13,14 @@ import { removedError, snapshotsBefore } from "./ProjectionRunner.ts"
 import { SCREEN_SCROLLBACK_LINES, SCREEN_VERSION } from "./ScreenBounds.ts"
 import { type ScreenDefeated, type ScreenError, ScreenService, type ScreenServiceShape } from "./ScreenService.ts"
 import type { ScreenStep } from "./ScreenWorker.ts"
-import { snapshotRowOf, snapshotSequence, snapshotState } from "./SnapshotRow.ts"
+import { SNAPSHOT_SPACE, snapshotKey, snapshotRowOf, snapshotSequence, snapshotState } from "./SnapshotRow.ts"
 
 /** Name of the screens' snapshots in the snapshots' space. */
 export const SCREEN_SNAPSHOT_NAME = "screen"
-/** Bytes drawn before a snapshot is worth its write: about 30 ms of drawing. */
+/** Output that a session's screen is drawn for at a time in the background: about 30 ms of drawing. */
 export const SCREEN_SNAPSHOT_BYTES = 1024 * 1024
+/** Bytes drawn before a snapshot is worth its write. A jump to any place draws so many, and a page, at most. */
+const SNAPSHOT_EVERY_BYTES = 512 * 1024
 
 /** Events for which it is worth to look whether they can be jumped over: some pages. */
 const JUMP_EVENTS_MIN = 32
@@ -30,7 +32,7 @@ const JUMP_BYTES_MAX = 1024 * 1024
 const LF = 0x0a
 
 export interface DrawOptions {
-  /** Bytes drawn before a snapshot is kept; SCREEN_SNAPSHOT_BYTES if absent. */
+  /** Bytes drawn before a snapshot is kept; SNAPSHOT_EVERY_BYTES if absent. */
   readonly snapshotBytes?: number | undefined
   /** Bytes drawn since the last snapshot for which one more is kept at the end; none is if absent. */
   readonly restBytes?: number | undefined
@@ -65,7 +67,7 @@ export const drawTo = <A>(
   {
     afterPage = Effect.void,
     restBytes = Number.POSITIVE_INFINITY,
-    snapshotBytes = SCREEN_SNAPSHOT_BYTES
+    snapshotBytes = SNAPSHOT_EVERY_BYTES
   }: DrawOptions = {}
 ) =>
   Effect.gen(function* () {
@@ -131,7 +133,8 @@ export const drawTo = <A>(
             )
           )
     // Asked for now that there is a goal: it speaks of everything up to what is being journaled.
-    const plainAfter = (yield* PlainOutput).after(stream) ?? Number.POSITIVE_INFINITY
+    const plain = goal - (drawn ?? 0) > JUMP_EVENTS_MIN ? yield* plainBefore(stream, goal) : undefined
+    const plainAfter = plain?.after ?? Number.POSITIVE_INFINITY
     if (goal - Math.max(drawn ?? 0, plainAfter) > JUMP_EVENTS_MIN) {
       // With the first plain event drawn too: the one before it may have ended within a sequence.
       yield* drawUntil(plainAfter + 1)
@@ -141,6 +144,9 @@ export const drawTo = <A>(
           drawn = goal
           // It stands for more than that.
           unsaved = snapshotBytes
+          if (plain?.isKept === false && journal.redaction.count(stream) === redactions) {
+            yield* Effect.ignore(journal.putRows([plainRow(stream, plainAfter, goal)]))
+          }
         }
       }
     }
@@ -199,6 +205,37 @@ const plainEnd = Effect.fnUntraced(function* (stream: SessionId, after: number, 
   )
   return isWhole && lines >= JUMP_LINES ? Uint8Array.from(Buffer.concat(pieces.reverse())) : undefined
 })
+
+/** Name, in the snapshots' space, of what is known of stretches of plain text: at its last event, the event before its first. */
+const PLAIN_NAME = "plain"
+const PLAIN_VERSION = 1
+
+/**
+ * The event after which everything up to `goal` is plain text, as the engine says that journals it, or as it said when
+ * it was jumped over: what was passed over then is not drawn later either, when nobody remembers.
+ */
+const plainBefore = Effect.fnUntraced(function* (stream: SessionId, goal: number) {
+  const after = (yield* PlainOutput).after(stream)
+  if (after !== undefined && after < goal) return { after, isKept: false }
+  const journal = yield* Journal
+  const [row] = yield* Stream.runCollect(
+    journal.rows(SNAPSHOT_SPACE, {
+      from: snapshotKey(PLAIN_NAME, stream, goal),
+      to: snapshotKey(PLAIN_NAME, stream, Number.MAX_SAFE_INTEGER),
+      limit: 1
+    })
+  )
+  const state = row && snapshotState(row, PLAIN_VERSION)
+  if (state?.byteLength !== 8) return undefined
+  const kept = Number(Buffer.from(state).readBigUInt64BE())
+  return kept < goal ? { after: kept, isKept: true } : undefined
+})
+
+const plainRow = (stream: SessionId, after: number, until: number) => {
+  const state = Buffer.alloc(8)
+  state.writeBigUInt64BE(BigInt(after))
+  return snapshotRowOf(PLAIN_NAME, PLAIN_VERSION, stream, until, state)
+}
 
 /** Of screens of sessions that were redacted: after how many redactions they were drawn. */
 const drawnAfter = new WeakMap<ScreenServiceShape, Map<string, number>>()

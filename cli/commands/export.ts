@@ -110,7 +110,13 @@ export const exportCommand = Command.make(
       ? undefined
       : yield* fileText(resolve(caller.cwd, flags.since.value), "--since")
     const notes: Array<string> = []
-    const options: ExportOptions = { input: flags.input, whole: flags.whole, note: (text) => notes.push(text) }
+    const { makeCollector } = yield* Effect.promise(() => import("../../src/export/ExportMemory.ts"))
+    const options: ExportOptions = {
+      input: flags.input,
+      whole: flags.whole,
+      note: (text) => notes.push(text),
+      read: makeCollector()
+    }
     const tellNotes = Effect.suspend(() =>
       caller.writeError(
         notes

@@ -8,6 +8,7 @@ import type { JournalEntry } from "../../journal/Event.ts"
 import { type CastEvent, CastEvents, castFacts } from "./CastEvents.ts"
 import { type ExportFold, type ExportSource, foldEvents, type WriteExport } from "./ExportFormat.ts"
 import { ESCAPED_BYTES_MAX, writeJsonText } from "./JsonBytes.ts"
+import { PieceBytes } from "./PieceBytes.ts"
 import { openingOf } from "./RecordingBeginning.ts"
 
 const MICROS_PER_SECOND = 1_000_000
@@ -36,34 +37,40 @@ export const asciicast3: WriteExport = asciicast(3)
 
 const fold = (version: 2 | 3, { view }: ExportSource, events: CastEvents): ExportFold<Uint8Array> => {
   const lineHead: LineHead = version === 2 ? absoluteHead : intervalHeads()
+  const pieces = new PieceBytes()
   let hasHead = false
-  const lines = (found: ReadonlyArray<CastEvent>): Uint8Array => {
-    const head = hasHead ? "" : `${JSON.stringify(version === 2 ? head2(view, events) : head3(view, events))}\n`
+  const write = (found: ReadonlyArray<CastEvent>): void => {
+    if (!hasHead)
+      pieces.add(Buffer.from(`${JSON.stringify(version === 2 ? head2(view, events) : head3(view, events))}\n`))
     hasHead = true
-    let bytesMax = head.length * ESCAPED_BYTES_MAX
-    for (const { data } of found) bytesMax += LINE_BYTES_MAX + data.length * ESCAPED_BYTES_MAX
-    const bytes = roomFor(bytesMax)
-    let at = bytes.write(head, 0)
     for (const event of found) {
-      at += bytes.write(lineHead(event), at, "latin1")
-      at = writeJsonText(bytes, at, event.data)
-      at += TAIL.copy(bytes, at)
+      pieces.room(LINE_BYTES_MAX + event.data.length * ESCAPED_BYTES_MAX)
+      const { bytes } = pieces
+      const at = pieces.at + bytes.write(lineHead(event), pieces.at, "latin1")
+      const end = writeJsonText(bytes, at, event.data)
+      bytes[end] = QUOTE
+      bytes[end + 1] = BRACKET
+      bytes[end + 2] = LINE_FEED
+      pieces.at = end + 3
     }
-    return Uint8Array.prototype.slice.call(bytes, 0, at)
   }
-  return { page: (entries: ReadonlyArray<JournalEntry>) => lines(events.page(entries)), end: () => lines(events.end()) }
+  return {
+    page: (entries: ReadonlyArray<JournalEntry>) => {
+      write(events.page(entries))
+      return pieces.take()
+    },
+    end: () => {
+      write(events.end())
+      return pieces.end()
+    }
+  }
 }
 
 /** Of a line without its text: time, code and what is around them. */
 const LINE_BYTES_MAX = 64
-const TAIL = Buffer.from('"]\n')
-
-/** Where a page is written before its length is known: one for all, a page of the journal bounds it. */
-let room = Buffer.alloc(0)
-const roomFor = (bytes: number): Buffer => {
-  if (room.length < bytes) room = Buffer.allocUnsafeSlow(bytes)
-  return room
-}
+const QUOTE = 0x22
+const BRACKET = 0x5d
+const LINE_FEED = 0x0a
 
 const head2 = (view: ExportSource["view"], { beganMicros, size = view.size }: CastEvents) => {
   const { command, env, title } = castFacts(view)

@@ -98,6 +98,9 @@ export const exportFormat = (name: string): ExportFormat | undefined =>
 export const folderFormat = (name: string): FolderFormat | undefined =>
   FOLDER_FORMATS.find((format) => format.name === name)
 
+/** Pages that are read while one is written: reading and writing take turns on no processor then. A page has 256 KiB. */
+const PAGES_AHEAD = 2
+
 export interface ExportOptions {
   /** Told, in one line each, what of the session is not in the file; when all of it was given. */
   readonly note?: ((text: string) => void) | undefined
@@ -107,6 +110,8 @@ export interface ExportOptions {
   readonly whole?: boolean | undefined
   /** Counts what of the session is not in the file; its report is complete when all was given. */
   readonly losses?: ExportLosses | undefined
+  /** Told of the bytes of output of each page that is read: some formats read the session twice. */
+  readonly read?: ((bytes: number) => void) | undefined
 }
 
 /**
@@ -130,7 +135,7 @@ export const exportFolder = (
 const exported = <Piece>(
   session: SessionId,
   load: () => Promise<(source: ExportSource) => Stream.Stream<Piece, ExportError>>,
-  { input = false, losses = new ExportLosses(), note, whole = false }: ExportOptions
+  { input = false, losses = new ExportLosses(), note, read, whole = false }: ExportOptions
 ): Stream.Stream<Piece, ExportError, History> =>
   Stream.unwrap(
     Effect.gen(function* () {
@@ -139,7 +144,15 @@ const exported = <Piece>(
       const write = yield* Effect.promise(load)
       const pieces = write({
         view,
-        events: history.events(session, { until: view.sequence }),
+        events: history.events(session, { until: view.sequence }).pipe(
+          Stream.bufferArray({ capacity: PAGES_AHEAD }),
+          Stream.mapArray((page) => {
+            read?.(
+              page.reduce((bytes, { event }) => bytes + (event._tag === "OutputReceived" ? event.data.length : 0), 0)
+            )
+            return page
+          })
+        ),
         screenAt: (sequence) =>
           history.redraw(session, { _tag: "Sequence", sequence }).pipe(Effect.catch(() => Effect.succeed(undefined))),
         note,

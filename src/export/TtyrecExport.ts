@@ -6,6 +6,7 @@
 import { Effect, Stream } from "effect"
 import type { JournalEntry } from "../../journal/Event.ts"
 import { type ExportFold, type ExportSource, foldEvents, type WriteExport } from "./ExportFormat.ts"
+import { PieceBytes } from "./PieceBytes.ts"
 import { RecordedItems, type RecordingOpening } from "./RecordedItems.ts"
 import { openingOf } from "./RecordingBeginning.ts"
 import { type TerminalItem, TerminalItems } from "./TerminalItems.ts"
@@ -22,36 +23,43 @@ export const ttyrec: WriteExport = (source) =>
 const frames = ({ losses, view }: ExportSource, opening: RecordingOpening | undefined): ExportFold<Uint8Array> => {
   const items = new RecordedItems(view, opening)
   const terminal = new TerminalItems()
-  const write = (shown: ReadonlyArray<TerminalItem>): Uint8Array => {
-    const parts: Array<Uint8Array> = []
+  const pieces = new PieceBytes()
+  const frame = (timeMicros: number, data: Uint8Array): void => {
+    pieces.room(HEADER_BYTES + data.length)
+    writeHeader(pieces.bytes, pieces.at, timeMicros, data.length)
+    pieces.at += HEADER_BYTES
+    pieces.add(data)
+  }
+  const write = (shown: ReadonlyArray<TerminalItem>): void => {
     for (const item of shown) {
       switch (item._tag) {
         case "Output":
-          parts.push(frameHeader(item.timeMicros, item.data.length), item.data)
+          frame(item.timeMicros, item.data)
           break
-        case "Resize": {
-          const data = Buffer.from(`\x1b[8;${item.size.rows};${item.size.cols}t`)
-          parts.push(frameHeader(item.timeMicros, data.length), data)
+        case "Resize":
+          frame(item.timeMicros, Buffer.from(`\x1b[8;${item.size.rows};${item.size.cols}t`))
           break
-        }
         default:
           losses?.lacks(item)
       }
     }
-    return Buffer.concat(parts)
   }
   return {
-    page: (entries: ReadonlyArray<JournalEntry>) => write(terminal.page(items.page(entries))),
-    end: () => write(terminal.page(items.end()))
+    page: (entries: ReadonlyArray<JournalEntry>) => {
+      write(terminal.page(items.page(entries)))
+      return pieces.take()
+    },
+    end: () => {
+      write(terminal.page(items.end()))
+      return pieces.end()
+    }
   }
 }
 
-const frameHeader = (timeMicros: number, length: number): Uint8Array => {
-  const header = Buffer.alloc(HEADER_BYTES)
+const writeHeader = (bytes: Buffer, at: number, timeMicros: number, length: number): void => {
   const seconds = Math.floor(timeMicros / MICROS_PER_SECOND)
   // The format has 32 bits of seconds: they end in 2106.
-  header.writeUInt32LE(Math.min(Math.max(seconds, 0), UINT32_MAX), 0)
-  header.writeUInt32LE(Math.max(0, timeMicros - seconds * MICROS_PER_SECOND), 4)
-  header.writeUInt32LE(length, 8)
-  return header
+  bytes.writeUInt32LE(Math.min(Math.max(seconds, 0), UINT32_MAX), at)
+  bytes.writeUInt32LE(Math.max(0, timeMicros - seconds * MICROS_PER_SECOND), at + 4)
+  bytes.writeUInt32LE(length, at + 8)
 }

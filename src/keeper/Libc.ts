@@ -48,6 +48,11 @@ export interface Libc {
    * Nothing happens where there is no such call.
    */
   returnBlocksFrom(bytes: number): void
+  /**
+   * Takes pages of a mapped file out of this process's memory; they are read again when they are wanted. Whatever lies
+   * there by now, nothing of it is lost. Nothing happens where there is no such call.
+   */
+  pageOut(address: number, bytes: number): void
   /** A handle that means this process for ever, also after its pid is used again; below 0 where there is none. */
   pidfdOpen(pid: number): number
   /** True when the process behind the handle got the signal. */
@@ -75,6 +80,8 @@ const CLOSE_RANGE_CLOEXEC = 4
 const DESCRIPTOR_MAX = 0xffffffff
 /** Of mallopt, in glibc. */
 const M_MMAP_THRESHOLD = -3
+/** Of madvise, since Linux 5.4. */
+const MADV_PAGEOUT = 21
 /** Of prctl, on Linux. */
 const PR_SET_DUMPABLE = 4
 /** Numbers of the unified system call table: the same on every architecture since Linux 5.1. */
@@ -103,6 +110,7 @@ const bind = (): Libc => {
   // Declared with fixed arguments: on Linux x64 and arm64 a variadic call passes integers in the same registers.
   const syscall = isLinux ? library.func("long syscall(long number, long a, long b, long c, long d)") : null
   const prctl = isLinux ? library.func("int prctl(int option, unsigned long value, long, long, long)") : null
+  const madvise = isLinux ? library.func("int madvise(uintptr_t address, size_t bytes, int advice)") : null
   const termiosBytes = Buffer.alloc(TERMIOS.bytes)
   const pollBytes = Buffer.alloc(POLLFD_BYTES)
   return {
@@ -154,6 +162,9 @@ const bind = (): Libc => {
     },
     returnBlocksFrom(bytes) {
       mallopt?.(M_MMAP_THRESHOLD, bytes)
+    },
+    pageOut(address, bytes) {
+      madvise?.(address, bytes, MADV_PAGEOUT)
     },
     pidfdOpen(pid) {
       return syscall === null ? -1 : Number(syscall(SYS_PIDFD_OPEN, pid, 0, 0, 0))

@@ -10,6 +10,7 @@ import { OUTPUT_DATA_AT } from "../../journal/Record.ts"
 import { ChannelScan, type Finds } from "./ChannelScan.ts"
 import type { FoundSecrets } from "./FoundSecrets.ts"
 import type { Edit } from "./Marks.ts"
+import { NumberList } from "./NumberList.ts"
 import type { RedactRule } from "./RedactRule.ts"
 
 /** Streams that are read at a time: the one that was written to longest ago ends, as far as a search goes. */
@@ -58,8 +59,9 @@ const KEPT_TAGS = new Set<SessionEvent["_tag"]>([
 
 interface Channel {
   readonly scan: ChannelScan
-  /** Its events: sequence, where its bytes begin, where they end. */
-  readonly events: Array<readonly [sequence: number, from: number, to: number]>
+  /** Its events, and where the bytes of each end: those of the next begin there. */
+  readonly sequences: NumberList
+  readonly ends: NumberList
   readonly isTyped: boolean
   /** Bytes of a command's input, which are base64 in their event. */
   readonly inputs: Map<number, typeof SessionEvent.cases.CommandInputWritten.Type> | undefined
@@ -126,9 +128,9 @@ export class SessionScan {
     // The youngest is the last.
     this.#channels.delete(key)
     this.#channels.set(key, channel)
-    const from = channel.scan.position
     channel.scan.feed(bytes)
-    channel.events.push([sequence, from, from + bytes.byteLength])
+    channel.sequences.push(sequence)
+    channel.ends.push(channel.scan.position)
     return channel
   }
 
@@ -148,16 +150,20 @@ export class SessionScan {
             : PIPE_SCREEN
     return {
       scan: new ChannelScan(kind, this.#finds),
-      events: [],
+      sequences: new NumberList(),
+      ends: new NumberList(),
       isTyped: key === "input",
       inputs: key.startsWith("stdin:") ? new Map() : undefined
     }
   }
 
-  #endChannel({ events, inputs, isTyped, scan }: Channel): void {
+  #endChannel({ ends, inputs, isTyped, scan, sequences }: Channel): void {
     const edits = scan.end()
     let next = 0
-    for (const [sequence, from, to] of events) {
+    for (let index = 0; index < sequences.length && next < edits.length; index++) {
+      const sequence = sequences.at(index)
+      const from = index === 0 ? 0 : ends.at(index - 1)
+      const to = ends.at(index)
       while (next < edits.length && edits[next]!.to <= from) next++
       const own: Array<Edit> = []
       for (let at = next; at < edits.length && edits[at]!.from < to; at++) {

@@ -9,6 +9,7 @@ import type { EditedEvent } from "../../journal/Journal.ts"
 import { History } from "../session/History.ts"
 import { REDACT_REQUEST_BYTES_MAX, REDACT_REQUEST_EVENTS_MAX, Redaction } from "../session/Redaction.ts"
 import { COPY_RULE, FoundSecrets } from "./FoundSecrets.ts"
+import { NumberList } from "./NumberList.ts"
 import { everythingRule, type RedactRule } from "./RedactRule.ts"
 import { SessionScan } from "./SessionScan.ts"
 
@@ -96,13 +97,17 @@ const scan = Effect.fnUntraced(function* (
 ) {
   const history = yield* History
   const scanned = new SessionScan(options)
-  /** Of the events whose payloads are large; the others take a page's worth. */
-  const sizes = new Map<number, Pick<Sized, "isInput" | "bytes">>()
+  /** Of each event, from the first one read on: twice the bytes of its payload where that is large, and one for input. */
+  const sizes = new NumberList()
+  let first = 0
   const take = (entry: JournalEntry): void => {
     scanned.take(entry)
     const { event, sequence } = entry
+    if (sizes.length === 0) first = sequence
+    // What was removed has no size.
+    while (sizes.length < sequence - first) sizes.push(0)
     const isInput = event._tag === "InputWritten" || event._tag === "CommandInputWritten"
-    sizes.set(sequence, { isInput, bytes: "data" in event ? event.data.byteLength : 0 })
+    sizes.push(("data" in event ? event.data.byteLength : 0) * 2 + (isInput ? 1 : 0))
   }
   yield* history.events(session, { until }).pipe(
     Stream.runForEachArray((page) =>
@@ -113,8 +118,9 @@ const scan = Effect.fnUntraced(function* (
     )
   )
   const edited = scanned.end().map((event): Sized => {
-    const size = sizes.get(event.sequence)!
-    return { event, isInput: size.isInput, bytes: RECORD_BYTES + Math.max(size.bytes, event.payload?.byteLength ?? 0) }
+    const size = sizes.at(event.sequence - first)
+    const bytes = RECORD_BYTES + Math.max(Math.floor(size / 2), event.payload?.byteLength ?? 0)
+    return { event, isInput: size % 2 === 1, bytes }
   })
   return { edited, matches: scanned.matches }
 })

@@ -5,7 +5,7 @@
  */
 import { Effect, Stream } from "effect"
 import type { JournalEntry, SessionId } from "../../journal/Event.ts"
-import { Journal, type JournalShape } from "../../journal/Journal.ts"
+import { Journal, type JournalShape, type Row } from "../../journal/Journal.ts"
 import type { StorageUnavailable } from "../../journal/JournalError.ts"
 import {
   BLOCK_SPACE,
@@ -27,6 +27,8 @@ import { BUCKET_SLOTS } from "./Trigrams.ts"
 const SEGMENT_NUMBER_MAX = 0xffff_ffff
 /** Blocks that are read at once rather than asked about any further. */
 const BLOCKS_FEW = 2
+/** Segments whose rows are asked for one by one: a row of 4 KiB of each of a hundred others costs more than so many lookups. */
+const SEGMENTS_FEW = 8
 
 /** A segment as a search knows it. */
 export interface IndexedSegment {
@@ -146,23 +148,24 @@ export const candidates = Effect.fnUntraced(function* (
     if (head.blocks === 1 && !shortHolds(bits, slots)) continue
     left.set(head.segment, allBits(head.blocks))
   }
-  const long = index.filter(({ head }) => head.blocks > 1 && left.has(head.segment))
+  let long = index.filter(({ head }) => head.blocks > 1 && left.has(head.segment)).map(({ head }) => head.segment)
   for (const slot of slots) {
-    let blocks = 0
-    for (const { head } of long) blocks += count(left.get(head.segment))
-    if (blocks <= BLOCKS_FEW) break
+    // A segment without a block that is left needs no further row.
+    long = long.filter((segment) => count(left.get(segment)) > 0)
+    if (long.reduce((blocks, segment) => blocks + count(left.get(segment)), 0) <= BLOCKS_FEW) break
     const bucket = Math.floor(slot / BUCKET_SLOTS)
-    const range = {
-      from: gramKey(session, bucket, long[0]!.head.segment),
-      to: gramKey(session, bucket, long.at(-1)!.head.segment)
-    }
-    yield* journal.rows(GRAM_SPACE, range).pipe(
-      Stream.runForEachArray((rows) =>
-        Effect.sync(() => {
-          for (const { key, value } of rows) narrow(left, segmentOf(key), bitsIn(value, slot))
-        })
+    const take = ({ key, value }: Row) => narrow(left, segmentOf(key), bitsIn(value, slot))
+    if (long.length <= SEGMENTS_FEW) {
+      const rows = yield* Effect.forEach(
+        long,
+        (segment) => journal.row(GRAM_SPACE, gramKey(session, bucket, segment)),
+        { concurrency: SEGMENTS_FEW }
       )
-    )
+      for (const row of rows) if (row !== undefined) take(row)
+      continue
+    }
+    const range = { from: gramKey(session, bucket, long[0]!), to: gramKey(session, bucket, long.at(-1)!) }
+    yield* journal.rows(GRAM_SPACE, range).pipe(Stream.runForEachArray((rows) => Effect.sync(() => rows.forEach(take))))
   }
   return [...left].filter(([, bits]) => count(bits) > 0).sort(([one], [other]) => other - one)
 })

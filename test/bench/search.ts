@@ -84,6 +84,7 @@ export const search = async (workspace: Workspace, bytes: number): Promise<Repor
         columns: ["way", "p50", "p95", "max"],
         rows: [
           row("long session, through the engine", engine.millis),
+          row("the first one after its start", [engine.firstMillis]),
           row("long session, journal open", indexing.millis),
           row("all sessions, through the engine", engineAll.millis),
           row("all sessions, journal open", indexingShort.millis),

@@ -8,7 +8,6 @@ import type { Workspace } from "./Workspace.ts"
 
 const HISTORIES = [
   ["1 MB", 1e6],
-  ["100 MB", 1e8],
   ["1 GB", 1e9]
 ] as const
 const AIM_MILLIS = 100

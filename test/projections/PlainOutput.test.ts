@@ -55,6 +55,25 @@ describe("PlainOutput", () => {
     Effect.map(looks(session(), 2), (read) => assert.isBelow(read, 10))
   )
 
+  it.live("what was jumped over once is jumped over by whoever knows nothing of it", () =>
+    Effect.gen(function* () {
+      const journal = yield* Journal
+      const events = session()
+      for (const stream of [STREAM, OTHER]) yield* journal.append(stream, entriesOf(events))
+      const plain = yield* PlainOutput
+      plain.note(STREAM, 2)
+      yield* screenAt(STREAM)
+      // As of another process, for which nothing is plain.
+      for (const stream of [STREAM, OTHER]) plain.note(stream, Number.MAX_SAFE_INTEGER)
+      const read: Array<number> = []
+      const middle = { _tag: "Sequence", sequence: events.length - 20 } as const
+      const jumped = yield* Effect.provideService(screenAt(STREAM, middle), Journal, counting(journal, read))
+      assert.deepStrictEqual(jumped, yield* screenAt(OTHER, middle))
+      assert.strictEqual(jumped.sequence, middle.sequence)
+      assert.isBelow(read.length, 10)
+    }).pipe(Effect.provide(Layer.mergeAll(JournalMemory.layer, ScreenService.layer)))
+  )
+
   it.live("what is known to be plain only from the middle on is drawn up to there", () =>
     Effect.map(looks(session(output("\x1b[1;31m", 0)), 3 + CHUNKS / 2), (read) => assert.isAbove(read, CHUNKS / 2))
   )

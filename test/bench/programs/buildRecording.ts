@@ -1,5 +1,5 @@
 /**
- * Makes a store with one long session through the journal's own append, for the measurement `recordings`. Run as
+ * Makes a store with one long session through the journal's own append, for the measurements `export` and `verify`. Run as
  * `buildRecording.ts STORE BYTES`: coloured lines of a log in chunks as a busy terminal gives them, a millisecond apart.
  * Prints one line of JSON. It starts no process.
  */
@@ -8,6 +8,9 @@ import { ulid } from "ulid"
 import type { NewEvent, SessionEvent, SessionId } from "../../../journal/Event.ts"
 import { Journal } from "../../../journal/Journal.ts"
 import * as JournalLevel from "../../../journal/JournalLevel.ts"
+import { summaryOf } from "../../../projections/ProjectionRunner.ts"
+import { ensureKey } from "../../../src/evidence/Keys.ts"
+import { makeSealer } from "../../../src/evidence/Sealer.ts"
 import { storePaths } from "../../../src/session/StorePaths.ts"
 import { seededRandom } from "../../fixtures/seededRandom.ts"
 import { coloredLine } from "../logLines.ts"
@@ -20,6 +23,7 @@ const BATCH_EVENTS = 64
 const SEED = 1
 
 const [store = "", bytes = ""] = process.argv.slice(2)
+const paths = storePaths(store)
 const random = seededRandom(SEED)
 let lines = ""
 for (let index = 0; lines.length < TEXT_BYTES; index++) lines += coloredLine(random, index).replace("\n", "\r\n")
@@ -58,8 +62,12 @@ const id = ulid() as SessionId
 const build = Effect.gen(function* () {
   const journal = yield* Journal
   for (const batch of batches()) yield* journal.append(id, batch)
+  // What an engine does when a session has ended, without its pauses.
+  yield* summaryOf(id)
+  const sealer = yield* makeSealer({ journal, signer: (nowMillis) => ensureKey(paths, nowMillis).signer })
+  yield* sealer.finish
+  const unsealed = yield* sealer.seal(id)
+  if (unsealed !== undefined) return yield* Effect.die(new Error(unsealed))
 })
-await Effect.runPromise(
-  build.pipe(Effect.provide(Layer.fresh(JournalLevel.layer({ location: storePaths(store).journal }))))
-)
+await Effect.runPromise(build.pipe(Effect.provide(Layer.fresh(JournalLevel.layer({ location: paths.journal })))))
 process.stdout.write(`${JSON.stringify({ session: id })}\n`)

@@ -16,6 +16,8 @@ import { coloredLine } from "../logLines.ts"
 
 /** What a terminal under load gives at a time. */
 const CHUNK_BYTES = 48 * 1024
+/** Of the long session's chunks, those that are made; they are repeated, the rare words are not. */
+const CHUNKS = 512
 const SHORT_BYTES = 8 * 1024
 const SEED = 3
 /** Rare words, evenly spread. */
@@ -38,11 +40,18 @@ const created: SessionEvent = {
 }
 
 let line = 0
-const chunk = (size: number, needle?: string): Buffer => {
-  let text = needle === undefined ? "" : `the needle is ${needle} here\r\n`
+let chunks = 0
+const kept: Array<string> = []
+const lines = (size: number): string => {
+  const known = size === CHUNK_BYTES ? kept[chunks++ % CHUNKS] : undefined
+  if (known !== undefined) return known
+  let text = ""
   while (text.length < size) text += coloredLine(random, line++).replace("\n", "\r\n")
-  return Buffer.from(text, "latin1")
+  if (size === CHUNK_BYTES) kept.push(text)
+  return text
 }
+const chunk = (size: number, needle?: string): Buffer =>
+  Buffer.from(`${needle === undefined ? "" : `the needle is ${needle} here\r\n`}${lines(size)}`, "latin1")
 
 const made = (event: SessionEvent, actor = "engine"): NewEvent => ({ event, actor, timeMicros: Date.now() * 1000 })
 const ends = (outputBytes: number): ReadonlyArray<NewEvent> => [
