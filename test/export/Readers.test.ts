@@ -266,9 +266,7 @@ describe.skipIf(!isInstalled("vim"))("a real session in recordings", { timeout: 
       // On a busy machine one look does not draw all of it; the next goes on there.
       History.use((history) =>
         Effect.repeat(history.stateAt(session, { _tag: "Head" }), { until: ({ screen }) => screen.status !== "behind" })
-      ).pipe(
-        Effect.provide(layer(storePaths(store)))
-      )
+      ).pipe(Effect.provide(layer(storePaths(store))))
     )
     assert.deepStrictEqual(snapshot.screen.lines, replayed().lines)
     assert.deepInclude(snapshot.view, { status: "exited", exitCode: EXIT_CODE })
