@@ -591,9 +591,13 @@ export class JournalCore {
 
   // --- reading -------------------------------------------------------------------------------------------------------
 
+  /** A store that has reached its quota is read as ever. */
+  get #isReadable(): boolean {
+    return this.suspension === undefined || this.suspension.quotaBytes !== undefined
+  }
+
   async #range(options: Omit<RangeOptions, "bytesMax">): Promise<ReadonlyArray<KeyValue>> {
-    const isReadable = this.suspension === undefined || this.suspension.quotaBytes !== undefined
-    if (!isReadable || this.#closed) throw this.#unavailable("read")
+    if (!this.#isReadable || this.#closed) throw this.#unavailable("read")
     const reading = this.#storage.range({ ...options, bytesMax: PAGE_BYTES_MAX })
     this.#reads.add(reading)
     try {
@@ -839,7 +843,7 @@ export class JournalCore {
         follower.cursor = entries[entries.length - 1]!.sequence
         return { _tag: "Page", entries }
       }
-      if (follower.paging && this.suspension === undefined) {
+      if (follower.paging && this.#isReadable) {
         const page = await this.#nextFromDisk(follower)
         if (page !== undefined) return page
         if (follower.paging) continue
@@ -875,7 +879,7 @@ export class JournalCore {
       page = await this.page(follower.stream, follower.cursor, head?.committed ?? HEAD_UNKNOWN)
     } catch (error) {
       // The storage went away under the read; it says so through `suspension` and wakes its followers when it is back.
-      if (this.suspension !== undefined) return undefined
+      if (!this.#isReadable) return undefined
       throw error
     }
     if (page.entries.length > 0) {

@@ -78,6 +78,10 @@ describe("storeBytes", () => {
         assert.strictEqual((yield* history.list).length, 2)
         const before = textOf([...(yield* Stream.runCollect(history.events(id)))])
         assert.isAbove(before.length, MIB)
+        // Followed too: whoever comes now is shown what there is, and goes on when there is room.
+        const shown = Stream.takeUntil(history.follow(id, 0), (page) => page._tag === "Synced")
+        const followed = [...(yield* Stream.runCollect(shown))]
+        assert.strictEqual(textOf(followed.flatMap((page) => (page._tag === "Page" ? page.entries : []))), before)
 
         quota(100 * MIB)
         yield* suspended(false)
