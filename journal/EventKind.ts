@@ -36,7 +36,8 @@ export const rareKinds = {
   PayloadsRedacted: 44,
   HistoryAccessed: 45,
   RecordingImported: 47,
-  RemovalRecorded: 48
+  RemovalRecorded: 48,
+  StoreAdministered: 49
 } as const
 
 /** The latest kind that this version knows: any version knows all up to one. */

@@ -93,7 +93,7 @@ export const replay = Command.make(
       Effect.ensuring(
         caller.outputIsTerminal ? Effect.suspend(() => Effect.ignore(caller.write(modes.reset()))) : Effect.void
       ),
-      Effect.provide(reading(paths))
+      Effect.provide(reading(paths, { what: "replay" }))
     )
   })
 ).pipe(

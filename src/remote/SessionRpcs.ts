@@ -32,7 +32,7 @@ export const PROTOCOL_VERSION = 1
  * Raised with each addition within the version, so that a client can tell what an engine does not know. An engine that
  * says none has none of what was added since.
  */
-export const PROTOCOL_REVISION = 3
+export const PROTOCOL_REVISION = 4
 
 /** One message on the socket. Above the largest input a terminal queues (8 MiB) and any argument list (2 MiB on Linux). */
 export const FRAME_BYTES_MAX = 9 * 1024 * 1024
@@ -106,7 +106,11 @@ export class SessionRpcs extends RpcGroup.make(
       protocol: Schema.Int,
       version: Schema.String,
       /** Latest kind of event that the client knows (journal/Record.ts): later ones are sent to it as Unknown. */
-      events: Schema.optional(Schema.Int)
+      events: Schema.optional(Schema.Int),
+      /** What the client calls itself, and what it reads for (session/Reader.ts). */
+      client: Schema.optional(Schema.String),
+      what: Schema.optional(Schema.String),
+      reason: Schema.optional(Schema.String)
     },
     success: Schema.Struct({
       protocol: Schema.Int,

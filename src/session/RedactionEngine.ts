@@ -16,6 +16,7 @@ import type { HistoryShape } from "./History.ts"
 import { REDACT_REQUEST_EVENTS_MAX, REDACT_SECRETS_MAX, type RedactionShape, type RedactRequest } from "./Redaction.ts"
 import { actorOf } from "./RetentionEngine.ts"
 import { InvalidRequest, SessionUnavailable } from "./SessionError.ts"
+import { tellAdministered } from "./StoreStream.ts"
 
 /** Of the reason: a sentence and where the order is filed. */
 const REASON_LENGTH_MAX = 1000
@@ -111,6 +112,10 @@ export const makeRedaction = ({ engine, history, journal, openFeed, turn }: Reda
       const fork = Effect.runPromiseWith(yield* Effect.context<never>())
       yield* journal.redaction.replace(session, redaction, append(session, fork))
       if (engine !== undefined) yield* fromEngine(session, () => engine.redacted(session))
+    }
+    if (possible.length > 0 || rows.length > 0) {
+      const detail = [`${possible.length} events`, ...(reason === "" ? [] : [reason])].join(": ")
+      yield* tellAdministered(journal, { what: "redact", session, detail, actor })
     }
     if (isLast) {
       yield* finishOne(

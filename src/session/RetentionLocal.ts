@@ -29,7 +29,10 @@ export const layer = (
         screens: yield* ScreenService,
         folder: paths.journal,
         policy: () => readRetention(paths),
-        sealer: yield* makeSealer({ journal, signer: (nowMillis) => ensureKey(paths, nowMillis).signer }),
+        sealer: yield* makeSealer({
+          journal,
+          signer: (nowMillis, recorded) => ensureKey(paths, nowMillis, recorded).signer
+        }),
         openFeed: openFeed(journal)
       })
       const redaction = makeRedaction({ journal, history, turn: retention.turn, openFeed: openFeed(journal) })

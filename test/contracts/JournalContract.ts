@@ -169,7 +169,8 @@ export const sampleEvents: ReadonlyArray<SessionEvent> = [
     rules: [{ rule: "jwt", matches: 2 }],
     reason: "é",
     events: [{ sequence: 3, original: "00ff", sealed: true, replacement: "ff00", ranges: [[13, 20]] }]
-  }
+  },
+  { _tag: "StoreAdministered", what: "hold", session: "01ARZ3NDEKTSV4RRFFQ69G5FAV", detail: "é" }
 ]
 
 const plain = (event: SessionEvent) =>
