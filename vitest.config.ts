@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config"
+import LongestFirst from "./test/sequencer.ts"
 
 export default defineConfig({
   test: {
@@ -14,6 +15,7 @@ export default defineConfig({
     // No test changes what its file shares with others, and a process for each file costs a third of a second.
     isolate: false,
     // Two cores. Files of tests that mostly wait run theirs beside each other; more workers only make each wait longer.
-    maxWorkers: 3
+    maxWorkers: 3,
+    sequence: { sequencer: LongestFirst }
   }
 })

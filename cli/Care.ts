@@ -1,5 +1,7 @@
 /** What the commands that look after a whole store load when they are used: no other command pays for it. */
+
 export { parseVerifierKey } from "../journal/SignedNote.ts"
+export { createKeyFile } from "../journal/StoreKey.ts"
 export { backup } from "../src/care/Backup.ts"
 export { doctor } from "../src/care/Doctor.ts"
 export { importBackup } from "../src/care/Import.ts"

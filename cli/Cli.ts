@@ -12,6 +12,7 @@ import { attach } from "./commands/attach.ts"
 import { audit } from "./commands/audit.ts"
 import { backup } from "./commands/backup.ts"
 import { cleanup } from "./commands/cleanup.ts"
+import { destroyKey } from "./commands/destroyKey.ts"
 import { diff } from "./commands/diff.ts"
 import { doctor } from "./commands/doctor.ts"
 import { end } from "./commands/end.ts"
@@ -62,7 +63,7 @@ const cli = root.pipe(
       commands: [start, exec, poll, interrupt, kill, history, state, reset, restore, cleanup]
     },
     { group: "Both", commands: [send, key, list, watch, end, search, replay, inspect, diff, events, exportCommand] },
-    { group: "Retention", commands: [prune, hold, release, redact] },
+    { group: "Retention", commands: [prune, hold, release, redact, destroyKey] },
     { group: "Evidence", commands: [verify, anchor, keys, audit] },
     { group: "Engine", commands: [status, serve, stop] },
     { group: "The store", commands: [doctor, backup, importCommand, repair] }

@@ -8,5 +8,7 @@ import type { StorePaths } from "../src/session/StorePaths.ts"
 
 export const layer = (paths: StorePaths): Layer.Layer<Evidence, StoreRefused | StorageUnavailable> => {
   process.umask(0o077)
-  return EvidenceLocal.layer(paths).pipe(Layer.provide(JournalLevel.layer({ location: paths.journal, create: false })))
+  return EvidenceLocal.layer(paths).pipe(
+    Layer.provide(JournalLevel.layer({ location: paths.journal, create: false, key: paths.key }))
+  )
 }

@@ -15,6 +15,6 @@ export const layer = (
   process.umask(0o077)
   return RetentionLocal.layer(paths).pipe(
     Layer.provideMerge(HistoryLive.layerWithScreens),
-    Layer.provide(JournalLevel.layer({ location: paths.journal, create: false }))
+    Layer.provide(JournalLevel.layer({ location: paths.journal, create: false, key: paths.key }))
   )
 }

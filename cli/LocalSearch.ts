@@ -36,7 +36,7 @@ export const layer = (
     Layer.provide(SearchLocal.layer),
     Layer.provide(accesses(paths, reader)),
     Layer.provideMerge(HistoryLive.layer),
-    Layer.provide(JournalLevel.layer({ location: paths.journal, create: false })),
+    Layer.provide(JournalLevel.layer({ location: paths.journal, create: false, key: paths.key })),
     Layer.catchTag(
       "StoreRefused",
       (refused): Layer.Layer<Services, StoreRefused> =>

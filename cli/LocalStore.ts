@@ -24,7 +24,7 @@ export const layer = (
     Layer.provideMerge(
       audited(paths, reader).pipe(
         Layer.provide(HistoryLive.layer),
-        Layer.provide(JournalLevel.layer({ location: paths.journal, create: false })),
+        Layer.provide(JournalLevel.layer({ location: paths.journal, create: false, key: paths.key })),
         Layer.catchTag(
           "StoreRefused",
           (refused): Layer.Layer<History | AccessLog, StoreRefused> =>

@@ -1,7 +1,8 @@
 /** The command that all others hang under, and what they share: which store. */
+import { resolve } from "node:path"
 import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
-import { defaultStore, type StorePaths, storePaths } from "../src/session/StorePaths.ts"
+import { defaultKey, defaultStore, type StorePaths, storePaths } from "../src/session/StorePaths.ts"
 import { Caller } from "./Caller.ts"
 import { EXIT_CODES_HELP } from "./ExitCode.ts"
 
@@ -13,8 +14,16 @@ const store = Flag.String("store").pipe(
   Flag.optional
 )
 
+const keyFile = Flag.String("key-file").pipe(
+  Flag.withDescription(
+    "File with the key of an encrypted store (default: REPRISE_STORE_KEY_FILE, else what REPRISE_STORE_KEY_COMMAND prints)"
+  ),
+  Flag.withMetavar("FILE"),
+  Flag.optional
+)
+
 export const root = Command.make("reprise").pipe(
-  Command.withSharedFlags({ store }),
+  Command.withSharedFlags({ store, keyFile }),
   Command.withDescription(
     "Runs terminal programs, and shells that take commands, in sessions that lose nothing: leave, come back, replay, inspect " +
       "any moment of them.\n\n" +
@@ -32,8 +41,12 @@ export const root = Command.make("reprise").pipe(
 /** The store that the command line, or else the environment, names. */
 export const chosenStore: Effect.Effect<StorePaths, never, Caller | Effect.Services<typeof root>> = Effect.gen(
   function* () {
-    const { store } = yield* root
-    const { env } = yield* Caller
-    return storePaths(Option.getOrElse(store, () => defaultStore(env)))
+    const { keyFile, store } = yield* root
+    const { cwd, env } = yield* Caller
+    const key = Option.isSome(keyFile) ? { file: resolve(cwd, keyFile.value) } : defaultKey(env)
+    return storePaths(
+      Option.getOrElse(store, () => defaultStore(env)),
+      key
+    )
   }
 )

@@ -10,6 +10,7 @@ import type { Damage } from "./Journal.ts"
 import * as Keys from "./Keys.ts"
 import * as Record from "./Record.ts"
 import { keptRowDamage } from "./RemovalCore.ts"
+import { sealsRemoval } from "./SealedValue.ts"
 
 /** What the events of one stream are, the store's own stream among them. */
 export interface StreamCheck {
@@ -19,6 +20,8 @@ export interface StreamCheck {
   bytes: number
   /** Last sequence. */
   head: number
+  /** Everything up to some later event was removed, and without the key of the store nobody knows up to which. */
+  isEndUnknown: boolean
   /** It was created, and neither closed nor lost since. */
   isLive: boolean
 }
@@ -59,14 +62,21 @@ export class EntryCheck {
   #currentBytes: Uint8Array | undefined
   /** Events up to here were removed on purpose; some may still be there. */
   #removedTo = 0
+  /** Events up to some number were removed, and which one is encrypted. */
+  #isRemovedSomewhere = false
   #events = 0
   #eventBytes = 0
   #rows = 0
   #damagedRows = 0
   #hasRemovals = false
 
-  /** The entry's damage, if it is one that must not be served. */
-  add(key: Uint8Array, value: Uint8Array): Damage | undefined {
+  /**
+   * The entry's damage, if it is one that must not be served. `opened`: of an encrypted store, the value as it was before it was
+   * encrypted, or "sealed" where there is no key: then what its checksum and its key say is all that is checked.
+   */
+  add(key: Uint8Array, stored: Uint8Array, opened: Uint8Array | "sealed" = stored): Damage | undefined {
+    const isSealed = opened === "sealed"
+    const value = isSealed ? stored : opened
     if (key[0] === Keys.ROW_PREFIX) {
       this.#rows++
       const kept = keptRowDamage(key, value)
@@ -80,9 +90,14 @@ export class EntryCheck {
     }
     const sequence = Keys.sequenceOf(key)
     const stream = this.#streamOf(key)
-    this.#count(stream, key, value)
+    this.#count(stream, key, stored)
     const reason = sequence === 0 ? "sequences begin with 1" : Record.damageOf(key, value)
     let damage: Damage | undefined
+    if (this.#isRemovedSomewhere && sequence > stream.head + 1) {
+      this.#isRemovedSomewhere = false
+      stream.isEndUnknown = false
+      stream.head = sequence - 1
+    }
     if (sequence > this.#removedTo) {
       const expected = Math.max(stream.head, this.#removedTo) + 1
       if (sequence !== expected) {
@@ -91,6 +106,13 @@ export class EntryCheck {
       stream.head = sequence
     }
     if (reason !== undefined) return this.#damage({ stream: stream.stream, from: sequence, to: sequence, reason })
+    if (isSealed) {
+      if (sequence !== 1 || !sealsRemoval(key, value)) return damage
+      this.#isRemovedSomewhere = true
+      stream.isEndUnknown = true
+      this.#hasRemovals = true
+      return damage
+    }
     const kind = value[5]!
     if (kind === Record.KIND_EVENTS_REMOVED && sequence === 1) {
       this.#removedTo = removedTo(value)
@@ -123,7 +145,8 @@ export class EntryCheck {
     if (this.#current !== undefined && Buffer.compare(this.#currentBytes!, bytes) === 0) return this.#current
     this.#currentBytes = Uint8Array.from(bytes)
     this.#removedTo = 0
-    this.#current = { stream: Keys.streamOf(bytes), events: 0, bytes: 0, head: 0, isLive: false }
+    this.#isRemovedSomewhere = false
+    this.#current = { stream: Keys.streamOf(bytes), events: 0, bytes: 0, head: 0, isEndUnknown: false, isLive: false }
     this.#streams.push(this.#current)
     return this.#current
   }
@@ -150,7 +173,9 @@ export const missingEnds = (
   report: EntryReport,
   ends: ReadonlyMap<SessionId, number> | undefined
 ): ReadonlyArray<Damage> => {
-  const heads = new Map(report.streams.map(({ head, stream }) => [stream, head]))
+  const heads = new Map(
+    report.streams.map(({ head, isEndUnknown, stream }) => [stream, isEndUnknown ? Number.MAX_SAFE_INTEGER : head])
+  )
   return [...(ends ?? [])].flatMap(([stream, end]) => {
     const head = heads.get(stream) ?? 0
     return head < end ? [{ stream, from: head + 1, to: end, reason: "the end is missing" }] : []

@@ -98,7 +98,9 @@ export const SessionCreated = Schema.TaggedStruct("SessionCreated", {
   /** Of an exec session: regular expressions; a command or typed text that one of them finds is refused. */
   deny: Schema.optionalKey(Schema.Array(Schema.String)),
   /** Of an exec session: those of `envNames` whose values must be in nothing that is kept. */
-  secretEnvNames: Schema.optionalKey(Schema.Array(Schema.String))
+  secretEnvNames: Schema.optionalKey(Schema.Array(Schema.String)),
+  /** Rules by which secrets are taken out before anything is journaled; `text` and `pattern` for each that was given. */
+  redact: Schema.optionalKey(Schema.Array(Schema.String))
 })
 export const ProcessStarted = Schema.TaggedStruct("ProcessStarted", {
   pid: Schema.Int,
@@ -206,6 +208,17 @@ export const RemovalRecorded = Schema.TaggedStruct("RemovalRecorded", {
   policy: Schema.String
 })
 
+/**
+ * In the store's own stream, durable with what it speaks of: the key that the session's events were encrypted with does not
+ * exist any more, and nobody reads them again. Its actor asked for it; the session begins, and ends, with an EventsRemoved.
+ */
+export const KeyDestroyed = Schema.TaggedStruct("KeyDestroyed", {
+  session: Schema.String,
+  /** Its last event. */
+  to: Schema.Int,
+  reason: Schema.String
+})
+
 // --- where a session came from, and who looked at it -----------------------------------------------------------------
 
 /**
@@ -283,6 +296,25 @@ export const PayloadsRedacted = Schema.TaggedStruct("PayloadsRedacted", {
       ranges: Schema.Array(Schema.Tuple([Schema.Int, Schema.Int]))
     })
   )
+})
+
+/**
+ * Secrets were taken out of this session's record before it was journaled, by rules that it was created with: what stands in
+ * their place has as many bytes of output and input. It follows what it tells of; of a session's last events it stands before
+ * them.
+ */
+export const SecretsRedacted = Schema.TaggedStruct("SecretsRedacted", {
+  /** output: before this; input, stdin: the `events` events before this; events: texts of the events beside this. */
+  what: Schema.Literals(["output", "input", "stdin", "events"]),
+  /** Rules that found something, and how often; `text` and `pattern` were given and are not kept. */
+  rules: Schema.Array(Schema.Struct({ rule: Schema.String, matches: Schema.Int })),
+  /** Bytes that were replaced. */
+  bytes: Schema.Int,
+  /**
+   * input, stdin: so many InputWritten or CommandInputWritten, right before this, are not what was given, and are never given
+   * again. Else 0.
+   */
+  events: Schema.Int
 })
 
 // --- exec: commands given to a persistent shell or interpreter -------------------------------------------------------
@@ -425,8 +457,10 @@ export const SessionEvent = Schema.Union([
   RemovalRecorded,
   HistoryAccessed,
   StoreAdministered,
+  KeyDestroyed,
   RecordingImported,
   PayloadsRedacted,
+  SecretsRedacted,
   Unknown
 ]).pipe(Schema.toTaggedUnion("_tag"))
 export type SessionEvent = typeof SessionEvent.Type

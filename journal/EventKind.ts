@@ -35,9 +35,11 @@ export const rareKinds = {
   HoldReleased: 43,
   PayloadsRedacted: 44,
   HistoryAccessed: 45,
+  KeyDestroyed: 46,
   RecordingImported: 47,
   RemovalRecorded: 48,
-  StoreAdministered: 49
+  SecretsRedacted: 49,
+  StoreAdministered: 50
 } as const
 
 /** The latest kind that this version knows: any version knows all up to one. */

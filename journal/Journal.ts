@@ -6,7 +6,15 @@
  * the engine's death (mode `process`) or the machine's (mode `power`).
  */
 import { Context, type Effect, type Stream } from "effect"
-import type { JournalEntry, NewEvent, OutputChannel, PayloadsRedacted, RemovalReason, SessionId } from "./Event.ts"
+import type {
+  JournalEntry,
+  NewEvent,
+  OutputChannel,
+  PayloadsRedacted,
+  RemovalReason,
+  SessionEvent,
+  SessionId
+} from "./Event.ts"
 import type { EventRefused, JournalDamaged, SequenceConflict, StorageUnavailable } from "./JournalError.ts"
 
 /** Survives kill -9 of the engine (`process`), or loss of power too: every batch is fsynced (`power`). One opening of a store has one mode: mixing them leaves holes. */
@@ -128,6 +136,10 @@ export interface Removal {
   readonly kept: ReadonlyArray<string>
   /** Written in the same batch. They are no derived rows any more: nothing can make them again. */
   readonly rows: ReadonlyArray<Row>
+  /** Events of the store's own stream, in the same batch. */
+  readonly told?: ReadonlyArray<SessionEvent> | undefined
+  /** Records that do not verify are removed with the others: they are hashed as they are found, and holes are passed over. */
+  readonly takesDamaged?: boolean | undefined
 }
 
 /** Events, and bytes of their records, that a removal would take away. */
@@ -247,10 +259,14 @@ export interface RedactionJournal {
   readonly count: (stream: SessionId) => number
   /** Called when payloads of a stream were replaced; gives back the function that stops it. */
   readonly onReplaced: (listener: (stream: SessionId) => void) => () => void
+  /** What the stream held is not to be served any more: as when payloads of it were replaced. */
+  readonly forget: (stream: SessionId) => void
 }
 
 export interface JournalShape {
   readonly durability: Durability
+  /** Values are encrypted, those of each stream with a key of its own that can be destroyed. Default false. */
+  readonly isEncrypted?: boolean | undefined
   /**
    * Appends all events or none, and returns after they are durable. Sequences are dense and follow the call order.
    * After StorageUnavailable it is unknown whether they are there: read the head before trying again.

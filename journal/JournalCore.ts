@@ -134,12 +134,15 @@ export interface JournalCoreOptions {
   readonly checkTables?: (() => Promise<ReadonlyArray<Damage>>) | undefined
   /** false: nothing was ever removed, and a stream's beginning need not be looked at for it. Default true. */
   readonly hasRemovals?: boolean | undefined
+  /** The storage encrypts (EncryptedStorage.ts). Default false. */
+  readonly isEncrypted?: boolean | undefined
   /** Called before each removal, so that the store says of itself that it has some. */
   readonly allowRemovals?: (() => void) | undefined
 }
 
 export class JournalCore {
   readonly durability: Durability
+  readonly isEncrypted: boolean
   readonly openingDamages: Array<Damage> = []
   readonly removal: RemovalCore
   readonly redaction: RedactionCore
@@ -172,6 +175,7 @@ export class JournalCore {
   constructor(options: JournalCoreOptions) {
     this.#storage = options.storage
     this.durability = options.durability
+    this.isEncrypted = options.isEncrypted ?? false
     this.#nowMicros = options.nowMicros
     this.#sealed = new Map(options.sealed)
     this.#checkTables = options.checkTables ?? (async () => [])
@@ -388,32 +392,44 @@ export class JournalCore {
     }
   }
 
-  /** As `#makeRoom`, with an event of the store's own stream in the same batch. */
-  async #makeRoomAndTell(puts: ReadonlyArray<Put>, event: NewEvent): Promise<void> {
+  /** As `#makeRoom`, with events of the store's own stream in the same batch. */
+  async #makeRoomAndTell(puts: ReadonlyArray<Put>, events: ReadonlyArray<NewEvent>): Promise<void> {
     const head = this.#heads.keep(this.#heads.get(STORE_STREAM) ?? (await this.#headOrUnavailable(STORE_STREAM)))
     if (head.closed !== undefined) return this.#makeRoom(puts)
-    const sequence = head.assigned + 1
-    const key = Keys.eventKey(head.bytes, sequence)
-    const all = [...puts, { key, value: Record.encodeRecord(key, event) }]
+    const entries = events.map((event, index) => ({ ...event, sequence: head.assigned + 1 + index }))
+    const last = head.assigned + entries.length
+    const all = [...puts]
+    for (const entry of entries) {
+      const key = Keys.eventKey(head.bytes, entry.sequence)
+      all.push({ key, value: Record.encodeRecord(key, entry) })
+    }
     if (this.suspension === undefined) {
       const bytes = all.reduce((sum, put) => sum + put.key.byteLength + (put.value?.byteLength ?? 0), 0)
       try {
         return await new Promise<void>((resolve, reject) => {
           const done = settle(resolve, reject)
-          const entries = [{ ...event, sequence }]
-          const isWaiting = this.#enqueue({ puts: all, bytes, stream: head, events: 1, entries, makesRoom: true, done })
-          if (isWaiting) head.assigned = sequence
+          const count = entries.length
+          const isWaiting = this.#enqueue({
+            puts: all,
+            bytes,
+            stream: head,
+            events: count,
+            entries,
+            makesRoom: true,
+            done
+          })
+          if (isWaiting) head.assigned = last
         })
       } catch (error) {
         if (!this.#isAtQuota()) throw error
         // Heads were forgotten with it.
-        return this.#makeRoomAndTell(puts, event)
+        return this.#makeRoomAndTell(puts, events)
       }
     }
-    // At the quota nobody else appends: the number is nobody else's.
+    // At the quota nobody else appends: the numbers are nobody else's.
     await this.#makeRoom(all)
-    head.assigned = sequence
-    head.committed = sequence
+    head.assigned = last
+    head.committed = last
     this.#noteChange(head)
   }
 

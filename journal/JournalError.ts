@@ -59,7 +59,7 @@ export class StorageUnavailable extends Schema.TaggedError<StorageUnavailable>()
   }
 }
 
-/** The folder is not a store that may be opened: locked, foreign, incomplete, of a newer format, with a config.json that cannot be used, with keepers of another time. It was not touched. */
+/** The folder is not a store that may be opened: locked, foreign, incomplete, of a newer format, with a config.json that cannot be used, with keepers of another time, encrypted with a key that was not given. It was not touched. */
 export class StoreRefused extends Schema.TaggedError<StoreRefused>()("StoreRefused", {
   path: Schema.String,
   reason: Schema.Literals([
@@ -72,7 +72,8 @@ export class StoreRefused extends Schema.TaggedError<StoreRefused>()("StoreRefus
     "format",
     "corrupt",
     "config",
-    "keeper"
+    "keeper",
+    "key"
   ]),
   detail: Schema.String
 }) {

@@ -9,6 +9,7 @@ import { LevelStorage } from "./LevelStorage.ts"
 import { makeJournal } from "./makeJournal.ts"
 import type { Storage } from "./Storage.ts"
 import { allowRemovals, guardStore, writeEnds, writeFormat } from "./StoreGuard.ts"
+import { keyFor, loadStoreKey, type StoreKey, type StoreKeySource } from "./StoreKey.ts"
 import { earlierDamages, guardTables, noteOpening, openingBytesMax } from "./TableGuard.ts"
 
 export interface JournalLevelOptions {
@@ -20,6 +21,8 @@ export interface JournalLevelOptions {
   readonly create?: boolean | undefined
   /** Default: none. */
   readonly quota?: QuotaOptions | undefined
+  /** Where the store's key is. A store that is made now is encrypted with it; one that is not encrypted is refused. Default: none. */
+  readonly key?: StoreKeySource | undefined
   /** Stands between the journal and LevelDB: where faults are put in. Default: nothing does. */
   readonly wrapStorage?: ((storage: Storage) => Storage) | undefined
 }
@@ -50,6 +53,7 @@ const open = async (options: JournalLevelOptions, durability: Durability, nowMic
   const { location } = options
   const guarded = guardStore(location, options.create ?? true)
   const { database } = guarded
+  const key = guarded.isNew ? options.key && loadStoreKey(options.key) : keyFor(location, guarded.keyName, options.key)
   const earlier = earlierDamages(location)
   const found = guarded.isNew
     ? []
@@ -58,21 +62,23 @@ const open = async (options: JournalLevelOptions, durability: Durability, nowMic
   let storage: LevelStorage | undefined
   try {
     storage = await LevelStorage.open(database, durability, guarded.isNew)
-    if (guarded.isNew) writeFormat(location)
+    if (guarded.isNew) writeFormat(location, undefined, key?.name)
     const checkTables = () =>
       guardTables(location, database, Number.POSITIVE_INFINITY, async () => {}).catch((cause: unknown) => {
         if (!(cause instanceof StoreRefused)) throw cause
         throw new StorageUnavailable({ operation: "read", reason: cause.detail, diskFull: false })
       })
     const wrapped = options.wrapStorage === undefined ? storage : options.wrapStorage(storage)
-    const limited = options.quota === undefined ? wrapped : new JournalQuota(wrapped, options.quota)
+    const readable = key === undefined ? wrapped : await encrypted(wrapped, key, location)
+    const limited = options.quota === undefined ? readable : new JournalQuota(readable, options.quota)
     const core = new JournalCore({
       storage: limited,
       durability,
       nowMicros,
       sealed: guarded.ends,
       checkTables,
-      hasRemovals: guarded.hasRemovals,
+      hasRemovals: guarded.hasRemovals || key !== undefined,
+      isEncrypted: key !== undefined,
       allowRemovals: () => allowRemovals(location)
     })
     core.openingDamages.push(...found, ...earlier)
@@ -87,6 +93,12 @@ const open = async (options: JournalLevelOptions, durability: Durability, nowMic
     await storage?.close()
     throw error
   }
+}
+
+/** Loaded only where it is needed: what it takes of node:crypto costs every start. */
+const encrypted = async (storage: Storage, key: StoreKey, location: string): Promise<Storage> => {
+  const { EncryptedStorage } = await import("./EncryptedStorage.ts")
+  return EncryptedStorage.open(storage, key, location)
 }
 
 /** Until its first file is written, a folder with anything else in it would be no store. */

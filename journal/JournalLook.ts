@@ -6,11 +6,21 @@ import { lstatSync, readdirSync } from "node:fs"
 import { join } from "node:path"
 import { DatabaseReader, type FileDamage } from "./DatabaseReader.ts"
 import { EntryCheck, type EntryReport, isEntry, missingEnds } from "./EntryCheck.ts"
+import { type Opening, openingOf } from "./EntryReader.ts"
 import { type SessionId, STORE_STREAM } from "./Event.ts"
 import type { Damage } from "./Journal.ts"
 import { StoreRefused } from "./JournalError.ts"
 import type { KeyValue } from "./Storage.ts"
-import { checkOwnFolder, checkPrivateFolder, databaseParts, readEnds, readFormat, STORE_FORMAT } from "./StoreGuard.ts"
+import {
+  checkOwnFolder,
+  checkPrivateFolder,
+  databaseParts,
+  readEnds,
+  readFormat,
+  readKeyName,
+  STORE_FORMAT
+} from "./StoreGuard.ts"
+import type { StoreKeySource } from "./StoreKey.ts"
 import { damagesOf, earlierDamages } from "./TableGuard.ts"
 
 export interface JournalLook {
@@ -32,26 +42,46 @@ export interface JournalLook {
   readonly entries: EntryReport
   /** Bytes of the database's files. */
   readonly bytes: number
+  /** Without a key an encrypted journal is looked at too: its checksums are checked, and that the events follow one another. */
+  readonly encryption: Pick<Opening, "keyName" | "isOpened" | "seal">
 }
 
-/**
- * Throws StoreRefused for what cannot be looked at (a link, another user's folder, a later format). `visit` gets every entry in
- * the order of the keys; the bytes are only good until it returns.
- */
-export const lookAtJournal = async (
-  location: string,
-  visit?: (page: ReadonlyArray<KeyValue>) => Promise<void> | void
-): Promise<JournalLook> => {
+export interface LookOptions {
+  /** Of an encrypted journal. One that is given and is not its key is refused. */
+  readonly key?: StoreKeySource | undefined
+  /** Gets every entry as it is stored, in the order of the keys; the bytes are only good until it returns. */
+  readonly visit?: ((page: ReadonlyArray<KeyValue>) => Promise<void> | void) | undefined
+}
+
+/** Throws StoreRefused for what cannot be looked at (a link, another user's folder, a later format, another key). */
+export const lookAtJournal = async (location: string, options: LookOptions = {}): Promise<JournalLook> => {
   checkPrivateFolder(location)
   const database = join(location, "db")
   const { format, refusedFormat } = formatOf(location)
   checkOwnFolder(database)
   const parts = databaseParts(database)
   const check = new EntryCheck()
-  const { bytes, damages: files } = await readDatabase(database, parts !== "missing", async (page) => {
-    for (const [key, value] of page) check.add(key, value)
-    await visit?.(page)
-  })
+  const keyName = format === undefined ? null : readKeyName(location)
+  const reader = parts === "missing" ? undefined : await DatabaseReader.open(database, { isEntry })
+  // Closed, it has none any more.
+  const bytes = reader?.bytes ?? 0
+  let encryption: Opening
+  try {
+    encryption = await openingOf(location, reader, keyName, options.key)
+    const isSealed = encryption.keyName !== undefined && !encryption.isOpened
+    if (reader !== undefined) {
+      for await (const page of reader.pages()) {
+        const opened = await encryption.open(page)
+        page.forEach(([key, value], index) => {
+          check.add(key, value, isSealed ? "sealed" : opened?.[index]?.[1])
+        })
+        await options.visit?.(page)
+      }
+    }
+  } finally {
+    reader?.close()
+  }
+  const files = reader?.damages ?? []
   const entries = check.report()
   const { ends, endsDamage } = readEnds(location)
   const hidden = [...earlierDamages(location), ...files.flatMap(eventsOf)]
@@ -72,23 +102,8 @@ export const lookAtJournal = async (
     damages: withoutRepetitions(damages),
     hidden: withoutRepetitions(hidden),
     entries,
-    bytes
-  }
-}
-
-const readDatabase = async (
-  database: string,
-  isThere: boolean,
-  visit: (page: ReadonlyArray<KeyValue>) => Promise<void>
-): Promise<{ readonly bytes: number; readonly damages: ReadonlyArray<FileDamage> }> => {
-  if (!isThere) return { bytes: 0, damages: [] }
-  const reader = await DatabaseReader.open(database, { isEntry })
-  try {
-    const { bytes } = reader
-    for await (const page of reader.pages()) await visit(page)
-    return { bytes, damages: reader.damages }
-  } finally {
-    reader.close()
+    bytes,
+    encryption
   }
 }
 

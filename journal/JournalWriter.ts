@@ -17,6 +17,8 @@ const BATCH_BYTES_MAX = 4 * 1024 * 1024
 
 export interface JournalEnd {
   readonly format: number
+  /** Of an encrypted store. */
+  readonly keyName?: string | undefined
   /** Where the streams end, oldest first; the newest are kept. */
   readonly ends: ReadonlyMap<SessionId, number>
   /** What of the original is not in it: named in every later opening. */
@@ -68,14 +70,14 @@ export class JournalWriter {
   }
 
   /** After `close`, and after whoever writes has seen that it is all there. */
-  finish({ damages, ends, format, name }: JournalEnd): void {
+  finish({ damages, ends, format, keyName, name }: JournalEnd): void {
     if (damages.length > 0) {
       mkdirSync(join(this.#location, "damaged"), { mode: 0o700 })
       replaceFile(join(this.#location, "damaged", `${name}.json`), JSON.stringify(damages))
       syncFolder(join(this.#location, "damaged"))
     }
     writeEnds(this.#location, new Map([...ends].slice(-SEALED_STREAMS_MAX)))
-    writeFormat(this.#location, format)
+    writeFormat(this.#location, format, keyName)
     syncFolder(this.#location)
   }
 }

@@ -23,6 +23,7 @@ import { Schema } from "effect"
 import * as Event from "./Event.ts"
 import { rareKinds } from "./EventKind.ts"
 import { EventRefused } from "./JournalError.ts"
+import { reasonOf } from "./StandIn.ts"
 
 export const FORMAT_VERSION = 1
 /** Terminal I/O: LevelDB copies a value several times on its way to a table; 64 KiB keeps each copy small (one of 300 MB took 4.4 s). */
@@ -196,7 +197,8 @@ const tooLarge = (tag: string, bytes: number, max: number) =>
 export const damageOf = (key: Uint8Array, value: Uint8Array): string | undefined => {
   if (value.byteLength < ENVELOPE_BYTES + 2) return "record too short"
   const stored = ((value[0]! << 24) | (value[1]! << 16) | (value[2]! << 8) | value[3]!) >>> 0
-  return crc32(value.subarray(4), crc32(key)) === stored ? undefined : "checksum does not match"
+  if (crc32(value.subarray(4), crc32(key)) === stored) return undefined
+  return reasonOf(value) ?? "checksum does not match"
 }
 
 /** Decodes a value that `damageOf` found intact. Never throws: what this version does not know becomes `Unknown`. */

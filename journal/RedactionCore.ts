@@ -140,10 +140,15 @@ export class RedactionCore {
       options
     )
     killPoint("redaction.batch.after")
+    this.forget(stream)
+    return event
+  }
+
+  /** Nothing of what the stream held is served from memory any more. */
+  forget(stream: SessionId): void {
     this.#counts.set(stream, this.count(stream) + 1)
     this.#port.forgetEntries(stream)
     for (const listener of this.#listeners) listener(stream)
-    return event
   }
 
   async #replaceOne(stream: SessionId, edited: EditedEvent, salt: Uint8Array | undefined): Promise<Replaced> {
@@ -247,7 +252,8 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
 const refused = (sequence: number, why: string) =>
   new EventRefused({ reason: `event ${sequence} cannot be redacted: ${why}` })
 
-const pendingRow = (stream: SessionId): Row => ({
+/** Says that the redaction of the stream is not finished. */
+export const pendingRow = (stream: SessionId): Row => ({
   space: REDACTION_SPACE,
   key: Buffer.from(stream, "latin1"),
   value: new Uint8Array(0)

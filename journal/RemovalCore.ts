@@ -58,8 +58,8 @@ const KEPT_PREFIX = Keys.rowKey(KEPT_SPACE, new Uint8Array(0))
 export interface RemovalPort {
   /** Rejects with JournalDamaged where LevelDB itself finds damage. */
   readonly range: (stream: SessionId, options: Omit<RangeOptions, "bytesMax">) => Promise<ReadonlyArray<KeyValue>>
-  /** Also while the store has as many bytes as it may have. `told`: an event of the store's own stream, in the same batch. */
-  readonly write: (puts: ReadonlyArray<Put>, told?: NewEvent) => Promise<void>
+  /** Also while the store has as many bytes as it may have. `told`: events of the store's own stream, in the same batch. */
+  readonly write: (puts: ReadonlyArray<Put>, told?: ReadonlyArray<NewEvent>) => Promise<void>
   readonly head: (stream: SessionId) => Promise<number>
   readonly removed: (stream: SessionId) => Promise<JournalEntry | undefined>
   /** Called when it is durable: readers are given it from now on. */
@@ -129,7 +129,11 @@ export class RemovalCore {
     for (const row of [...removal.rows, pendingRow(stream)]) puts.push(this.#port.rowPut(row))
     this.#port.allow()
     killPoint("retention.tombstone.before")
-    await this.#port.write(puts, { ...stored, event: recordOf(stream, event, key, value) })
+    const told = [...(removal.told ?? []), recordOf(stream, event, key, value)]
+    await this.#port.write(
+      puts,
+      told.map((one) => ({ ...stored, event: one }))
+    )
     killPoint("retention.tombstone.after")
     const entry: JournalEntry = { ...stored, commandId: undefined, sequence: event.to }
     await this.#port.setRemoved(stream, entry)
@@ -154,13 +158,20 @@ export class RemovalCore {
     await this.#port.write([{ key: Keys.rowKey(REMOVAL_SPACE, pendingRow(stream).key), value: undefined }])
   }
 
-  async #describe(stream: SessionId, { kept, policy, reason, to }: Removal): Promise<typeof EventsRemoved.Type> {
+  async #describe(
+    stream: SessionId,
+    { kept, policy, reason, takesDamaged, to }: Removal
+  ): Promise<typeof EventsRemoved.Type> {
     const hash = createHash("sha256")
     let bytes = 0
     let outputBytes = 0
     let lastTimeMicros = 0
-    await this.#scan(stream, to, (sequence, key, value) => {
+    const take = (sequence: number, key: Uint8Array, value: Uint8Array) => {
       hash.update(key).update(value)
+      if (takesDamaged === true && Record.damageOf(key, value) !== undefined) {
+        bytes += value.byteLength
+        return
+      }
       const { event, timeMicros } = Record.decodeRecord(sequence, value)
       if (event._tag === "EventsRemoved" && sequence === 1) {
         bytes += event.bytes
@@ -173,7 +184,8 @@ export class RemovalCore {
       if (event._tag === "OutputReceived" && event.channel === "tty") {
         outputBytes = Math.max(outputBytes, event.offset + event.data.byteLength)
       }
-    })
+    }
+    await this.#scan(stream, to, take, takesDamaged)
     const sha256 = hash.digest("hex")
     return {
       _tag: "EventsRemoved",
@@ -194,7 +206,8 @@ export class RemovalCore {
   async #scan(
     stream: SessionId,
     to: number,
-    take: (sequence: number, key: Uint8Array, value: Uint8Array) => void
+    take: (sequence: number, key: Uint8Array, value: Uint8Array) => void,
+    takesDamaged = false
   ): Promise<void> {
     const bytes = Keys.streamBytes(stream)
     const removed = await this.#port.removed(stream)
@@ -206,11 +219,13 @@ export class RemovalCore {
         to: Keys.eventKey(bytes, to + 1),
         limit: isRemoved ? 1 : PAGE_EVENTS_MAX
       })
+      if (found.length === 0 && takesDamaged) return
       if (found.length === 0) throw new JournalDamaged({ stream, from: expected, to, reason: "missing" })
       for (const [key, value] of found) {
         const sequence = Keys.sequenceOf(key)
         const reason = sequence === expected ? Record.damageOf(key, value) : "missing"
-        if (reason !== undefined) throw new JournalDamaged({ stream, from: expected, to: expected, reason })
+        if (takesDamaged) expected = sequence
+        else if (reason !== undefined) throw new JournalDamaged({ stream, from: expected, to: expected, reason })
         take(sequence, key, value)
         expected++
       }

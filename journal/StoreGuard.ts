@@ -4,7 +4,7 @@
  * would make an empty one and delete the rest). Nothing here repairs.
  *
  *   JOURNAL/              0700
- *     format.json         which format, made when and by what; written last, so that its presence means "complete"
+ *     format.json         which format, and of an encrypted store the name of its key; written last, so that its presence means "complete"
  *     ends.json           where the streams ended at the last clean stop
  *     db/                 LevelDB
  *     unsettled, damaged/ of TableGuard.ts
@@ -28,9 +28,13 @@ import type { SessionId } from "./Event.ts"
 import { StoreRefused } from "./JournalError.ts"
 
 /** The latest format this version reads, with those before it; later ones are refused by name. */
-export const STORE_FORMAT = 2
+export const STORE_FORMAT = 3
 /** What a store begins with: nothing was ever removed from it. An older reprise reads it too. */
-const STORE_FORMAT_FIRST = 1
+export const STORE_FORMAT_FIRST = 1
+/** Beginnings of streams may have been removed. */
+export const STORE_FORMAT_REMOVALS = 2
+/** Its values are encrypted; anything of the formats before may be in it. */
+export const STORE_FORMAT_ENCRYPTED = 3
 
 const refuse = (path: string, reason: StoreRefused["reason"], detail: string) =>
   new StoreRefused({ path, reason, detail })
@@ -106,6 +110,8 @@ export interface GuardedStore {
   readonly isNew: boolean
   /** Beginnings of streams may have been removed: what an older reprise would take for damage. */
   readonly hasRemovals: boolean
+  /** Its values are encrypted, with the store key of this name. */
+  readonly keyName: string | undefined
   /** Stream ends recorded by the last clean stop; undefined when there are none to compare with. */
   readonly ends: ReadonlyMap<SessionId, number> | undefined
   /** Why the recorded ends cannot be used, if so. */
@@ -130,7 +136,7 @@ export const guardStore = (location: string, create: boolean): GuardedStore => {
     }
     // An engine that died while it made the store left a database in which nothing can have been recorded yet.
     if (names.every((name) => name === "db") && !holdsRecords(database)) {
-      return { database, isNew: true, hasRemovals: false, ends: undefined, endsDamage: undefined }
+      return { ...NEW_STORE, database }
     }
     throw refuse(location, "incomplete", "format.json is missing; run: reprise repair")
   }
@@ -148,8 +154,22 @@ export const guardStore = (location: string, create: boolean): GuardedStore => {
       `its database is incomplete (${parts}); run: reprise repair; nothing was touched`
     )
   }
-  return { database, isNew: false, hasRemovals: format > STORE_FORMAT_FIRST, ...readEnds(location) }
+  return {
+    database,
+    isNew: false,
+    hasRemovals: format > STORE_FORMAT_FIRST,
+    keyName: readKeyName(location),
+    ...readEnds(location)
+  }
 }
+
+const NEW_STORE = {
+  isNew: true,
+  hasRemovals: false,
+  keyName: undefined,
+  ends: undefined,
+  endsDamage: undefined
+} as const
 
 /** What a repair makes beside a journal, and what it keeps of the one before: JOURNAL.repair-TIME, JOURNAL.before-repair-TIME. */
 export const REPAIR_SUFFIX = ".repair-"
@@ -188,25 +208,41 @@ export const databaseParts = (database: string): string => {
 }
 
 /** undefined: there is none. Throws StoreRefused when it cannot be read. */
-export const readFormat = (location: string): number | undefined => {
+export const readFormat = (location: string): number | undefined => readFormatFile(location)?.format
+
+/** The name of the store key that an encrypted store is encrypted with; undefined of any other. Throws as readFormat does. */
+export const readKeyName = (location: string): string | undefined => readFormatFile(location)?.keyName
+
+const readFormatFile = (location: string) => {
   const path = join(location, "format.json")
   if (statOf(path) === undefined) return undefined
   try {
-    const { format } = JSON.parse(readFileSync(path, "utf8")) as { readonly format?: unknown }
-    if (typeof format === "number" && Number.isInteger(format) && format > 0) return format
+    const { format, key } = JSON.parse(readFileSync(path, "utf8")) as {
+      readonly format?: unknown
+      readonly key?: unknown
+    }
+    if (typeof format === "number" && Number.isInteger(format) && format > 0) {
+      if (format !== STORE_FORMAT_ENCRYPTED) return { format, keyName: undefined }
+      if (typeof key === "string" && /^[0-9a-f]{16}$/.test(key)) return { format, keyName: key }
+    }
   } catch {
     // Falls through to the refusal: not JSON.
   }
   throw refuse(location, "corrupt", "format.json is damaged; run: reprise repair")
 }
 
-/** Written when the database is complete, with a rename, so that it is never half there. */
-export const writeFormat = (location: string, format = STORE_FORMAT_FIRST): void =>
-  replaceFile(join(location, "format.json"), `{"format":${format}}\n`)
+/** Written when the database is complete, with a rename, so that it is never half there. With a key it is that of an encrypted store. */
+export const writeFormat = (location: string, format = STORE_FORMAT_FIRST, keyName?: string | undefined): void =>
+  replaceFile(
+    join(location, "format.json"),
+    keyName === undefined
+      ? `{"format":${format}}\n`
+      : `${JSON.stringify({ format: STORE_FORMAT_ENCRYPTED, key: keyName })}\n`
+  )
 
 /** Before the first removal: from here on an older reprise refuses the store instead of calling it damaged. Durable when it returns. */
 export const allowRemovals = (location: string): void => {
-  writeFormat(location, STORE_FORMAT)
+  writeFormat(location, STORE_FORMAT_REMOVALS)
   const folder = openSync(location, "r")
   try {
     fsyncSync(folder)

@@ -62,6 +62,7 @@ export const makeJournal = (core: JournalCore): JournalShape => {
 
   const shape: JournalShape = {
     durability: core.durability,
+    isEncrypted: core.isEncrypted,
     append: (stream, events, options) => attempt(isAppendError, () => core.append(stream, events, options)),
     head: (stream) => unavailable(() => core.head(stream)),
     read: (stream, options = {}) =>
@@ -148,7 +149,8 @@ export const makeJournal = (core: JournalCore): JournalShape => {
       finish: (stream, stale, changed) => attempt(isReadError, () => core.redaction.finish(stream, stale, changed)),
       unfinished: Effect.suspend(() => Stream.runCollect(shape.rows(REDACTION_SPACE))).pipe(Effect.map(streamsOf)),
       count: (stream) => core.redaction.count(stream),
-      onReplaced: (listener) => core.redaction.onReplaced(listener)
+      onReplaced: (listener) => core.redaction.onReplaced(listener),
+      forget: (stream) => core.redaction.forget(stream)
     }
   }
   return shape

@@ -42,6 +42,8 @@ export interface SessionSummary
     | "survivors"
     | "closed"
     | "hold"
+    | "redact"
+    | "redacted"
   > {
   readonly id: SessionId
   readonly cwd: string
@@ -90,15 +92,27 @@ export const summarize = (
   survivors: state.survivors,
   closed: state.closed,
   hold: state.hold,
+  redact: state.redact,
+  redacted: state.redacted,
   removed:
     gone?.event._tag === "EventsRemoved"
       ? { to: gone.sequence, at: gone.timeMicros, reason: gone.event.reason, policy: gone.event.policy }
       : null
 })
 
-/** Nothing is left of the session but this. */
+/** The rule that a session of an encrypted store is removed by when its key is destroyed, in its EventsRemoved. */
+export const KEY_DESTROYED_POLICY = "its key was destroyed"
+
+/** Whether the events of a session cannot be read any more, because its key was destroyed. */
+export const isKeyDestroyed = ({
+  removed
+}: {
+  readonly removed?: { readonly policy: string } | null | undefined
+}): boolean => removed?.policy === KEY_DESTROYED_POLICY
+
+/** Nothing is left of the session but this, and it is not listed. That a key was destroyed, a list tells. */
 export const isRemoved = ({ closed, removed, sequence, status }: SessionSummary): boolean =>
-  (closed || status === "lost") && removed !== null && removed.to >= sequence
+  (closed || status === "lost") && removed !== null && removed.to >= sequence && !isKeyDestroyed({ removed })
 
 export const indexKey = (stream: SessionId): Uint8Array => Buffer.from(stream, "latin1")
 
@@ -121,7 +135,12 @@ export const readIndexRow = (row: Row | undefined): SessionSummary | undefined =
 }
 
 /** What a row that was written before there was such a thing does not say. */
-const LATER_FIELDS: Pick<SessionSummary, "hold" | "removed"> = { hold: null, removed: null }
+const LATER_FIELDS: Pick<SessionSummary, "hold" | "removed" | "redact" | "redacted"> = {
+  hold: null,
+  removed: null,
+  redact: [],
+  redacted: { rules: {}, bytes: 0 }
+}
 
 const EMPTY: SessionSummary = {
   ...LATER_FIELDS,

@@ -79,6 +79,10 @@ export interface SessionState {
   survivors: ReadonlyArray<{ readonly pid: number; readonly command: string }>
   /** Nothing of the session may be removed, for this reason, since `at`; null: it may. */
   hold: { readonly reason: string; readonly actor: string; readonly at: number } | null
+  /** Rules by which secrets are taken out before anything is journaled. */
+  redact: ReadonlyArray<string>
+  /** What they took out: by rule, how often, and bytes in all. */
+  redacted: { rules: Record<string, number>; bytes: number }
   /** The last command ids with the sequence of the last event they caused, oldest first. */
   recentCommands: Map<string, number>
   /** Last event folded. */
@@ -126,6 +130,8 @@ export const SessionState: Projection<SessionState> = {
     closeReason: null,
     survivors: [],
     hold: null,
+    redact: [],
+    redacted: { rules: {}, bytes: 0 },
     recentCommands: new Map(),
     sequence: 0
   }),
@@ -144,9 +150,11 @@ export const SessionState: Projection<SessionState> = {
   },
   encode: (state) => encodeSnapshot({ ...state, recentCommands: [...state.recentCommands] }),
   decode: (bytes) => {
-    const { state } = decodeSnapshot<
+    const { state: stored } = decodeSnapshot<
       Omit<SessionState, "recentCommands"> & { recentCommands: Array<[string, number]> }
     >(bytes)
+    // What a snapshot that was written before there were such rules does not say.
+    const state = { ...stored, redact: stored.redact ?? [], redacted: stored.redacted ?? { rules: {}, bytes: 0 } }
     assertShape(state, { ...SessionState.initial(state.id), recentCommands: [] })
     return { ...state, recentCommands: new Map(state.recentCommands) }
   }
@@ -261,6 +269,12 @@ const foldRare = (state: SessionState, entry: JournalEntry): SessionState => {
     case "HoldReleased":
       state.hold = null
       return state
+    case "SecretsRedacted": {
+      const rules = { ...state.redacted.rules }
+      for (const { matches, rule } of event.rules) rules[rule] = (rules[rule] ?? 0) + matches
+      state.redacted = { rules, bytes: state.redacted.bytes + event.bytes }
+      return state
+    }
     case "EventsRemoved":
       // Folded only where the state that was kept for them cannot be read.
       state.outputBytes = Math.max(state.outputBytes, event.outputBytes)
@@ -280,6 +294,7 @@ const created = (state: SessionState, event: typeof SessionCreated.Type, timeMic
   state.argv = event.argv
   state.envNames = event.envNames
   state.secretEnvNames = event.secretEnvNames ?? []
+  state.redact = event.redact ?? []
   state.term = event.term
   state.owner = event.owner
   state.size = event.size

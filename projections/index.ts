@@ -71,6 +71,7 @@ export {
   INDEX_SPACE,
   indexKey,
   indexRow,
+  isKeyDestroyed,
   readIndexRow,
   type SessionSummary,
   summarize

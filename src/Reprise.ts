@@ -8,6 +8,7 @@ import type { Durability, Journal } from "../journal/Journal.ts"
 import type { StorageUnavailable, StoreRefused } from "../journal/JournalError.ts"
 import * as JournalLevel from "../journal/JournalLevel.ts"
 import * as JournalMemory from "../journal/JournalMemory.ts"
+import type { StoreKeySource } from "../journal/StoreKey.ts"
 import type { Exec } from "./exec/Exec.ts"
 import type { Search } from "./search/Search.ts"
 import type { Attach } from "./session/Attach.ts"
@@ -21,7 +22,7 @@ import type { Retention } from "./session/Retention.ts"
 import * as SessionEngine from "./session/SessionEngine.ts"
 import type { Sessions } from "./session/Sessions.ts"
 import { prepareStoreFolder } from "./session/StoreFolder.ts"
-import { defaultStore, storePaths } from "./session/StorePaths.ts"
+import { defaultKey, defaultStore, storePaths } from "./session/StorePaths.ts"
 
 export interface RepriseOptions {
   /** The store's folder; made when missing. Default: REPRISE_HOME, XDG_STATE_HOME/reprise or ~/.local/state/reprise. */
@@ -32,6 +33,8 @@ export interface RepriseOptions {
   readonly inProcess?: boolean | undefined
   /** Default 256, in keepers that are filled up to 64 first; 1 gives each session a keeper of its own. */
   readonly sessionsPerKeeper?: number | undefined
+  /** Encrypts the store, if it is made now; opens it, if it is encrypted. Default: REPRISE_STORE_KEY_FILE or REPRISE_STORE_KEY_COMMAND. */
+  readonly key?: StoreKeySource | undefined
   /** Field by field instead of what the store's `config.json` and ENGINE_LIMITS say. A value that cannot be is refused (`StoreRefused`, reason `config`). */
   readonly limits?: Partial<EngineLimits> | undefined
 }
@@ -43,7 +46,7 @@ export const layer = (
   Sessions | Exec | Attach | Lifecycle | Retention | Redaction | Search | History | Journal,
   StoreRefused | StorageUnavailable
 > => {
-  const paths = storePaths(options.store ?? defaultStore(process.env))
+  const paths = storePaths(options.store ?? defaultStore(process.env), options.key ?? defaultKey(process.env))
   const { durability, inProcess, sessionsPerKeeper } = options
   const refused = (cause: unknown) => cause as StoreRefused
   return Layer.unwrap(
@@ -53,7 +56,12 @@ export const layer = (
       return SessionEngine.layer({ paths, inProcess, sessionsPerKeeper, limits }).pipe(
         Layer.provideMerge(HistoryLive.layer),
         Layer.provideMerge(
-          JournalLevel.layer({ location: paths.journal, durability, quota: storeQuota(paths, limits, options.limits) })
+          JournalLevel.layer({
+            location: paths.journal,
+            durability,
+            quota: storeQuota(paths, limits, options.limits),
+            key: paths.key
+          })
         )
       )
     })

@@ -52,11 +52,16 @@ export const doctor = Command.make(
 const EXIT_CODES = { damaged: ExitCode.damaged, refused: ExitCode.storeRefused }
 
 const describe = (report: DoctorReport, nowMicros: number): string => {
-  const { backup, content, engine, evidence, findings, format, freeBytes, keepers, state, store } = report
+  const { backup, content, encryption, engine, evidence, findings, format, freeBytes, keepers, state, store } = report
   const head = fields([
     ["store", store],
     ["state", state],
     ...(format === null ? [] : [["format", String(format)] as const]),
+    ...(encryption === null
+      ? []
+      : [
+          ["encrypted", `with the key ${encryption.key}${encryption.isOpened ? "" : ", which was not given"}`] as const
+        ]),
     [
       "engine",
       engine === null

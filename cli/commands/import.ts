@@ -1,7 +1,7 @@
 /** `reprise import`: takes the sessions of a backup, or a recording, into a store. */
 import { statSync } from "node:fs"
 import { resolve } from "node:path"
-import { Clock, Effect } from "effect"
+import { Clock, Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import type { Comparison } from "../../src/care/StreamCompare.ts"
 import type { RecordingImportReport } from "../../src/import/RecordingImporter.ts"
@@ -29,14 +29,22 @@ export const importCommand = Command.make(
       Flag.withDefault(false),
       Flag.withDescription("Leave out sessions that have other events here, and take the rest")
     ),
+    backupKey: Flag.String("backup-key-file").pipe(
+      Flag.withMetavar("FILE"),
+      Flag.withDescription("The key of an encrypted SOURCE (default: that of the store)"),
+      Flag.optional
+    ),
     json: Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("One JSON object"))
   },
-  Effect.fn("cli.import")(function* ({ dryRun, json, skipDifferent, source }) {
+  Effect.fn("cli.import")(function* ({ backupKey: keyFile, dryRun, json, skipDifferent, source }) {
     const caller = yield* Caller
     const paths = yield* chosenStore
     const path = resolve(caller.cwd, source)
+    const backupKey = Option.isSome(keyFile) ? { file: resolve(caller.cwd, keyFile.value) } : undefined
     if (isFile(path)) return yield* importFile(paths, path, { dryRun, json })
-    const report = yield* longWork((care, signal) => care.importBackup(paths, path, { dryRun, signal, skipDifferent }))
+    const report = yield* longWork((care, signal) =>
+      care.importBackup(paths, path, { backupKey, dryRun, signal, skipDifferent })
+    )
     if (json) return yield* caller.write(toJsonText(report))
     if (report.sessions.length === 0) return
     const size = yield* caller.terminalSize

@@ -118,12 +118,18 @@ const describeView = (view: SessionView): ReadonlyArray<readonly [string, string
     "held",
     view.hold ? `${view.hold.reason} (since ${formatTime(view.hold.at)}, by ${view.hold.actor})` : null
   ),
+  ...optional("redacting", view.redact ? describeRedact(view.redact) : null),
   ...optional(
     "removed",
     view.removed ? `events 1 to ${view.removed.to} at ${formatTime(view.removed.at)}: ${view.removed.policy}` : null
   ),
   ...view.survivors.map(({ pid, command }) => ["lives on", `${pid} ${command}`] as const)
 ]
+
+const describeRedact = ({ bytes, found, rules }: NonNullable<SessionView["redact"]>): string => {
+  const times = found.map(({ matches, rule }) => `${rule} ${matches}`).join(", ")
+  return `${rules.join(", ")}: ${bytes === 0 ? "nothing found" : `${times === "" ? "" : `${times}; `}${bytes} bytes`}`
+}
 
 const optional = (name: string, value: string | null): ReadonlyArray<readonly [string, string]> =>
   value === null ? [] : [[name, value]]

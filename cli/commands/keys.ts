@@ -1,5 +1,6 @@
 /** `reprise keys`: the key with which others check this store's evidence; made if there is none, and changed by `rotate`. */
-import { Clock, Effect } from "effect"
+import { resolve } from "node:path"
+import { Clock, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import { Evidence } from "../../src/session/Evidence.ts"
 import { Caller } from "../Caller.ts"
@@ -48,6 +49,11 @@ const rotate = Command.make(
 export const keys = Command.make(
   "keys",
   {
+    newStoreKey: Flag.String("new-store-key").pipe(
+      Flag.withMetavar("FILE"),
+      Flag.withDescription("Make a key to encrypt a store with, in a file that does not exist yet"),
+      Flag.optional
+    ),
     public: Flag.Boolean("public").pipe(
       Flag.withDefault(false),
       Flag.withDescription("Only the verifier key, on a line")
@@ -56,6 +62,8 @@ export const keys = Command.make(
   },
   Effect.fn("cli.keys")(function* (flags) {
     const caller = yield* Caller
+    if (Option.isSome(flags.newStoreKey))
+      return yield* makeStoreKey(resolve(caller.cwd, flags.newStoreKey.value), flags.json)
     const paths = yield* chosenStore
     const now = yield* Clock.currentTimeMillis
     const { madeMillis, origin, verifier } = yield* longWork(async ({ storeKey }) => storeKey(paths, now))
@@ -81,6 +89,24 @@ export const keys = Command.make(
   Command.withShortDescription("Show the key of the evidence, or change it"),
   Command.withSubcommands([rotate]),
   Command.withExamples([
-    { command: "reprise keys --public > reprise.vkey", description: "To be kept where nobody of this machine writes" }
+    { command: "reprise keys --public > reprise.vkey", description: "To be kept where nobody of this machine writes" },
+    {
+      command: "reprise keys --new-store-key ~/.reprise.key",
+      description: "For a new store that is encrypted: --key-file, or REPRISE_STORE_KEY_FILE"
+    }
   ])
 )
+
+const makeStoreKey = Effect.fnUntraced(function* (file: string, json: boolean) {
+  const caller = yield* Caller
+  const name = yield* longWork(async ({ createKeyFile }) => createKeyFile(file))
+  yield* caller.write(
+    json
+      ? toJsonText({ file, key: name })
+      : fields([
+          ["store key", name],
+          ["kept in", file]
+        ])
+  )
+  if (!json) yield* caller.writeError("keep a copy of it elsewhere: without it nobody reads what it encrypts\n")
+})

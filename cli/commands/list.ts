@@ -1,6 +1,7 @@
 /** `reprise list`: the sessions of a store, newest first. */
 import { Effect } from "effect"
 import { Command, Flag } from "effect/cli"
+import { isKeyDestroyed } from "../../projections/SessionIndex.ts"
 import { History } from "../../src/session/History.ts"
 import type { SessionView } from "../../src/session/SessionView.ts"
 import { Caller } from "../Caller.ts"
@@ -35,7 +36,7 @@ export const list = Command.make(
 const row = (view: SessionView): ReadonlyArray<string> => [
   view.id,
   view.name ?? "",
-  view.hold ? `${describeStatus(view)}, held` : describeStatus(view),
+  describeStatus(view) + (view.hold ? ", held" : "") + (isKeyDestroyed(view) ? ", key destroyed" : ""),
   formatLocalTime(view.createdAt),
   // What the program calls itself says more than how it was started, when it says anything.
   view.title === "" ? commandOf(view) : `${commandOf(view)}  (${view.title})`

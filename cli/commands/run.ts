@@ -15,6 +15,7 @@ import { toJsonText } from "../Escape.ts"
 import { beside, endWith, passSignals, pipeDisplay, type Shown, showItems } from "../Follow.ts"
 import { type ChosenLimits, limitFlags, limitsOf } from "../LimitFlags.ts"
 import { exitCodeOfEnd } from "../Outcome.ts"
+import { type ChosenRedact, redactFlags, redactOf } from "../RedactFlags.ts"
 import { chosenStore } from "../Root.ts"
 import { parseSize } from "../Size.ts"
 import { engine } from "../Store.ts"
@@ -67,6 +68,7 @@ export const run = Command.make(
       Flag.optional
     ),
     ...limitFlags,
+    ...redactFlags,
     detach: Flag.Boolean("detach").pipe(
       Flag.withDefault(false),
       Flag.withAlias("d"),
@@ -139,7 +141,7 @@ export const run = Command.make(
   ])
 )
 
-interface Flags extends ChosenLimits {
+interface Flags extends ChosenLimits, ChosenRedact {
   readonly name: Option.Option<string>
   readonly cwd: Option.Option<string>
   readonly env: ReadonlyArray<string>
@@ -174,7 +176,8 @@ const toRequest = Effect.fnUntraced(function* (flags: Flags) {
     size,
     term: term === "" ? undefined : term,
     name: Option.getOrUndefined(flags.name),
-    ...(yield* limitsOf(flags, "run"))
+    ...(yield* limitsOf(flags, "run")),
+    ...(yield* redactOf(flags, "run"))
   }
   return request
 })

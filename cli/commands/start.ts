@@ -7,6 +7,7 @@ import { newSessionId } from "../../src/remote/EngineClient.ts"
 import { Caller } from "../Caller.ts"
 import { toJsonText } from "../Escape.ts"
 import { limitFlags, limitsOf } from "../LimitFlags.ts"
+import { redactFlags, redactOf } from "../RedactFlags.ts"
 import { chosenStore } from "../Root.ts"
 import { parseSize } from "../Size.ts"
 import { engine } from "../Store.ts"
@@ -51,6 +52,7 @@ export const start = Command.make(
       Flag.optional
     ),
     ...limitFlags,
+    ...redactFlags,
     shell: Argument.String("shell").pipe(
       Argument.withMetavar("SHELL"),
       Argument.withDescription(
@@ -75,7 +77,7 @@ export const start = Command.make(
     )
     env.PWD = cwd
     Object.assign(env, yield* parseVariables(flags.env, "start"))
-    const limits = yield* limitsOf(flags, "start")
+    const limits = { ...(yield* limitsOf(flags, "start")), ...(yield* redactOf(flags, "start")) }
     const paths = yield* chosenStore
 
     const shell = Option.getOrUndefined(flags.shell)

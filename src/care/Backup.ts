@@ -12,7 +12,7 @@ import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import type { SessionId } from "../../journal/Event.ts"
 import type { Damage } from "../../journal/Journal.ts"
-import { StorageUnavailable } from "../../journal/JournalError.ts"
+import { StorageUnavailable, StoreRefused } from "../../journal/JournalError.ts"
 import { type JournalLook, lookAtJournal } from "../../journal/JournalLook.ts"
 import { JournalWriter, syncFolder } from "../../journal/JournalWriter.ts"
 import * as Keys from "../../journal/Keys.ts"
@@ -50,6 +50,12 @@ export const backup = async (paths: StorePaths, target: string, options: BackupO
   return { ...done, target: final }
 }
 
+/** format.json is gone, and with it the name of the key. */
+export const withoutKey = (paths: StorePaths): StoreRefused => {
+  const detail = "is encrypted, and its format.json is missing: give the key (--key-file) and run: reprise repair"
+  return new StoreRefused({ path: paths.journal, reason: "key", detail })
+}
+
 const fill = async (
   paths: StorePaths,
   folder: string,
@@ -59,18 +65,23 @@ const fill = async (
   const writer = await JournalWriter.create(journal)
   let original: JournalLook
   try {
-    original = await lookAtJournal(paths.journal, (page) => {
-      signal?.throwIfAborted()
-      return writer.write(page.filter(([key]) => Buffer.compare(key, ROW_LEFT_OUT) !== 0))
+    original = await lookAtJournal(paths.journal, {
+      key: paths.key,
+      visit: (page) => {
+        signal?.throwIfAborted()
+        return writer.write(page.filter(([key]) => Buffer.compare(key, ROW_LEFT_OUT) !== 0))
+      }
     })
   } finally {
     await writer.close()
   }
-  const { damages, entries, hidden } = original
+  const { damages, encryption, entries, hidden } = original
+  if (encryption.keyName === "") throw withoutKey(paths)
   const format = original.format ?? (entries.hasRemovals ? 2 : 1)
-  writer.finish({ format, ends: knownEnds(original), damages: hidden, name: "backup" })
+  const { keyName } = encryption
+  writer.finish({ format, keyName, ends: knownEnds(original), damages: hidden, name: "backup" })
   signal?.throwIfAborted()
-  const copy = (await lookAtJournal(journal, () => signal?.throwIfAborted())).entries
+  const copy = (await lookAtJournal(journal, { key: paths.key, visit: () => signal?.throwIfAborted() })).entries
   if (copy.sha256 !== entries.sha256 || copy.events !== entries.events) {
     const reason = `the backup does not read back as it was written (${copy.events} of ${entries.events} events); check the disk of the target`
     throw new StorageUnavailable({ operation: "append", reason, diskFull: false })

@@ -7,6 +7,7 @@ import { basename, join } from "node:path"
 import type { Damage } from "../../journal/Journal.ts"
 import { StoreRefused } from "../../journal/JournalError.ts"
 import { type JournalLook, lookAtJournal } from "../../journal/JournalLook.ts"
+import type { KeyValue } from "../../journal/Storage.ts"
 import { BEFORE_REPAIR_SUFFIX, checkPrivateFolder, guardStore, REPAIR_SUFFIX } from "../../journal/StoreGuard.ts"
 import { type EvidenceReport, EvidenceState } from "../evidence/EvidenceState.ts"
 import { listKeepers } from "../keeper/KeeperProcess.ts"
@@ -35,6 +36,8 @@ export interface DoctorReport {
   readonly state: "healthy" | "damaged" | "refused"
   readonly findings: ReadonlyArray<Finding>
   readonly format: number | null
+  /** null: it is not. `isOpened`: the key was given, and what is in the events was checked. */
+  readonly encryption: { readonly key: string; readonly isOpened: boolean } | null
   readonly engine: { readonly pid: number; readonly version: string | null } | null
   readonly keepers: ReadonlyArray<{ readonly id: string; readonly pid: number | null; readonly sessions: number }>
   /** What was read and verified; null when nothing could be. */
@@ -75,6 +78,10 @@ export const doctor = async (paths: StorePaths, options: DoctorOptions): Promise
   const state = new EvidenceState()
   const look = await lookAt(paths, options, state).catch(refused)
   if (look?.refused !== undefined) refused(look.refused)
+  if (look !== undefined && !look.encryption.isOpened) {
+    const what = "is encrypted, and no key was given: checksums were verified, and that events follow one another"
+    add("note", paths.journal, what, "with --key-file what is in them is checked too")
+  }
   for (const { detail, file, loss, needsRepair } of look?.files ?? []) {
     const advice = needsRepair ? REPAIR : loss === "none" ? "the next engine puts it right" : ""
     add(loss === "none" ? "warning" : "damaged", join(paths.journal, "db", file), detail, advice)
@@ -106,7 +113,8 @@ export const doctor = async (paths: StorePaths, options: DoctorOptions): Promise
     add(backup.isUnchanged || findings.some(({ level }) => level === "damaged") ? "note" : "warning", paths.store, what)
   }
   const heads = look?.entries.streams.map(({ head, stream }) => [stream, head] as const)
-  const evidence = heads === undefined ? null : state.report(paths, heads)
+  // Of an encrypted store nothing can be said without its key.
+  const evidence = heads === undefined || look?.encryption.isOpened === false ? null : state.report(paths, heads)
   if (evidence !== null) evidenceFindings(paths, evidence, backup !== null, add)
   return {
     store: paths.store,
@@ -117,6 +125,7 @@ export const doctor = async (paths: StorePaths, options: DoctorOptions): Promise
         : "healthy",
     findings,
     format: look?.format ?? null,
+    encryption: encryptionOf(look),
     engine,
     keepers,
     content: look === undefined ? null : contentOf(look),
@@ -151,10 +160,17 @@ const lookAt = async (paths: StorePaths, { signal }: DoctorOptions, evidence: Ev
   checkPrivateFolder(paths.store)
   // Says of a missing journal why it is missing.
   if (!existsSync(paths.journal)) guardStore(paths.journal, false)
-  return lookAtJournal(paths.journal, (page) => {
+  const visit = (page: ReadonlyArray<KeyValue>) => {
     signal?.throwIfAborted()
     evidence.page(page)
-  })
+  }
+  return lookAtJournal(paths.journal, { key: paths.key, visit })
+}
+
+const encryptionOf = (look: JournalLook | undefined): DoctorReport["encryption"] => {
+  if (look?.encryption.keyName === undefined) return null
+  const { isOpened, keyName } = look.encryption
+  return { key: keyName, isOpened }
 }
 
 const contentOf = ({ bytes, entries }: JournalLook): DoctorReport["content"] => ({

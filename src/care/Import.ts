@@ -4,22 +4,24 @@
  * only read.
  */
 import { existsSync } from "node:fs"
-import { join, resolve } from "node:path"
-import { DatabaseReader } from "../../journal/DatabaseReader.ts"
-import { EntryCheck, isEntry, missingEnds } from "../../journal/EntryCheck.ts"
+import { resolve } from "node:path"
+import { EntryCheck, missingEnds } from "../../journal/EntryCheck.ts"
+import { type EntryReader, openEntries } from "../../journal/EntryReader.ts"
 import type { SessionId } from "../../journal/Event.ts"
 import { StoreRefused } from "../../journal/JournalError.ts"
 import * as Keys from "../../journal/Keys.ts"
-import type { LevelStorage } from "../../journal/LevelStorage.ts"
-import type { KeyValue } from "../../journal/Storage.ts"
+import type { KeyValue, Storage } from "../../journal/Storage.ts"
 import {
   checkOwnFolder,
   checkPrivateFolder,
   guardStore,
   readEnds,
   readFormat,
-  STORE_FORMAT
+  readKeyName,
+  STORE_FORMAT,
+  STORE_FORMAT_REMOVALS
 } from "../../journal/StoreGuard.ts"
+import type { StoreKeySource } from "../../journal/StoreKey.ts"
 import { type StorePaths, storePaths } from "../session/StorePaths.ts"
 import { BackupRefused, SessionDiffers } from "./CareError.ts"
 import { checkRoom } from "./FreeSpace.ts"
@@ -38,6 +40,8 @@ export interface ImportOptions {
   readonly dryRun: boolean
   /** A session that differs is left alone and the others are taken; else one refuses all. */
   readonly skipDifferent: boolean
+  /** Of an encrypted backup, where that is another one than the store's. */
+  readonly backupKey?: StoreKeySource | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -50,7 +54,7 @@ export const importBackup = async (
   folder: string,
   options: ImportOptions
 ): Promise<ImportReport> => {
-  const backup = storePaths(resolve(folder))
+  const backup = storePaths(resolve(folder), options.backupKey ?? paths.key)
   const { format, reader } = await openBackup(backup, paths)
   try {
     await checkBackup(backup, reader, options.signal)
@@ -78,19 +82,19 @@ const openBackup = async (backup: StorePaths, paths: StorePaths) => {
   if (backup.store === paths.store) throw refuse("is the store itself")
   checkOwnFolder(backup.store)
   checkPrivateFolder(backup.journal)
-  const database = join(backup.journal, "db")
-  checkOwnFolder(database)
   const format = readFormat(backup.journal)
   if (format === undefined) throw refuse(`has no format.json; run: reprise repair --store ${backup.store}`)
   if (format > STORE_FORMAT) {
     const detail = `has format ${format}, this version reads up to ${STORE_FORMAT}; use a newer reprise`
     throw new StoreRefused({ path: backup.journal, reason: "format", detail })
   }
-  return { format, reader: await DatabaseReader.open(database, { isEntry }) }
+  const key = readKeyName(backup.journal) === undefined ? undefined : backup.key
+  // What its records need of a store, encrypted or not.
+  return { format: Math.min(format, STORE_FORMAT_REMOVALS), reader: await openEntries(backup.journal, key) }
 }
 
 /** Reads all of it before anything is written anywhere. */
-const checkBackup = async (backup: StorePaths, reader: DatabaseReader, signal: AbortSignal | undefined) => {
+const checkBackup = async (backup: StorePaths, reader: EntryReader, signal: AbortSignal | undefined) => {
   const refuse = (session: string, reason: string) =>
     new BackupRefused({ backup: backup.store, session, record: 0, reason })
   const records = new RecordCheck(backup.store)
@@ -118,11 +122,11 @@ const checkBackup = async (backup: StorePaths, reader: DatabaseReader, signal: A
 // --- the store -------------------------------------------------------------------------------------------------------
 
 /** Reads the store beside whoever has it open. */
-const compareWith = async (paths: StorePaths, backup: DatabaseReader): Promise<ReadonlyArray<Comparison>> => {
+const compareWith = async (paths: StorePaths, backup: EntryReader): Promise<ReadonlyArray<Comparison>> => {
   if (!existsSync(paths.journal)) return compareStreams(backup, undefined, undefined)
-  const { database, ends, isNew } = guardStore(paths.journal, false)
+  const { ends, isNew } = guardStore(paths.journal, false)
   if (isNew) return compareStreams(backup, undefined, undefined)
-  const store = await DatabaseReader.open(database, { isEntry })
+  const store = await openEntries(paths.journal, paths.key)
   try {
     return await compareStreams(backup, store, ends)
   } finally {
@@ -132,8 +136,8 @@ const compareWith = async (paths: StorePaths, backup: DatabaseReader): Promise<R
 
 const write = async (
   paths: StorePaths,
-  storage: LevelStorage,
-  backup: DatabaseReader,
+  storage: Storage,
+  backup: EntryReader,
   sessions: ReadonlyArray<Comparison>,
   signal: AbortSignal | undefined
 ): Promise<void> => {

@@ -19,8 +19,9 @@ import * as Keys from "../../journal/Keys.ts"
 import { encodeRow } from "../../journal/Record.ts"
 import type { KeyValue } from "../../journal/Storage.ts"
 import { BEFORE_REPAIR_SUFFIX, checkPrivateFolder, REPAIR_SUFFIX } from "../../journal/StoreGuard.ts"
+import { keyFor } from "../../journal/StoreKey.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
-import { knownEnds } from "./Backup.ts"
+import { knownEnds, withoutKey } from "./Backup.ts"
 import { StoreInUse, TargetFull } from "./CareError.ts"
 import { checkRoom } from "./FreeSpace.ts"
 import { lockHolder } from "./LockHolder.ts"
@@ -64,20 +65,28 @@ export const planRepair = async (paths: StorePaths, signal?: AbortSignal): Promi
       damages: []
     }
   }
-  return planOf(await lookAtJournal(paths.journal, () => signal?.throwIfAborted()))
+  return planOf(await lookAtJournal(paths.journal, { key: paths.key, visit: () => signal?.throwIfAborted() }), paths)
 }
 
-const planOf = ({ bytes, damages, entries, files, needsRepair, refused }: JournalLook): RepairPlan => ({
-  state: needsRepair ? "repairable" : damages.length > 0 ? "damaged" : "sound",
-  reasons: [
-    ...(refused === undefined ? [] : [refused.detail.replace(/; run: reprise repair.*$/, "")]),
-    ...files.filter(({ needsRepair }) => needsRepair).map(({ detail, file }) => `db/${file} ${detail}`)
-  ],
-  sessions: entries.sessions,
-  events: entries.events,
-  fileBytes: bytes,
-  damages
-})
+const planOf = (look: JournalLook, paths: StorePaths): RepairPlan => {
+  const { bytes, damages, encryption, entries, files, needsRepair, refused } = look
+  // Which sessions lived, an encrypted journal tells with its key only.
+  if (needsRepair && !encryption.isOpened) {
+    if (encryption.keyName === "") throw withoutKey(paths)
+    keyFor(paths.journal, encryption.keyName, undefined)
+  }
+  return {
+    state: needsRepair ? "repairable" : damages.length > 0 ? "damaged" : "sound",
+    reasons: [
+      ...(refused === undefined ? [] : [refused.detail.replace(/; run: reprise repair.*$/, "")]),
+      ...files.filter(({ needsRepair }) => needsRepair).map(({ detail, file }) => `db/${file} ${detail}`)
+    ],
+    sessions: entries.sessions,
+    events: entries.events,
+    fileBytes: bytes,
+    damages
+  }
+}
 
 /** Throws StoreRefused, StoreInUse, TargetFull, StorageUnavailable; the journal is as it was then. */
 export const repair = async (paths: StorePaths, { nowMicros, signal }: RepairOptions): Promise<RepairReport> => {
@@ -110,26 +119,31 @@ const make = async (paths: StorePaths, folder: string, signal: AbortSignal | und
   const writer = await JournalWriter.create(folder)
   let original: JournalLook
   try {
-    original = await lookAtJournal(paths.journal, async (page) => {
-      signal?.throwIfAborted()
-      // Events that do not verify are kept as they are, and named by every read; rows are made again.
-      await writer.write(page.filter(([key, value]) => key[0] !== Keys.ROW_PREFIX || isEntry(key, value)))
+    original = await lookAtJournal(paths.journal, {
+      key: paths.key,
+      visit: async (page) => {
+        signal?.throwIfAborted()
+        // Events that do not verify are kept as they are, and named by every read; rows are made again.
+        await writer.write(page.filter(([key, value]) => key[0] !== Keys.ROW_PREFIX || isEntry(key, value)))
+      }
     })
+    const { seal } = original.encryption
     const live = original.entries.streams.filter(({ isLive }) => isLive)
-    await writer.write(live.map(({ stream }) => liveRow(stream)))
+    await writer.write(await Promise.all(live.map(({ stream }) => seal(liveRow(stream)))))
   } catch (error) {
     if (!(error instanceof StorageUnavailable) || !error.diskFull) throw error
     throw new TargetFull({ target: paths.store, reason: describe(error) })
   } finally {
     await writer.close()
   }
-  const copy = await lookAtJournal(folder, () => signal?.throwIfAborted())
+  const copy = await lookAtJournal(folder, { key: paths.key, visit: () => signal?.throwIfAborted() })
   if (copy.entries.sha256 !== original.entries.sha256 || copy.files.length > 0) {
     const reason = "the repaired journal does not read back as it was written; check the disk"
     throw new StorageUnavailable({ operation: "append", reason, diskFull: false })
   }
   const format = original.format ?? (original.entries.hasRemovals ? 2 : 1)
-  writer.finish({ format, ends: knownEnds(original), damages: original.hidden, name: basename(folder) })
+  const { keyName } = original.encryption
+  writer.finish({ format, keyName, ends: knownEnds(original), damages: original.hidden, name: basename(folder) })
 }
 
 /** As the engine writes it for a session that is not closed: a starting engine must look at it. */

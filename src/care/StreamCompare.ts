@@ -2,8 +2,8 @@
  * Compares the streams of a backup with those of a store, event by event, in one pass over both. It decides what an import would
  * do with each; it writes nothing.
  */
-import type { DatabaseReader } from "../../journal/DatabaseReader.ts"
 import { removedTo } from "../../journal/EntryCheck.ts"
+import type { EntryReader } from "../../journal/EntryReader.ts"
 import { type SessionId, STORE_STREAM } from "../../journal/Event.ts"
 import * as Keys from "../../journal/Keys.ts"
 import { damageOf } from "../../journal/Record.ts"
@@ -33,8 +33,8 @@ export interface Comparison {
 
 /** `ends`: where the streams of the store ended at its last clean stop. The store's own stream is left out. */
 export const compareStreams = async (
-  backup: DatabaseReader,
-  store: DatabaseReader | undefined,
+  backup: EntryReader,
+  store: EntryReader | undefined,
   ends: ReadonlyMap<SessionId, number> | undefined
 ): Promise<ReadonlyArray<Comparison>> => {
   const done: Array<Comparison> = []
@@ -146,7 +146,7 @@ class Building {
 }
 
 /** The events of all sessions, in the order of their keys. */
-async function* events(reader: DatabaseReader): AsyncGenerator<KeyValue, undefined> {
+async function* events(reader: EntryReader): AsyncGenerator<KeyValue, undefined> {
   for await (const page of reader.pages()) {
     for (const entry of page) {
       if (Keys.isEventKey(entry[0]) && Buffer.compare(entry[0], FIRST_SESSION) >= 0) yield entry

@@ -3,13 +3,15 @@
  * put in as they are. What may be written is decided before, by who imports.
  */
 
+import { EncryptedStorage } from "../../journal/EncryptedStorage.ts"
 import type { SessionId } from "../../journal/Event.ts"
 import { describe, SEALED_STREAMS_MAX } from "../../journal/JournalCore.ts"
 import { StorageUnavailable } from "../../journal/JournalError.ts"
 import * as Keys from "../../journal/Keys.ts"
 import { LevelStorage } from "../../journal/LevelStorage.ts"
-import type { KeyValue, Put } from "../../journal/Storage.ts"
+import type { KeyValue, Put, Storage } from "../../journal/Storage.ts"
 import { guardStore, readEnds, readFormat, writeEnds, writeFormat } from "../../journal/StoreGuard.ts"
+import { keyFor, loadStoreKey } from "../../journal/StoreKey.ts"
 import { guardTables } from "../../journal/TableGuard.ts"
 import { prepareStoreFolder } from "../session/StoreFolder.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
@@ -24,10 +26,11 @@ const BATCH_BYTES_MAX = 4 * 1024 * 1024
 export const withTarget = async <A>(
   paths: StorePaths,
   format: number,
-  use: (storage: LevelStorage) => Promise<A>
+  use: (storage: Storage) => Promise<A>
 ): Promise<A> => {
   prepareStoreFolder(paths)
-  const { database, isNew } = guardStore(paths.journal, true)
+  const { database, isNew, keyName } = guardStore(paths.journal, true)
+  const key = isNew ? paths.key && loadStoreKey(paths.key) : keyFor(paths.journal, keyName, paths.key)
   if (!isNew) await guardTables(paths.journal, database, Number.POSITIVE_INFINITY, () => refuseLocked(paths, database))
   const storage = await LevelStorage.open(database, "power", isNew).catch(async (cause: unknown) => {
     await refuseLocked(paths, database)
@@ -35,10 +38,10 @@ export const withTarget = async <A>(
   })
   try {
     const now = readFormat(paths.journal)
-    if (now === undefined) writeFormat(paths.journal)
+    if (now === undefined) writeFormat(paths.journal, undefined, key?.name)
     // An older reprise must not take what was removed for damage.
-    if ((now ?? 1) < format) writeFormat(paths.journal, format)
-    return await use(storage)
+    if (key === undefined && (now ?? 1) < format) writeFormat(paths.journal, format)
+    return await use(key === undefined ? storage : await EncryptedStorage.open(storage, key, paths.journal))
   } finally {
     await storage.close()
   }
@@ -56,11 +59,11 @@ export const begin = (batch: Batch, [key, value]: KeyValue): undefined => {
 }
 
 export class Batch {
-  readonly #storage: LevelStorage
+  readonly #storage: Storage
   #puts: Array<Put> = []
   #bytes = 0
 
-  constructor(storage: LevelStorage) {
+  constructor(storage: Storage) {
     this.#storage = storage
   }
 

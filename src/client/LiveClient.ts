@@ -57,7 +57,7 @@ export class LiveClient implements Client {
   }
 
   async terminal(options: TerminalOptions = {}): Promise<Terminal> {
-    const { command = ["/bin/sh"], env, group, name, orphans = "end", size } = options
+    const { command = ["/bin/sh"], env, group, name, orphans = "end", redact, size } = options
     if (!Array.isArray(command))
       throw invalid("command", 'is a list: the program and its arguments, such as ["ls", "-l"]')
     if (orphans !== "end" && orphans !== "keep") throw invalid("orphans", 'is "end" or "keep"')
@@ -70,7 +70,8 @@ export class LiveClient implements Client {
         size,
         name,
         group,
-        limits: limitsOf(options.limits, orphans)
+        limits: limitsOf(options.limits, orphans),
+        redact
       })
     )
     const owned = orphans === "end"

@@ -49,6 +49,15 @@ export interface TerminalOptions extends AttachingOptions {
   /** Sessions of one group are counted together: 10 may live at a time. Default: only all together count, 1,000. */
   readonly group?: string
   readonly limits?: TerminalLimits
+  /**
+   * What is replaced before anything of the session is kept, for everybody who sees it: names of rules (`"all"` has all of
+   * them), texts, regular expressions (a group `secret` says which part). Texts and patterns are on no disk.
+   */
+  readonly redact?: {
+    readonly rules?: ReadonlyArray<string>
+    readonly texts?: ReadonlyArray<string>
+    readonly patterns?: ReadonlyArray<string>
+  }
   /** `end` (default): without a client it is ended after `limits.noClientMillis`. `keep`: it lives until its program ends. */
   readonly orphans?: "keep" | "end"
 }

@@ -1,6 +1,6 @@
 /** The ways to a `Client`: the engine of a store in the background, or one in this process. */
 import * as EngineClient from "../remote/EngineClient.ts"
-import { defaultStore, storePaths } from "../session/StorePaths.ts"
+import { defaultKey, defaultStore, storePaths } from "../session/StorePaths.ts"
 import type { Client } from "./Client.ts"
 import { promiseClient } from "./promiseClient.ts"
 import { invalid } from "./RepriseError.ts"
@@ -30,7 +30,7 @@ export const connect = async (options: ConnectOptions = {}): Promise<Client> => 
   const { actor = ACTOR_DEFAULT, ca, start = true, store, token, url } = options
   if (url === undefined) {
     if (token !== undefined || ca !== undefined) throw invalid("url", "is needed with token and ca")
-    const paths = storePaths(store ?? defaultStore(process.env))
+    const paths = storePaths(store ?? defaultStore(process.env), defaultKey(process.env))
     return promiseClient(EngineClient.layer({ paths, start, actor }), () => process.cwd())
   }
   if (store !== undefined) throw invalid("store", "has no meaning with url: the engine there has its own")

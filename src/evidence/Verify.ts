@@ -6,9 +6,7 @@
  * What it trusts is the key, and the anchors: who can write the store and has its key can make other evidence, and only
  * an anchor from before shows that.
  */
-import { join } from "node:path"
-import { DatabaseReader } from "../../journal/DatabaseReader.ts"
-import { isEntry } from "../../journal/EntryCheck.ts"
+import { type EntryReader, openEntries } from "../../journal/EntryReader.ts"
 import { type SessionId, STORE_STREAM } from "../../journal/Event.ts"
 import { rareKinds } from "../../journal/EventKind.ts"
 import * as Rows from "../../journal/EvidenceRows.ts"
@@ -27,7 +25,7 @@ import {
   verifierKey
 } from "../../journal/SignedNote.ts"
 import { parseStatement } from "../../journal/Statement.ts"
-import { checkOwnFolder, checkPrivateFolder, readFormat, STORE_FORMAT } from "../../journal/StoreGuard.ts"
+import { checkPrivateFolder, readFormat, STORE_FORMAT } from "../../journal/StoreGuard.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
 import { readKey } from "./Keys.ts"
 import { type KeyTerm, keyChain, type Rotation, readRotation } from "./Rotation.ts"
@@ -72,14 +70,12 @@ export interface VerifyReport {
 /** Throws StoreRefused for a store that cannot be read. */
 export const verifyStore = async (paths: StorePaths, options: VerifyOptions): Promise<VerifyReport> => {
   checkPrivateFolder(paths.journal)
-  const database = join(paths.journal, "db")
-  checkOwnFolder(database)
   const format = readFormat(paths.journal) ?? 0
   if (format > STORE_FORMAT) {
     const detail = `has format ${format}, this version reads up to ${STORE_FORMAT}; use a newer reprise`
     throw new StoreRefused({ path: paths.journal, reason: "format", detail })
   }
-  const reader = await DatabaseReader.open(database, { isEntry })
+  const reader = await openEntries(paths.journal, paths.key)
   try {
     return await new Verification(paths, reader, options).run()
   } finally {
@@ -89,7 +85,7 @@ export const verifyStore = async (paths: StorePaths, options: VerifyOptions): Pr
 
 class Verification {
   readonly #paths: StorePaths
-  readonly #reader: DatabaseReader
+  readonly #reader: EntryReader
   readonly #options: VerifyOptions
   readonly #findings: Array<EvidenceFinding> = []
   readonly #sessions: Array<SessionEvidence> = []
@@ -101,7 +97,7 @@ class Verification {
   #keys: ReadonlyArray<KeyTerm> = []
   #rotations: ReadonlyArray<Rotation> = []
 
-  constructor(paths: StorePaths, reader: DatabaseReader, options: VerifyOptions) {
+  constructor(paths: StorePaths, reader: EntryReader, options: VerifyOptions) {
     this.#paths = paths
     this.#reader = reader
     this.#options = options
@@ -528,7 +524,7 @@ const checkpointIn = (text: string): Checkpoint | undefined => {
 /** The store's signed checkpoint as it is stored; undefined: nothing was sealed yet. Throws StoreRefused. */
 export const readAnchor = async (paths: StorePaths): Promise<string | undefined> => {
   checkPrivateFolder(paths.journal)
-  const reader = await DatabaseReader.open(join(paths.journal, "db"), { isEntry })
+  const reader = await openEntries(paths.journal, paths.key)
   try {
     const key = Keys.rowKey(Rows.STORE_SPACE, Rows.STORE_CHECKPOINT_KEY)
     for await (const [entry] of reader.pages({ from: key, to: Buffer.concat([key, Buffer.of(0)]) })) {

@@ -4,6 +4,7 @@
  * by itself.
  */
 import type { SessionEvent } from "../../journal/Event.ts"
+import type { CaptureStream } from "../capture/SessionCapture.ts"
 import type { ControlFrame } from "./ControlFrames.ts"
 import type { ExecRequest } from "./Exec.ts"
 import type { KeeperNote } from "./KeeperNote.ts"
@@ -21,6 +22,8 @@ export interface CommandStream {
   journaled: number
   ended: boolean
   readonly redactor: StreamRedactor | undefined
+  /** Behind it, of a session with rules. */
+  capture: CaptureStream | undefined
   /** What was journaled of it, from its first byte on; undefined once that is too much to keep. */
   kept: KeptBytes | undefined
 }
@@ -113,11 +116,11 @@ export const requestOf = (
   input: Uint8Array,
   noted: KeeperNote["commands"][string] | undefined
 ): ExecRequest => ({
-  code: started.code,
+  code: noted?.given?.code ?? started.code,
   tty: started.tty,
-  stdin: stdinOf(started.stdin, input),
-  cwd: started.cwd,
-  env: { ...started.env, ...noted?.maskedEnv },
+  stdin: stdinOf(started.stdin, noted?.given?.input === undefined ? input : Buffer.from(noted.given.input, "base64")),
+  cwd: noted?.given?.cwd ?? started.cwd,
+  env: { ...(noted?.given?.env ?? started.env), ...noted?.maskedEnv },
   secretEnv: noted?.secretEnv,
   timeoutMillis: started.timeoutMillis ?? undefined
 })

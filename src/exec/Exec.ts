@@ -4,6 +4,7 @@
  * the keeper and the journal. Everything is journaled before it acts: a command is never run twice, and its result can be
  * read for as long as the store lives, also when the engine was killed meanwhile.
  */
+
 import { Context, type Effect, Schema } from "effect"
 import {
   CommandStatus,
@@ -13,6 +14,7 @@ import {
   ShellRestarted,
   type TerminalSize
 } from "../../journal/Event.ts"
+import type { CaptureRequest } from "../capture/CaptureRequest.ts"
 import type {
   AccessDenied,
   HistoryRemoved,
@@ -60,6 +62,8 @@ export interface StartShell {
   /** As for `Sessions.create`. */
   readonly group?: string | undefined
   readonly limits?: SessionLimits | undefined
+  /** As for `Sessions.create`. */
+  readonly redact?: CaptureRequest | undefined
   readonly actor?: string | undefined
 }
 

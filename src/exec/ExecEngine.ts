@@ -168,11 +168,21 @@ export class ExecEngine {
     const { journal, run } = this.#options
     // The bytes of what was applied are only counted.
     let pieces: Array<InputPiece & { readonly bytes: number }> = []
+    const missing: Array<{ readonly from: number; readonly to: number }> = []
+    let isLastOwn = false
     const take = ({ event, sequence }: JournalEntry): void => {
       if (event._tag === "GapDetected" && event.what === "input") {
         const { from, to } = event
         pieces = pieces.filter((piece) => piece.sequence < from || piece.sequence > (to ?? piece.sequence))
       }
+      if (event._tag === "SecretsRedacted" && event.what === "stdin" && isLastOwn) {
+        // What is journaled of them is not what was given: whoever gave it gives it again.
+        const redacted = pieces.splice(Math.max(0, pieces.length - event.events))
+        const gone = redacted.filter(({ sequence }) => sequence > applied)
+        pieces.push(...redacted.filter(({ sequence }) => sequence <= applied))
+        if (gone.length > 0) missing.push({ from: gone[0]!.sequence, to: gone.at(-1)!.sequence })
+      }
+      if (event._tag === "CommandInputWritten") isLastOwn = event.exec === exec
       if (event._tag !== "CommandInputWritten" || event.exec !== exec) return
       const data = Buffer.from(event.base64, "base64")
       pieces.push({ sequence, bytes: data.length, data: sequence > applied ? data : NO_BYTES, end: event.end })
@@ -182,7 +192,8 @@ export class ExecEngine {
     return {
       bytes: pieces.filter(isApplied).reduce((sum, { bytes }) => sum + bytes, 0),
       isEnded: pieces.some((piece) => piece.end && isApplied(piece)),
-      unapplied: pieces.filter((piece) => !isApplied(piece))
+      unapplied: pieces.filter((piece) => !isApplied(piece)),
+      missing
     }
   }
 
@@ -224,7 +235,8 @@ export class ExecEngine {
         deny: request.policy?.deny,
         secretEnvNames,
         pipes: ExecSession.firstPipes(folder),
-        note: firstNote(environment),
+        note: (capture) => firstNote(environment, capture),
+        redact: request.redact,
         extend: (live) => {
           shell = new ExecSession(live, driver, folder, this.#port, environment)
           return shell
@@ -284,7 +296,8 @@ export class ExecEngine {
     const entry = await this.#entry(id, execId)
     if (entry === undefined) return undefined
     const start = entry.codeCut ? await this.#readStart(id, entry.firstSequence) : undefined
-    if ((start?.started.code ?? entry.code) !== request.code) throw usedBefore(execId)
+    const code = shell?.live.capture?.maskedText(request.code) ?? request.code
+    if (![code, request.code].includes(start?.started.code ?? entry.code)) throw usedBefore(execId)
     return "finished"
   }
 
@@ -539,7 +552,8 @@ export class ExecEngine {
     if (wait === null) return null
     const text = makePlainText()
     feedPlainText(text, shell.terminalTail, () => undefined)
-    return { kind: wait.kind, confidence: wait.confidence, prompt: openLine(text).slice(-PROMPT_CHARACTERS_MAX) }
+    const prompt = shell.live.capture?.maskedText(openLine(text)) ?? openLine(text)
+    return { kind: wait.kind, confidence: wait.confidence, prompt: prompt.slice(-PROMPT_CHARACTERS_MAX) }
   }
 }
 

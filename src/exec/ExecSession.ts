@@ -20,6 +20,7 @@ import {
 } from "../../journal/Event.ts"
 import type { Row } from "../../journal/Journal.ts"
 import { type CommandEntry, Commands, type CommandsState, findCommand } from "../../projections/Commands.ts"
+import type { CaptureStream } from "../capture/SessionCapture.ts"
 import {
   type HeldPipe,
   type InputWait,
@@ -48,7 +49,7 @@ import type { Driver, ShellState } from "./Driver.ts"
 import type { ExecRequest, RestoreReport } from "./Exec.ts"
 import { QUEUED_COMMANDS_MAX } from "./Exec.ts"
 import { SessionBusy } from "./ExecError.ts"
-import { decodeNote, type KeeperNote } from "./KeeperNote.ts"
+import { decodeNote, type GivenCommand, type KeeperNote } from "./KeeperNote.ts"
 import { COMMAND, CONTROL, ERR, groupOf, IN, kindOf, OUT, pipeOf, shellPipes } from "./PipeNumbers.ts"
 import { Policy } from "./Policy.ts"
 import { maskEnv, redactValues, type StreamRedactor } from "./Secrets.ts"
@@ -68,6 +69,8 @@ const INTERRUPT_MIN_AGE_MILLIS = 50
 const READY_TIMEOUT_MILLIS = 10_000
 /** Shells that end before they take a command, in a row: then the session ends. */
 const RESTARTS_MAX = 3
+/** Of a command that is remembered beside the journal: half of what a keeper remembers of a session. */
+const GIVEN_BYTES_MAX = 512 * 1024
 /** Kept of the terminal for the prompt and the mark. */
 const TAIL_BYTES = 8 * 1024
 
@@ -89,7 +92,13 @@ export interface ExecSessionPort {
   readonly readInput: (
     session: string,
     command: { readonly exec: number; readonly after: number; readonly applied: number }
-  ) => Promise<{ readonly bytes: number; readonly isEnded: boolean; readonly unapplied: ReadonlyArray<InputPiece> }>
+  ) => Promise<{
+    readonly bytes: number
+    readonly isEnded: boolean
+    readonly unapplied: ReadonlyArray<InputPiece>
+    /** Events of which the journal does not have what was given, and which the pipe does not have. */
+    readonly missing: ReadonlyArray<{ readonly from: number; readonly to: number }>
+  }>
   /** Starts another shell process in this session. */
   readonly relaunch: (
     session: LiveSession,
@@ -155,7 +164,7 @@ export class ExecSession implements SessionExtension {
     this.driver = driver
     this.folder = folder
     this.#port = port
-    this.#memory = new ShellMemory(driver, environment)
+    this.#memory = new ShellMemory(driver, environment, () => this.live.capture)
     this.input = new CommandInput(live, (event, actor) => this.#event(event, actor))
     this.#taken.add(this.#controlPipe)
     this.state = Commands.initial(live.id)
@@ -237,6 +246,7 @@ export class ExecSession implements SessionExtension {
 
   paused(): void {
     this.#epoch++
+    for (const { capture } of this.#streams.values()) capture?.stop()
     this.input.fallBehind()
     this.#controlWaiter?.()
   }
@@ -277,10 +287,12 @@ export class ExecSession implements SessionExtension {
       const journaled = kept === undefined ? heldFrom : kind === OUT ? kept.stdoutBytes : kept.stderrBytes
       const from = Math.max(heldFrom, journaled)
       const stream = this.#stream(pipe)
-      stream.next = from
       stream.journaled = from
-      host.ackPipe(live.id, pipe, from)
-      await host.attachPipe(live.id, pipe, from, () => this.#taken.add(pipe))
+      // With rules, from what a match may go on from.
+      stream.next = stream.capture === undefined ? from : heldFrom
+      if (stream.capture !== undefined) stream.capture = this.#captureOf(pipe, stream)
+      host.ackPipe(live.id, pipe, stream.next)
+      await host.attachPipe(live.id, pipe, stream.next, () => this.#taken.add(pipe))
     }
     const control = held.find(({ pipe }) => pipe === this.#controlPipe)
     if (control !== undefined) {
@@ -372,6 +384,10 @@ export class ExecSession implements SessionExtension {
     const input = await this.#port.readInput(this.live.id, { exec, after: command.firstSequence, applied })
     command.inputBytes = input.bytes
     command.isInputEnded = input.isEnded
+    for (const { from, to } of input.missing) {
+      const why = "it was redacted, and the engine ended before the command had it"
+      await this.live.append([this.#event({ _tag: "GapDetected", what: "input", from, to, why })])
+    }
     await this.input.write(host, command, input.unapplied)
   }
 
@@ -513,6 +529,7 @@ export class ExecSession implements SessionExtension {
     command.mark = request.tty === true ? randomBytes(8).toString("hex") : ""
     const stdin = request.tty === true ? "tty" : stdinKind(request)
     const { env, masked } = maskEnv(request.env ?? {}, [])
+    const given = this.#givenApart(request)
     const started: CommandStarted = {
       _tag: "CommandStarted",
       exec,
@@ -540,9 +557,9 @@ export class ExecSession implements SessionExtension {
     }
     // Before the journal says that it is there: whoever finds it there finds its secrets.
     const secretEnv = request.secretEnv ?? {}
-    if (command.mark !== "" || masked.length > 0 || Object.keys(secretEnv).length > 0) {
+    if (command.mark !== "" || masked.length > 0 || Object.keys(secretEnv).length > 0 || given !== undefined) {
       const maskedEnv = Object.fromEntries(masked.map((name) => [name, request.env![name]!]))
-      this.#memory.setCommand(exec, { secretEnv, maskedEnv, mark: command.mark })
+      this.#memory.setCommand(exec, { secretEnv, maskedEnv, mark: command.mark, ...(given !== undefined && { given }) })
       this.#saveNote(live.host)
     } else this.#memory.forgetCommand(exec)
     this.#tail = Buffer.alloc(0)
@@ -564,6 +581,28 @@ export class ExecSession implements SessionExtension {
     if (this.#epoch !== epoch) return
     this.#run(command, line)
     this.#armTimeout(command)
+  }
+
+  /** What the session's rules leave of the command in the journal is not what is to be run: then what is. */
+  #givenApart({ code, cwd, env, stdin }: ExecRequest): GivenCommand | undefined {
+    const { capture } = this.live
+    if (capture === undefined) return undefined
+    const input = stdin?._tag === "Bytes" ? Buffer.from(stdin.data).toString("base64") : undefined
+    const texts = [
+      code,
+      cwd ?? "",
+      ...Object.entries(env ?? {}).flat(),
+      ...Object.entries(env ?? {}).map((pair) => pair.join("="))
+    ]
+    const isHeld =
+      texts.some((text) => capture.maskedText(text) !== text) || (stdin?._tag === "Bytes" && capture.holds(stdin.data))
+    if (!isHeld) return undefined
+    const given: GivenCommand = { code, cwd, env, input }
+    if (JSON.stringify(given).length > GIVEN_BYTES_MAX) {
+      const reason = `it holds what this session's rules redact, and with more than ${GIVEN_BYTES_MAX} bytes it is too large to be remembered beside the journal`
+      throw new InvalidRequest({ field: "code", reason })
+    }
+    return given
   }
 
   /** The command's files and streams, then its line: in this order on one connection. */
@@ -620,6 +659,10 @@ export class ExecSession implements SessionExtension {
     })
   }
 
+  saveNote(): void {
+    this.#saveNote(this.live.host)
+  }
+
   #saveNote(host: PtyHost | undefined): void {
     host?.setNote(this.live.id, this.#memory.note(this.state, NOTE_BYTES_MAX))
   }
@@ -649,12 +692,22 @@ export class ExecSession implements SessionExtension {
         journaled: 0,
         ended: false,
         redactor: this.#memory.redactor(groupOf(pipe)),
+        capture: undefined,
         kept: command === undefined ? undefined : { pieces: [], length: 0 }
       }
+      stream.capture = this.#captureOf(pipe, stream)
       this.#streams.set(pipe, stream)
     }
     if (command !== undefined) command.streams.set(pipe, stream)
     return stream
+  }
+
+  /** The session's rules on a stream, from its next byte on; undefined without rules. */
+  #captureOf(pipe: number, stream: CommandStream): CaptureStream | undefined {
+    return this.live.capture?.stream({ position: stream.next, outTo: stream.journaled }, (bytes, replaced) => {
+      this.#journalStream(pipe, stream, bytes)
+      if (replaced !== undefined) this.live.tellReplaced(replaced)
+    })
   }
 
   // --- what the keeper delivers --------------------------------------------------------------------------------------
@@ -673,7 +726,14 @@ export class ExecSession implements SessionExtension {
       return
     }
     stream.next = offset + bytes.byteLength
-    this.#journalStream(pipe, stream, stream.redactor?.push(bytes) ?? bytes)
+    const given = stream.redactor?.push(bytes) ?? bytes
+    if (stream.capture === undefined) {
+      this.#journalStream(pipe, stream, given)
+      return
+    }
+    stream.capture.push(given)
+    // Only looked at, they may be what the command waits for.
+    if (offset < stream.journaled) this.live.ackPipe(pipe, stream.capture.neededFrom)
   }
 
   #journalStream(pipe: number, stream: CommandStream, bytes: Uint8Array): void {
@@ -685,14 +745,22 @@ export class ExecSession implements SessionExtension {
       const from = stream.journaled
       const end = from + chunk.byteLength
       stream.journaled = end
-      this.live.appendOutput(channel, groupOf(pipe), from, chunk, () => this.live.ackPipe(pipe, end))
+      this.live.appendOutput(channel, groupOf(pipe), from, chunk, () =>
+        this.live.ackPipe(pipe, Math.min(end, stream.capture?.neededFrom ?? end))
+      )
     }
   }
 
   pipeEnded(pipe: number, _bytes: number): void {
     const stream = this.#streams.get(pipe)
     if (stream === undefined || !this.#taken.has(pipe)) return
-    if (stream.redactor !== undefined) this.#journalStream(pipe, stream, stream.redactor.flush())
+    const rest = stream.redactor?.flush()
+    if (stream.capture === undefined) {
+      if (rest !== undefined) this.#journalStream(pipe, stream, rest)
+    } else {
+      if (rest !== undefined) stream.capture.push(rest)
+      stream.capture.release()
+    }
     stream.ended = true
     const exec = groupOf(pipe)
     // Of a command that has ended, this was the last of its late output.
@@ -702,6 +770,7 @@ export class ExecSession implements SessionExtension {
 
   #dropPipes(pipes: ReadonlyArray<number>): void {
     for (const pipe of pipes) {
+      this.#streams.get(pipe)?.capture?.stop()
       this.#streams.delete(pipe)
       this.#taken.delete(pipe)
     }
@@ -809,7 +878,7 @@ export class ExecSession implements SessionExtension {
       exitCode: end.exitCode,
       signal: null,
       cwd: end.cwd,
-      value: end.value === null ? null : redactValues(end.value, this.#memory.secretsOf(end.exec))
+      value: end.value === null ? null : this.#memory.shown(redactValues(end.value, this.#memory.secretsOf(end.exec)))
     }
   }
 
@@ -861,6 +930,7 @@ export class ExecSession implements SessionExtension {
     if (kept === undefined || this.live.isEnded) return
     // What the terminal showed so far is counted: bytes that are gathered or held back are a part of it.
     this.live.flush()
+    for (const { capture } of command.streams.values()) capture?.release()
     const { changed, shell } = this.#memory.change(command.exec, this.state)
     const events: Array<SessionEvent> = [this.#finishedEvent(kept, outcome)]
     if (changed !== undefined) events.push(changed)

@@ -3,9 +3,19 @@
  * the memory of engine and keeper (PipeHost's `setNote`), so a secret survives the engine and not the keeper, and never
  * lies on a disk. Pure: encodes within the keeper's bound, and reads what an engine of this version wrote.
  */
+import type { CaptureNote } from "../capture/CaptureRequest.ts"
 import type { RestoreReport } from "./Exec.ts"
 
 type Values = Readonly<Record<string, string>>
+
+/** What a command was given, as it was given. */
+export interface GivenCommand {
+  readonly code: string
+  readonly cwd?: string | undefined
+  readonly env?: Values | undefined
+  /** Base64, of standard input that was given as bytes. */
+  readonly input?: string | undefined
+}
 
 export interface KeeperNote {
   /** The whole environment with which the shell was started; undefined when it is too large to be noted. */
@@ -16,10 +26,19 @@ export interface KeeperNote {
   readonly masked: Values
   /**
    * By number: commands that run, or of which late output may come. `maskedEnv` are variables that look like secrets and
-   * may be printed; `mark` is that of Driver.ts.
+   * may be printed; `mark` is that of Driver.ts; `given` is a command of which the journal has less, because of the
+   * session's rules.
    */
   readonly commands: Readonly<
-    Record<string, { readonly secretEnv: Values; readonly maskedEnv?: Values | undefined; readonly mark: string }>
+    Record<
+      string,
+      {
+        readonly secretEnv: Values
+        readonly maskedEnv?: Values | undefined
+        readonly mark: string
+        readonly given?: GivenCommand | undefined
+      }
+    >
   >
   /** A new shell was started and does not have the state of the old one yet. */
   readonly restarting: {
@@ -27,6 +46,8 @@ export interface KeeperNote {
     readonly cwd: string
     readonly missing: ReadonlyArray<string>
   } | null
+  /** What the session's rules look for. Of a terminal's session, all of its note. */
+  readonly capture?: CaptureNote | undefined
 }
 
 /** What does not fit is left out, the largest part first; a shell without it is started with less, and says so. */

@@ -5,6 +5,8 @@
  * the note for the keeper; it journals nothing and writes to no shell.
  */
 import type { CommandsState } from "../../projections/Commands.ts"
+import type { CaptureNote } from "../capture/CaptureRequest.ts"
+import type { SessionCapture } from "../capture/SessionCapture.ts"
 import { SPAWN_NOTE_BYTES_MAX } from "../keeper/PipeHost.ts"
 import type { Driver, ShellState } from "./Driver.ts"
 import type { RestoreReport } from "./Exec.ts"
@@ -24,6 +26,8 @@ export type CommandNote = KeeperNote["commands"][string]
 
 export class ShellMemory {
   readonly #driver: Driver
+  /** The session's rules for what is journaled. */
+  readonly #capture: () => Pick<SessionCapture, "note" | "maskedText"> | undefined
   environment: ShellEnvironment | undefined
   /** A new shell was started and does not have the state of the old one yet. */
   unfinishedRestart: KeeperNote["restarting"] = null
@@ -37,9 +41,14 @@ export class ShellMemory {
   /** Exported by commands and not stored, as an engine before knew them. */
   #masked: KeeperNote["masked"] = {}
 
-  constructor(driver: Driver, environment: ShellEnvironment | undefined) {
+  constructor(
+    driver: Driver,
+    environment: ShellEnvironment | undefined,
+    capture: () => Pick<SessionCapture, "note" | "maskedText"> | undefined
+  ) {
     this.#driver = driver
     this.environment = environment
+    this.#capture = capture
   }
 
   // --- the note ------------------------------------------------------------------------------------------------------
@@ -51,7 +60,8 @@ export class ShellMemory {
         secretNames: [...(this.environment?.secretNames ?? NO_NAMES)],
         masked: this.#maskedNow(state),
         commands: Object.fromEntries(this.#commands),
-        restarting: this.unfinishedRestart
+        restarting: this.unfinishedRestart,
+        capture: this.#capture()?.note
       },
       bytesMax
     )
@@ -99,6 +109,11 @@ export class ShellMemory {
     return values.length === 0 ? undefined : new StreamRedactor(values, { keepsLength: true })
   }
 
+  /** A text as the session's rules let it be journaled. */
+  shown(text: string): string {
+    return this.#capture()?.maskedText(text) ?? text
+  }
+
   /** Exported variables whose values are not stored. */
   #maskedNow(state: CommandsState): KeeperNote["masked"] {
     const env = this.#shell?.env
@@ -126,7 +141,8 @@ export class ShellMemory {
     const before = this.#shell ?? this.#known(state)
     const names = this.environment?.secretNames ?? NO_NAMES
     const values = this.secretsOf(exec)
-    const holdsSecret = (text: string) => values.length > 0 && redactValues(text, values) !== text
+    const holdsSecret = (text: string) =>
+      (values.length > 0 && redactValues(text, values) !== text) || this.shown(text) !== text
     // Of what was masked before an engine died nobody knows the value any more: it is not taken for a new one.
     const wasMasked = (name: string) => state.masked.has(name) && !before.env.has(name)
     const changed = shellDiff(exec, before, shell, {
@@ -197,8 +213,11 @@ export class ShellMemory {
 }
 
 /** The note of a session whose shell is about to be started. */
-export const firstNote = ({ env, secretNames }: ShellEnvironment): Uint8Array =>
-  encodeNote({ env, secretNames: [...secretNames], masked: {}, commands: {}, restarting: null }, SPAWN_NOTE_BYTES_MAX)
+export const firstNote = ({ env, secretNames }: ShellEnvironment, capture?: CaptureNote | undefined): Uint8Array =>
+  encodeNote(
+    { env, secretNames: [...secretNames], masked: {}, commands: {}, restarting: null, capture },
+    SPAWN_NOTE_BYTES_MAX
+  )
 
 const NO_NAMES: ReadonlySet<string> = new Set()
 const NO_ENVIRONMENT: ShellEnvironment = { env: {}, secretNames: NO_NAMES }

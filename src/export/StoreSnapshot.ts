@@ -3,15 +3,14 @@
  * must lose nothing. It reads the store's files itself (DatabaseReader.ts), so it needs no engine and disturbs none, and
  * writes nothing.
  */
-import { join } from "node:path"
-import { DatabaseReader } from "../../journal/DatabaseReader.ts"
-import { isEntry, removedTo } from "../../journal/EntryCheck.ts"
+import { removedTo } from "../../journal/EntryCheck.ts"
+import { type EntryReader, openEntries } from "../../journal/EntryReader.ts"
 import type { SessionId } from "../../journal/Event.ts"
 import type { Row } from "../../journal/Journal.ts"
 import { StoreRefused } from "../../journal/JournalError.ts"
 import * as Keys from "../../journal/Keys.ts"
 import { damageOf, decodeRow } from "../../journal/Record.ts"
-import { checkOwnFolder, checkPrivateFolder, readEnds, readFormat, STORE_FORMAT } from "../../journal/StoreGuard.ts"
+import { checkPrivateFolder, readEnds, readFormat, STORE_FORMAT } from "../../journal/StoreGuard.ts"
 import { BASE_SPACE } from "../../projections/SnapshotRow.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
 
@@ -32,10 +31,10 @@ export interface StoredGap {
 export type StoredItem = StoredEvent | StoredGap
 
 export class StoreSnapshot {
-  readonly #reader: DatabaseReader
+  readonly #reader: EntryReader
   readonly #ends: ReadonlyMap<SessionId, number>
 
-  private constructor(reader: DatabaseReader, ends: ReadonlyMap<SessionId, number>) {
+  private constructor(reader: EntryReader, ends: ReadonlyMap<SessionId, number>) {
     this.#reader = reader
     this.#ends = ends
   }
@@ -43,8 +42,6 @@ export class StoreSnapshot {
   /** Throws StoreRefused. Whoever opens it closes it. */
   static async open(paths: StorePaths): Promise<StoreSnapshot> {
     checkPrivateFolder(paths.journal)
-    const database = join(paths.journal, "db")
-    checkOwnFolder(database)
     const format = readFormat(paths.journal) ?? 0
     if (format > STORE_FORMAT) {
       const detail = `has format ${format}, this version reads up to ${STORE_FORMAT}; use a newer reprise`
@@ -52,7 +49,7 @@ export class StoreSnapshot {
     }
     // Before the files: what they hold is not older than these.
     const { ends = new Map<SessionId, number>() } = readEnds(paths.journal)
-    return new StoreSnapshot(await DatabaseReader.open(database, { isEntry }), ends)
+    return new StoreSnapshot(await openEntries(paths.journal, paths.key), ends)
   }
 
   close(): void {

@@ -3,36 +3,10 @@
  * does with the events is RecordingImporter.ts's. A new format is a file of its own that gives an `OpenRecording`, and a
  * line here.
  */
-import type { NewEvent, SessionId } from "../../journal/Event.ts"
-import type { Row } from "../../journal/Journal.ts"
 import { EVENT_LINES_FORMAT } from "../export/EventLine.ts"
 import { RecordingRefused } from "./ImportError.ts"
-import type { RecordingFile } from "./RecordingFile.ts"
+import type { OpenRecording } from "./Recording.ts"
 import { isAsciicast, isScript, isTlog, isTtyrec } from "./Signatures.ts"
-
-/** What a file holds, ready to be appended. */
-export interface Recording {
-  /** As RecordingImported has it, with its version: "asciicast-v2". At most 64 printable ASCII characters. */
-  readonly format: string
-  /**
-   * Only of the lossless format: the session that the events are of. They are stored as they are, may end anywhere and may
-   * begin with EventsRemoved; nothing is put between them.
-   */
-  readonly session?: SessionId | undefined
-  /** Likewise: rows that stand for removed events. */
-  readonly kept?: ReadonlyArray<Row> | undefined
-  /**
-   * In order; times rise or stay. The first is SessionCreated, the last SessionClosed (its exit code null where the file
-   * does not say): an imported session is never a live one. Output has dense offsets from 0 and at most CHUNK_BYTES_MAX
-   * (journal/Record.ts) in one event. RecordingImported is put behind the first by who imports. Throws RecordingRefused
-   * where the file is not what it should be; nothing of it is in the store then. It is run more than once, and gives the
-   * same each time.
-   */
-  readonly events: () => AsyncIterable<NewEvent> | Iterable<NewEvent>
-}
-
-/** Looks at the file, throws RecordingRefused. It reads no file but this one and those beside it that `beside` gives. */
-export type OpenRecording = (file: RecordingFile) => Promise<Recording>
 
 export interface RecordingImport {
   readonly name: string

@@ -9,8 +9,8 @@
 import { createHash } from "node:crypto"
 import { existsSync } from "node:fs"
 import { ulid } from "ulid"
-import { DatabaseReader } from "../../journal/DatabaseReader.ts"
-import { isEntry, removedTo } from "../../journal/EntryCheck.ts"
+import { removedTo } from "../../journal/EntryCheck.ts"
+import { openEntries } from "../../journal/EntryReader.ts"
 import {
   ACTOR_ENGINE,
   type NewEvent,
@@ -32,7 +32,8 @@ import { RecordCheck } from "../care/RecordCheck.ts"
 import { Batch, begin, noteEnds, withTarget } from "../care/TargetStore.ts"
 import { ownerName } from "../session/CreateRequest.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
-import { DETECT_BYTES, importFormat, type Recording } from "./Import.ts"
+import { DETECT_BYTES, importFormat } from "./Import.ts"
+import type { Recording } from "./Recording.ts"
 import { RecordingFile } from "./RecordingFile.ts"
 
 export interface RecordingImportOptions {
@@ -260,9 +261,8 @@ const isSame = (one: Uint8Array, other: Uint8Array): boolean =>
 /** Beside whoever has the store open. */
 async function* storedEvents(paths: StorePaths, session: SessionId): AsyncGenerator<KeyValue, undefined> {
   if (!existsSync(paths.journal)) return
-  const { database, isNew } = guardStore(paths.journal, false)
-  if (isNew) return
-  const reader = await DatabaseReader.open(database, { isEntry })
+  if (guardStore(paths.journal, false).isNew) return
+  const reader = await openEntries(paths.journal, paths.key)
   try {
     const stream = Keys.streamBytes(session)
     for await (const page of reader.pages({ from: Keys.eventKey(stream, 0), to: Keys.streamEnd(stream) })) yield* page

@@ -4,8 +4,8 @@
  * timing does not count, which tlog-play drops. Errors name the line.
  */
 import type { NewEvent } from "../../journal/Event.ts"
-import type { OpenRecording } from "./Import.ts"
 import { type RecordedHead, RecordedSession } from "./RecordedSession.ts"
+import type { OpenRecording } from "./Recording.ts"
 import type { RecordingFile } from "./RecordingFile.ts"
 
 const MICROS_PER_SECOND = 1_000_000

@@ -5,7 +5,8 @@
  * changes within a protocol version; the version is the first thing either side hears. Which others are spoken, and how
  * one is agreed on, is Protocol.ts.
  */
-import type { SpawnRequest, WriteResult } from "./PtyHost.ts"
+import type { SpawnRequest } from "./PtyHost.ts"
+import type { WriteResult } from "./WriteResult.ts"
 
 type SessionId = SpawnRequest["session"]
 

@@ -15,8 +15,9 @@ import { libc, READ_EMPTY, type Termios } from "./Libc.ts"
 import { withoutOwnReaders } from "./OwnReader.ts"
 import { PROMPT_TAIL_BYTES, passwordPromptIn } from "./PasswordPrompt.ts"
 import { readProcess, SESSION_MARKER } from "./ProcessTable.ts"
-import type { LeaderExit, ProcessIdentity, SpawnRequest, TerminalMode, WriteResult } from "./PtyHost.ts"
+import type { LeaderExit, ProcessIdentity, SpawnRequest, TerminalMode } from "./PtyHost.ts"
 import { CANONICAL_LINE_BYTES_MAX, OUTPUT_CHUNK_BYTES_MAX, SpawnError } from "./PtyHost.ts"
+import type { WriteResult } from "./WriteResult.ts"
 
 export interface GuardedPtyListener {
   /** `bytes` is never written to again; chunks that follow each other may lie in one ArrayBuffer. */

@@ -6,8 +6,9 @@
  */
 import { GuardedPty } from "./GuardedPty.ts"
 import { HeldBytes } from "./HeldBytes.ts"
-import type { HeldSession, LeaderExit, PtyHostListener, SpawnRequest, WriteResult } from "./PtyHost.ts"
+import type { HeldSession, LeaderExit, PtyHostListener, SpawnRequest } from "./PtyHost.ts"
 import { INPUT_WRITE_BYTES_MAX, OUTPUT_HELD_BYTES_HIGH, OUTPUT_HELD_BYTES_LOW } from "./PtyHost.ts"
+import type { WriteResult } from "./WriteResult.ts"
 
 /** Whether deliveries may go out now: a connection that takes no more closes the gate. */
 export interface Gate {

@@ -9,7 +9,8 @@ import { makeFifo, unlinkFifo } from "./Fifo.ts"
 import { libc } from "./Libc.ts"
 import { OwnReader } from "./OwnReader.ts"
 import { type HeldPipe, PIPE_QUEUED_BYTES_MAX, type PipeRequest } from "./PipeHost.ts"
-import { INPUT_WRITE_BYTES_MAX, type WriteResult } from "./PtyHost.ts"
+import { INPUT_WRITE_BYTES_MAX } from "./PtyHost.ts"
+import type { WriteResult } from "./WriteResult.ts"
 
 /**
  * Looking again whether a program opened an ended pipe, for which the kernel has no event: one system call, doubled from

@@ -49,9 +49,9 @@ import {
   HostUnavailable,
   INPUT_WRITE_BYTES_MAX,
   SessionUnknown,
-  SpawnError,
-  type WriteResult
+  SpawnError
 } from "./PtyHost.ts"
+import type { WriteResult } from "./WriteResult.ts"
 
 /** A keeper answers within milliseconds; one that does not is hung, or its machine is. */
 export const CONNECT_MILLIS_MAX = 5000

@@ -38,9 +38,10 @@ import {
   PROTOCOL_RANGE,
   rangeIn
 } from "./Protocol.ts"
-import type { PtyHostListener, SpawnRequest, WriteResult } from "./PtyHost.ts"
+import type { PtyHostListener, SpawnRequest } from "./PtyHost.ts"
 import { SpawnError } from "./PtyHost.ts"
 import { Terminals } from "./Terminals.ts"
+import type { WriteResult } from "./WriteResult.ts"
 
 /** The kernel's limit for the path of a socket is 108 bytes on Linux, 104 on macOS, with its end mark. */
 export const SOCKET_PATH_BYTES_MAX = 103

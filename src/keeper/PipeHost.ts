@@ -6,7 +6,7 @@
  * keeper and the in-process host.
  */
 import type { SessionId } from "../../journal/Event.ts"
-import type { WriteResult } from "./PtyHost.ts"
+import type { WriteResult } from "./WriteResult.ts"
 
 /** Unacknowledged bytes of one pipe above which it is not read: its writer then waits, as for any full pipe. */
 export const PIPE_HELD_BYTES_HIGH = 1024 * 1024

@@ -7,7 +7,8 @@ import type { Gate } from "./HeldTerminal.ts"
 import { InputPipe } from "./InputPipe.ts"
 import { OutputPipe } from "./OutputPipe.ts"
 import { type HeldPipe, PipeError, type PipeRequest, SESSION_PIPES_MAX } from "./PipeHost.ts"
-import type { PtyHostListener, SpawnRequest, WriteResult } from "./PtyHost.ts"
+import type { PtyHostListener, SpawnRequest } from "./PtyHost.ts"
+import type { WriteResult } from "./WriteResult.ts"
 
 export class Pipes {
   readonly #session: SpawnRequest["session"]

@@ -14,6 +14,7 @@
  */
 import type { SessionId, SignalTarget, TerminalSize } from "../../journal/Event.ts"
 import type { PipeHost, PipeListener, PipeRequest } from "./PipeHost.ts"
+import type { WriteResult } from "./WriteResult.ts"
 
 /** Unacknowledged output of one session above which its terminal is paused: bounds memory whatever program and engine do. */
 export const OUTPUT_HELD_BYTES_HIGH = 1024 * 1024
@@ -113,13 +114,6 @@ export interface HeldSession extends ProcessIdentity {
   readonly leaderExit: LeaderExit | null
   /** The terminal is closed: outputBytes is final. */
   readonly terminalClosed: boolean
-}
-
-export interface WriteResult {
-  /** `applied`: in the terminal or in its bounded queue; `repeated`: that sequence was applied before. */
-  readonly outcome: "applied" | "repeated" | "full" | "closed"
-  /** A line longer than the kernel keeps went to a terminal in line mode: it will be cut to this many bytes. */
-  readonly truncatedTo?: number | undefined
 }
 
 /** The kernel's view of the terminal, asked and not guessed. */

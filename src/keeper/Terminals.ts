@@ -25,10 +25,10 @@ import type {
   PtyHostListener,
   SpawnRequest,
   SurvivingProcess,
-  TerminalMode,
-  WriteResult
+  TerminalMode
 } from "./PtyHost.ts"
 import { HostUnavailable, SessionUnknown, SpawnError } from "./PtyHost.ts"
+import type { WriteResult } from "./WriteResult.ts"
 
 export interface TerminalsOptions {
   readonly id: string

@@ -42,6 +42,11 @@ export class ByteScan {
     this.#sink = sink
   }
 
+  /** Between characters and sequences: what comes next begins one. */
+  get isGround(): boolean {
+    return this.#phase === GROUND && this.#needed === 0
+  }
+
   /** `base`: where the first byte stands in the stream. */
   feed(bytes: Uint8Array, base: number): void {
     for (let index = 0; index < bytes.length; index++) this.#byte(bytes[index]!, base + index)

@@ -24,6 +24,8 @@ export interface RedactRule {
    * other places.
    */
   readonly looksFor: "pieces" | "copies" | "nothing"
+  /** What it is made of, where that is one pattern. */
+  readonly pattern?: RegExp
 }
 
 /** A regular expression with the flags `g` and `d`; what is masked is its group `secret`, or all of it. */
@@ -54,13 +56,13 @@ const mayHoldToken = (text: string): boolean => {
 
 const token = (name: string, description: string, pattern: RegExp): RedactRule => {
   const find = byPattern(pattern)
-  return { name, description, find: (text) => (mayHoldToken(text) ? find(text) : NOTHING), looksFor: "pieces" }
+  return { name, description, find: (text) => (mayHoldToken(text) ? find(text) : NOTHING), looksFor: "pieces", pattern }
 }
 
 /** `hint`: without it in the text nothing is found. */
 const shape = (name: string, description: string, hint: RegExp, pattern: RegExp): RedactRule => {
   const find = byPattern(pattern)
-  return { name, description, find: (text) => (hint.test(text) ? find(text) : NOTHING), looksFor: "copies" }
+  return { name, description, find: (text) => (hint.test(text) ? find(text) : NOTHING), looksFor: "copies", pattern }
 }
 
 const NOTHING: ReadonlyArray<ReadonlyArray<Span>> = []
@@ -254,5 +256,6 @@ const given = (name: string, pattern: RegExp): RedactRule => ({
   name,
   description: `a ${name} that was given`,
   find: byPattern(pattern),
-  looksFor: "nothing"
+  looksFor: "nothing",
+  pattern
 })

@@ -40,12 +40,15 @@ const STRUCTURE = new Set([
   "format",
   "sha256",
   "importer",
-  "original"
+  "original",
+  "redact",
+  "secretEnvNames"
 ])
 /** Of these nothing is replaced: they tell what became of others. */
 const KEPT_TAGS = new Set<SessionEvent["_tag"]>([
   "EventsRemoved",
   "PayloadsRedacted",
+  "SecretsRedacted",
   "InputHidden",
   "Unknown",
   "SessionClosed",

@@ -30,14 +30,15 @@ import { type CommandOptions, type EngineStatus, Sessions, type SessionsShape } 
 import type { StorePaths } from "../session/StorePaths.ts"
 import { withoutClosedWrites } from "./ClosedWrites.ts"
 import { asLost, ConnectionLost } from "./ConnectionLost.ts"
-import { connect, type EngineStart } from "./EngineConnection.ts"
+import { connect } from "./EngineConnection.ts"
 import { EngineError, EngineUnavailable } from "./EngineError.ts"
 import { asSkew, type EngineGreeting, mismatchWith } from "./EngineSkew.ts"
+import type { EngineStart } from "./EngineStart.ts"
 import { makeExec } from "./ExecClient.ts"
 import { EngineRpcs } from "./ExecRpcs.ts"
 import { hasTag, persistently, reconnecting, timed } from "./Reconnecting.ts"
 import { SessionOutput, type SessionOutputShape } from "./SessionOutput.ts"
-import { FRAME_BYTES_MAX, PROTOCOL_VERSION, type StopReport, WRITE_BYTES_MAX } from "./SessionRpcs.ts"
+import { CAPTURE_REVISION, FRAME_BYTES_MAX, PROTOCOL_VERSION, type StopReport, WRITE_BYTES_MAX } from "./SessionRpcs.ts"
 import type { RemoteEngine } from "./WebSocketConnection.ts"
 
 export type { RemoteEngine }
@@ -151,6 +152,7 @@ interface Remote {
     readonly group?: unknown
     readonly limits?: unknown
     readonly inheritEnv?: unknown
+    readonly redact?: unknown
   }): Effect.Effect<void, SessionUnavailable>
   /** Opens a stream on a connection of its own, again when it broke. `open` is called with the cursor it has reached. */
   stream<A, E>(
@@ -293,10 +295,18 @@ const makeRemote = Effect.fnUntraced(function* (options: EngineClientOptions) {
 
   const remote: Remote = {
     actor: options.actor,
-    knows: ({ group, inheritEnv, limits }) =>
-      (group ?? limits ?? inheritEnv) === undefined
+    knows: ({ group, inheritEnv, limits, redact }) =>
+      (group ?? limits ?? inheritEnv ?? redact) === undefined
         ? Effect.void
-        : remote.call((client, { revision }) => (revision === undefined ? Effect.asVoid(client.Live()) : Effect.void)),
+        : redact !== undefined
+          ? remote.call((_, engine) =>
+              (engine.revision ?? 0) < CAPTURE_REVISION
+                ? Effect.die(mismatchWith(engine, "rules that redact at capture"))
+                : Effect.void
+            )
+          : remote.call((client, { revision }) =>
+              revision === undefined ? Effect.asVoid(client.Live()) : Effect.void
+            ),
     call: (f) =>
       persistently(attempt(f), passes).pipe(Effect.mapError((error) => (isOurs(error) ? gone(error) : error))) as never,
     once: (f) =>
@@ -506,7 +516,8 @@ const makeRetention = ({ actor, call }: Remote): RetentionShape => ({
 
 /** Asked again, it finds what is done already: the same bytes are replaced by the same. */
 const makeRedaction = ({ actor, call }: Remote): RedactionShape => ({
-  redact: (request) => call((client) => client.Redact({ actor, ...request }))
+  redact: (request) => call((client) => client.Redact({ actor, ...request })),
+  destroyKey: (request) => call((client) => client.DestroyKey({ actor, ...request }))
 })
 
 const makeSearch = (remote: Remote): SearchShape => ({

@@ -6,18 +6,12 @@ import { createConnection, type Socket } from "node:net"
 import { Data, Effect, Result, Schedule, type Scope } from "effect"
 import type { StorePaths } from "../session/StorePaths.ts"
 import { EngineAbsent, type EngineRefused, EngineUnavailable } from "./EngineError.ts"
+import type { EngineStart } from "./EngineStart.ts"
 
 /** Engines that are killed while we connect to them: more than this many in a row is not bad luck. */
 const CONNECT_ATTEMPTS_MAX = 6
 /** Between two attempts to connect: what a dying engine needs to let go of the store. */
 const CONNECT_RETRY_DELAY = "50 millis"
-
-export interface EngineStart {
-  /** Start an engine when none runs. */
-  readonly start: boolean
-  /** `power`: every batch is fsynced. Only asked of an engine that this call starts. */
-  readonly durability?: "process" | "power" | undefined
-}
 
 class ConnectFailed extends Data.TaggedError("ConnectFailed")<{ readonly code: string; readonly reason: string }> {}
 

@@ -12,8 +12,14 @@ import { StoreRefused } from "../../journal/JournalError.ts"
 import { engineEntry } from "../EntryPoints.ts"
 import { prepareStoreFolder } from "../session/StoreFolder.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
-import type { EngineStart } from "./EngineConnection.ts"
 import { EngineRefused, EngineUnavailable } from "./EngineError.ts"
+
+export interface EngineStart {
+  /** Start an engine when none runs. */
+  readonly start: boolean
+  /** `power`: every batch is fsynced. Only asked of an engine that this call starts. */
+  readonly durability?: "process" | "power" | undefined
+}
 
 /** Opening a large store after a crash takes seconds on a slow disk; longer than this something is wrong. */
 const START_TIMEOUT = "60 seconds"
@@ -85,7 +91,7 @@ const spawnEngine = (paths: StorePaths, options: EngineStart, log: number): Effe
         // Not where the client is: an engine must not keep a file system busy.
         cwd: "/",
         stdio: ["ignore", log, log, "pipe"],
-        env: engineEnvironment(process.env)
+        env: engineEnvironment(process.env, paths)
       }
     )
     const pipe = child.stdio[READY_FD] as Socket
@@ -114,7 +120,9 @@ const spawnEngine = (paths: StorePaths, options: EngineStart, log: number): Effe
   })
 
 /** The engine outlives its first client: what that client set for its own Node or its own session is not the engine's. */
-const engineEnvironment = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv => {
+const engineEnvironment = (env: NodeJS.ProcessEnv, { key }: StorePaths): NodeJS.ProcessEnv => {
   const { NODE_OPTIONS: _options, NODE_CHANNEL_FD: _channel, REPRISE_SESSION: _session, ...rest } = env
+  // The same key as the client's, wherever that has it from.
+  if (key !== undefined && "file" in key) return { ...rest, REPRISE_STORE_KEY_FILE: key.file }
   return rest
 }

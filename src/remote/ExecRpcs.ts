@@ -6,6 +6,7 @@
 import { Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { Language, SessionId } from "../../journal/Event.ts"
+import { CaptureRequest } from "../capture/CaptureRequest.ts"
 import { CommandRecord, type ExecInput, ExecResult, RestoreReport, ShellStateView } from "../exec/Exec.ts"
 import { ExecFinished, ExecNotFound, ExecRejected, PolicyDenied, SessionBusy } from "../exec/ExecError.ts"
 import {
@@ -87,6 +88,7 @@ export class ExecRpcs extends RpcGroup.make(
       name: Schema.optional(Schema.String),
       group: Schema.optional(Schema.String),
       limits: Schema.optional(LooseLimits),
+      redact: Schema.optional(CaptureRequest),
       actor: Actor
     },
     success: SessionView,

@@ -4,5 +4,10 @@ import { Redaction } from "../session/Redaction.ts"
 import { RedactionRpcs } from "./RedactionRpcs.ts"
 
 export const redactionHandlers = RedactionRpcs.toLayer(
-  Effect.map(Redaction, (redaction) => RedactionRpcs.of({ Redact: (request) => redaction.redact(request) }))
+  Effect.map(Redaction, (redaction) =>
+    RedactionRpcs.of({
+      Redact: (request) => redaction.redact(request),
+      DestroyKey: (request) => redaction.destroyKey(request)
+    })
+  )
 )

@@ -4,13 +4,18 @@
  */
 import { Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
-import { RedactReport, RedactRequest } from "../session/Redaction.ts"
+import { DestroyKeyReport, DestroyKeyRequest, RedactReport, RedactRequest } from "../session/Redaction.ts"
 import { InvalidRequest, SessionNotFound, SessionUnavailable } from "../session/SessionError.ts"
 
 export class RedactionRpcs extends RpcGroup.make(
   Rpc.make("Redact", {
     payload: RedactRequest,
     success: RedactReport,
+    error: Schema.Union([SessionNotFound, InvalidRequest, SessionUnavailable])
+  }),
+  Rpc.make("DestroyKey", {
+    payload: DestroyKeyRequest,
+    success: DestroyKeyReport,
     error: Schema.Union([SessionNotFound, InvalidRequest, SessionUnavailable])
   })
 ) {}

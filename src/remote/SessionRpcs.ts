@@ -9,6 +9,7 @@
 import { Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { JournalEntry, SessionId, SignalTarget, TerminalSize } from "../../journal/Event.ts"
+import { CaptureRequest } from "../capture/CaptureRequest.ts"
 import { AttachItem } from "../session/Attach.ts"
 import { EngineLimits } from "../session/EngineLimits.ts"
 import { LifecycleItem, LiveEntry, SessionUsage } from "../session/Lifecycle.ts"
@@ -32,7 +33,10 @@ export const PROTOCOL_VERSION = 1
  * Raised with each addition within the version, so that a client can tell what an engine does not know. An engine that
  * says none has none of what was added since.
  */
-export const PROTOCOL_REVISION = 4
+export const PROTOCOL_REVISION = 5
+
+/** The first that takes rules at capture: an earlier one would not know that it is to keep something out. */
+export const CAPTURE_REVISION = 4
 
 /** One message on the socket. Above the largest input a terminal queues (8 MiB) and any argument list (2 MiB on Linux). */
 export const FRAME_BYTES_MAX = 9 * 1024 * 1024
@@ -219,6 +223,7 @@ export class SessionRpcs extends RpcGroup.make(
       name: Schema.optional(Schema.String),
       group: Schema.optional(Schema.String),
       limits: Schema.optional(LooseLimits),
+      redact: Schema.optional(CaptureRequest),
       actor: Schema.optional(Schema.String)
     },
     success: SessionView,

@@ -17,7 +17,8 @@ import { deadline } from "../keeper/Deadline.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
 import { refusalFor, WrongTokens } from "./DoorAccess.ts"
 import { DoorRefused } from "./DoorRefused.ts"
-import { connect, type EngineStart } from "./EngineConnection.ts"
+import { connect } from "./EngineConnection.ts"
+import type { EngineStart } from "./EngineStart.ts"
 import {
   CloseCode,
   isLoopback,

@@ -20,7 +20,7 @@ import { readEngineLimits, storeQuota } from "../session/EngineConfig.ts"
 import type { EngineLimits } from "../session/EngineLimits.ts"
 import * as HistoryLive from "../session/HistoryLive.ts"
 import * as SessionEngine from "../session/SessionEngine.ts"
-import { type StorePaths, storePaths } from "../session/StorePaths.ts"
+import { defaultKey, type StorePaths, storePaths } from "../session/StorePaths.ts"
 import * as EngineLog from "./EngineLog.ts"
 import * as EngineServer from "./EngineServer.ts"
 import { READY_FD, type StartMessage } from "./EngineStart.ts"
@@ -64,7 +64,9 @@ const engine = (paths: StorePaths, durability: Durability, programUmask: number,
     Layer.provideMerge(EngineServer.StopRequest.layer),
     Layer.provide(HistoryLive.layer),
     Layer.provide(screensStandBy),
-    Layer.provide(JournalLevel.layer({ location: paths.journal, durability, quota: storeQuota(paths, limits) }))
+    Layer.provide(
+      JournalLevel.layer({ location: paths.journal, durability, quota: storeQuota(paths, limits), key: paths.key })
+    )
   )
 
 /** People attach to this process: the first look at a screen must not wait for a thread. */
@@ -121,7 +123,9 @@ const main = (): void => {
   }
 
   const fiber = Effect.runFork(
-    program(storePaths(values.store), values.durability, programUmask).pipe(Effect.provide(EngineLog.layer))
+    program(storePaths(values.store, defaultKey(process.env)), values.durability, programUmask).pipe(
+      Effect.provide(EngineLog.layer)
+    )
   )
   let stopping = false
   const stop = () => {

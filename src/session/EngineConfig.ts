@@ -8,6 +8,7 @@
 import { readFileSync } from "node:fs"
 import { StoreRefused } from "../../journal/JournalError.ts"
 import type { QuotaOptions } from "../../journal/JournalQuota.ts"
+import type { CaptureRequest } from "../capture/CaptureRequest.ts"
 import { ENGINE_LIMITS, type EngineLimits } from "./EngineLimits.ts"
 import { checkPolicy, type RetentionPolicy } from "./RetentionPolicy.ts"
 import type { StorePaths } from "./StorePaths.ts"
@@ -38,11 +39,12 @@ const RANGES: Readonly<Record<keyof EngineLimits, Range>> = {
 export const readEngineLimits = (paths: StorePaths, given: Partial<EngineLimits> = {}): EngineLimits => {
   const kept = readConfig(paths.config)
   for (const name of Object.keys(kept)) {
-    if (name !== "limits" && name !== "retention") {
-      throw refused(paths.config, `"${name.slice(0, 40)}" is not known; it has "limits" and "retention" only`)
+    if (name !== "limits" && name !== "retention" && name !== "redact") {
+      throw refused(paths.config, `"${name.slice(0, 40)}" is not known; it has "limits", "retention" and "redact" only`)
     }
   }
   retentionIn(paths, kept)
+  captureIn(paths, kept)
   const { limits = {} } = kept
   if (!isObject(limits)) throw refused(paths.config, `"limits" is not an object`)
   return {
@@ -59,6 +61,23 @@ const retentionIn = (paths: StorePaths, { retention = {} }: Readonly<Record<stri
   const policy = checkPolicy(retention)
   if (typeof policy === "string") throw refused(paths.config, `retention${policy}`)
   return policy
+}
+
+/** What is redacted at capture in every session that is created, as the file says it now; undefined: nothing. Throws as above. */
+export const readCapture = (paths: StorePaths): CaptureRequest | undefined => captureIn(paths, readConfig(paths.config))
+
+const captureIn = (paths: StorePaths, { redact }: Readonly<Record<string, unknown>>): CaptureRequest | undefined => {
+  if (redact === undefined) return undefined
+  if (!isObject(redact)) throw refused(paths.config, `"redact" is not an object, such as {"rules": ["all"]}`)
+  for (const [name, value] of Object.entries(redact)) {
+    if (name === "texts")
+      throw refused(paths.config, "redact.texts would put secrets into this file; give them when a session is created")
+    if (name !== "rules" && name !== "patterns")
+      throw refused(paths.config, `redact.${name.slice(0, 40)} is not known; there are rules and patterns`)
+    if (!Array.isArray(value) || value.some((one) => typeof one !== "string"))
+      throw refused(paths.config, `redact.${name} is not a list of texts`)
+  }
+  return redact
 }
 
 /** The quota of a store's journal, from the limits as they were read; undefined without one. `given`: as for readEngineLimits. */

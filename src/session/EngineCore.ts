@@ -23,6 +23,9 @@ import type { JournalDamaged, StorageUnavailable } from "../../journal/JournalEr
 import { killPoint } from "../../journal/KillPoint.ts"
 import type { PlainOutput } from "../../projections/PlainOutput.ts"
 import type { SessionState } from "../../projections/SessionState.ts"
+import type { CaptureRequest } from "../capture/CaptureRequest.ts"
+import { captureNames, captureNote, mergeCapture } from "../capture/CaptureRequest.ts"
+import type { SessionCapture } from "../capture/SessionCapture.ts"
 import { endOrphans, isKeeperDead } from "../keeper/Orphans.ts"
 import type { PipeRequest } from "../keeper/PipeHost.ts"
 import { type HeldSession, HostUnavailable, type PtyHost } from "../keeper/PtyHost.ts"
@@ -81,6 +84,8 @@ export interface EngineCoreOptions {
   readonly programUmask?: number | undefined
   readonly keepers?: KeeperPort | undefined
   readonly limits: EngineLimits
+  /** Rules at capture of every session that is created from now on. */
+  readonly redact?: (() => CaptureRequest | undefined) | undefined
   readonly run: <A, E>(effect: Effect.Effect<A, E>) => Promise<A>
   readonly get: (session: SessionId) => Promise<SessionView>
   /** State at the head of the stream; of a damaged stream, at the end of what is intact. */
@@ -105,7 +110,7 @@ export interface CreateExec extends CreateSession {
   readonly deny?: ReadonlyArray<string> | undefined
   readonly secretEnvNames: ReadonlyArray<string>
   readonly pipes: ReadonlyArray<PipeRequest>
-  readonly note: Uint8Array
+  readonly note: (capture: CaptureRequest | undefined) => Uint8Array
   readonly extend: (session: LiveSession) => SessionExtension
 }
 
@@ -389,7 +394,11 @@ export class EngineCore {
       for (const { commandId, event, sequence } of page) {
         if (event._tag === "InputWritten") inputs.push({ sequence, kind: "written", data: event.data, commandId })
         else if (event._tag === "InputHidden") inputs.push({ sequence, kind: "hidden", data: NO_BYTES, commandId })
-        else if (event._tag === "InputClosed") inputs.push({ sequence, kind: "closed", data: NO_BYTES, commandId })
+        else if (event._tag === "SecretsRedacted" && event.what === "input") {
+          // What is journaled of them is not what was typed.
+          for (let index = Math.max(0, inputs.length - event.events); index < inputs.length; index++)
+            inputs[index] = { ...inputs[index]!, kind: "hidden", data: NO_BYTES }
+        } else if (event._tag === "InputClosed") inputs.push({ sequence, kind: "closed", data: NO_BYTES, commandId })
         else if (event._tag === "GapDetected" && event.what === "input") {
           for (let index = inputs.length - 1; index >= 0; index--) {
             const at = inputs[index]!.sequence
@@ -430,7 +439,10 @@ export class EngineCore {
   }
 
   async #create(id: SessionId, request: CreateSession, exec?: CreateExec): Promise<SessionView> {
-    const spawn = { ...checkCreate(id, request), pipes: exec?.pipes, note: exec?.note }
+    const redact = mergeCapture(this.#options.redact?.(), request.redact)
+    const capture = redact && (await loadCapture(redact))
+    const note = exec?.note(redact) ?? (redact && captureNote(redact))
+    const spawn = { ...checkCreate(id, request), pipes: exec?.pipes, note }
     checkOptions(request)
     const { get, journal, run } = this.#options
     let known = this.#live.get(id)
@@ -452,6 +464,7 @@ export class EngineCore {
       throw withoutHost(id, error)
     })
     const session = known ?? new LiveSession(id, this.#port)
+    session.capture = capture
     session.extension = exec?.extend(session)
     this.#live.set(id, session)
     const created: SessionEvent & { readonly _tag: "SessionCreated" } = {
@@ -472,7 +485,14 @@ export class EngineCore {
             language: exec.language,
             ...(exec.deny !== undefined && { deny: exec.deny }),
             ...(exec.secretEnvNames.length > 0 && { secretEnvNames: exec.secretEnvNames })
-          })
+          }),
+      ...(redact !== undefined && { redact: captureNames(redact) })
+    }
+    // A shell is started again from what the journal has of it.
+    if (exec !== undefined && capture?.changes({ argv: created.argv, deny: created.deny ?? [] }) === true) {
+      if (known === undefined) this.#forget(session)
+      const reason = "the rules would redact the shell's own arguments or what its commands are denied"
+      throw new InvalidRequest({ field: "redact", reason })
     }
     try {
       if (known === undefined) await session.create(created, request.actor ?? ACTOR_ENGINE)
@@ -786,6 +806,17 @@ export class EngineCore {
 }
 
 const NO_BYTES = new Uint8Array(0)
+
+/** Loaded when a session has rules: an engine without such sessions does not have them. Throws InvalidRequest. */
+const loadCapture = async (request: CaptureRequest): Promise<SessionCapture> => {
+  const [{ captureRefusal }, { SessionCapture }] = await Promise.all([
+    import("../capture/CaptureRule.ts"),
+    import("../capture/SessionCapture.ts")
+  ])
+  const reason = captureRefusal(request)
+  if (reason !== undefined) throw new InvalidRequest({ field: "redact", reason })
+  return new SessionCapture(request)
+}
 
 /** A host that is gone is, to who asks, a session that cannot be used at the moment. */
 const withoutHost = (session: SessionId, error: unknown): unknown =>

@@ -268,8 +268,15 @@ const isLastWord = ({ event }: JournalEntry): boolean => event._tag === "Session
 const isRevival = (event: SessionEvent): boolean => event._tag === "ProcessStarted" || event._tag === "SessionResumed"
 
 /** Without the key where there is none: clients of earlier releases know neither. */
-const toView = ({ closed: _, hold, removed, ...summary }: SessionSummary): SessionView => ({
+const toView = ({ closed: _, hold, redact, redacted, removed, ...summary }: SessionSummary): SessionView => ({
   ...summary,
+  ...(redact.length > 0 && {
+    redact: {
+      rules: redact,
+      found: Object.entries(redacted.rules).map(([rule, matches]) => ({ rule, matches })),
+      bytes: redacted.bytes
+    }
+  }),
   ...(hold !== null && { hold }),
   ...(removed !== null && { removed })
 })

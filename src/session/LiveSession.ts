@@ -27,15 +27,10 @@ import type { PlainOutput } from "../../projections/PlainOutput.ts"
 import { isPlain } from "../../projections/PlainStretch.ts"
 import { UNDRAWN_BYTES } from "../../projections/ScreenFollower.ts"
 import { SessionState } from "../../projections/SessionState.ts"
-import type {
-  HeldSession,
-  LeaderExit,
-  ProcessIdentity,
-  PtyHost,
-  SurvivingProcess,
-  WriteResult
-} from "../keeper/PtyHost.ts"
+import type { CaptureStream, Replaced, SessionCapture } from "../capture/SessionCapture.ts"
+import type { HeldSession, LeaderExit, ProcessIdentity, PtyHost, SurvivingProcess } from "../keeper/PtyHost.ts"
 import { HostUnavailable, INPUT_QUEUED_BYTES_MAX, OUTPUT_CHUNK_BYTES_MAX, SessionUnknown } from "../keeper/PtyHost.ts"
+import type { WriteResult } from "../keeper/WriteResult.ts"
 import type { Feed } from "./Feed.ts"
 import { ResizeDebounce } from "./ResizeDebounce.ts"
 import { InputRefused, LimitExceeded, SessionEnded, SessionUnavailable } from "./SessionError.ts"
@@ -114,6 +109,10 @@ export class LiveSession {
   activeMillis = 0
   /** Set before the session is created, or when it is taken back. */
   extension: SessionExtension | undefined
+  /** Of a session with rules: set before it is created, or when it is taken back. */
+  capture: SessionCapture | undefined
+  /** The terminal's output on its way through the rules. */
+  #captured: CaptureStream | undefined
   readonly #port: LiveSessionPort
   #phase: Phase = "waiting"
   /** Offset of the next byte to journal; everything before has its place in the stream. */
@@ -207,10 +206,12 @@ export class LiveSession {
 
   /** Journals the creation, then starts the process. */
   async create(created: SessionEvent & { readonly _tag: "SessionCreated" }, actor: string): Promise<void> {
-    this.#cwd = realpathSync(created.cwd)
+    const cwd = realpathSync(created.cwd)
+    this.#cwd = this.capture?.maskedText(cwd) ?? cwd
     this.activeAt = this.#port.nowMicros()
-    const entry: JournalEntry = { sequence: 1, actor, timeMicros: this.activeAt, event: created }
-    await this.#append([entry], { expected: 0, rows: this.#port.creationRows(this.id, entry) })
+    const given: JournalEntry = { sequence: 1, actor, timeMicros: this.activeAt, event: created }
+    const entry = { ...given, ...this.capture?.masked([given]).events[0] }
+    await this.#append([given], { expected: 0, rows: this.#port.creationRows(this.id, entry) })
     killPoint("session.created.after")
   }
 
@@ -251,6 +252,7 @@ export class LiveSession {
       throw error
     }
     this.#early = undefined
+    this.#captureFrom(this.#nextOffset)
     this.#phase = "running"
     this.#terminalOpen = true
     this.#lastWord = false
@@ -400,18 +402,48 @@ export class LiveSession {
     }
     this.#nextOffset = journaled + gapBytes
     this.#durableOffset = this.#nextOffset
+    if (this.state.redact.length > 0) await this.#restoreCapture(host)
     await this.extension?.adopting(host)
     this.#port.plainOutput.note(this.id, this.state.sequence)
+    // With rules, from what a match may go on from that the engine before had journaled a part of.
+    const from = this.capture === undefined ? this.#nextOffset : Math.min(held.heldFrom, this.#nextOffset)
     // Acknowledged by an engine that the host did not listen to any more, it may be what the program is paused for.
-    if (!this.#isFull) host.ack(this.id, this.#nextOffset)
+    if (!this.#isFull) host.ack(this.id, from)
     // What an earlier delivery of this host still has on its way is of no use; from the answer on it is the new one.
-    await host.attach(this.id, this.#nextOffset, () => {
+    await host.attach(this.id, from, () => {
+      this.#captureFrom(from)
       this.#phase = "running"
     })
     killPoint("recovery.attached.after")
     if (this.extension === undefined) await this.#sampleCwd()
     else await this.extension.adopted()
     if (journaled >= UNDRAWN_BYTES) this.#port.drawLater(this.id, journaled)
+  }
+
+  /** What the session's rules are: the keeper remembers what the journal may not have. */
+  async #restoreCapture(host: PtyHost): Promise<void> {
+    if (this.capture !== undefined) return
+    const [{ SessionCapture }, { decodeNote }] = await Promise.all([
+      import("../capture/SessionCapture.ts"),
+      import("../exec/KeeperNote.ts")
+    ])
+    const note = decodeNote(await host.getNote(this.id))?.capture
+    this.capture = SessionCapture.restored(this.state.redact, note, this.state.inputBytes)
+  }
+
+  /** Before the input is journaled: whoever finds it there finds what goes on from it. */
+  #saveNote(host: PtyHost): void {
+    if (this.extension !== undefined) this.extension.saveNote()
+    else host.setNote(this.id, Buffer.from(JSON.stringify({ capture: this.capture?.note })))
+  }
+
+  /** The next byte of the terminal is this one; those before #nextOffset are journaled. */
+  #captureFrom(position: number): void {
+    this.#captured?.stop()
+    this.#captured = this.capture?.stream(
+      { position, outTo: this.#nextOffset, cols: this.size.cols },
+      (bytes, replaced) => this.#takeCaptured(bytes, replaced)
+    )
   }
 
   async #typeAgain(host: PtyHost, held: HeldSession): Promise<void> {
@@ -441,6 +473,7 @@ export class LiveSession {
     if (this.#gathered !== undefined) giveBuffer(this.#gathered)
     this.#gathered = undefined
     this.#chunkBytes = 0
+    this.#captured?.stop()
     clearTimeout(this.#cwdTimer)
     this.#cwdTimer = undefined
   }
@@ -501,6 +534,10 @@ export class LiveSession {
       return
     }
     if (!this.#isTaking) return
+    if (this.#captured !== undefined) {
+      this.#capture(this.#captured, offset, bytes)
+      return
+    }
     const held = this.extension?.terminalHeldBytes ?? 0
     if (offset !== this.#nextOffset + this.#chunkBytes + held) {
       this.#outOfStep(`output at byte ${offset}`)
@@ -509,6 +546,36 @@ export class LiveSession {
     if (this.extension === undefined) this.#takeChunk(bytes)
     else this.#take(this.extension.terminalOutput(bytes))
     this.#activity()
+  }
+
+  /** As `output`, of a session with rules. */
+  #capture(captured: CaptureStream, offset: number, bytes: Uint8Array): void {
+    const held = this.extension?.terminalHeldBytes ?? 0
+    if (offset !== captured.position + held) {
+      this.#outOfStep(`output at byte ${offset}`)
+      return
+    }
+    captured.push(this.extension?.terminalOutput(bytes) ?? bytes)
+    this.#activity()
+    // Only looked at, they may be what the program is paused for.
+    if (offset < this.#nextOffset) this.#ackTimer ??= setTimeout(() => this.#acknowledge(), ACK_MILLIS)
+  }
+
+  #takeCaptured(bytes: Uint8Array, replaced: Replaced | undefined): void {
+    this.#take(bytes)
+    if (replaced === undefined) return
+    // In the batch of the output, whatever happens: nothing of this turn is written before its end.
+    this.#journalChunks()
+    this.#append([this.#event({ _tag: "SecretsRedacted", what: "output", ...replaced, events: 0 })]).catch(
+      () => undefined
+    )
+  }
+
+  /** Of commands' own streams: told with what is journaled next to it. */
+  tellReplaced(replaced: Replaced): void {
+    this.#append([this.#event({ _tag: "SecretsRedacted", what: "output", ...replaced, events: 0 })]).catch(
+      () => undefined
+    )
   }
 
   /** A filter that held bytes back gives more than a delivery has: a record takes no more than that. */
@@ -531,7 +598,13 @@ export class LiveSession {
   }
 
   #takeRest(): void {
-    if (this.extension !== undefined) this.#take(this.extension.terminalRest())
+    const rest = this.extension?.terminalRest()
+    if (this.#captured === undefined) {
+      if (rest !== undefined) this.#take(rest)
+      return
+    }
+    if (rest !== undefined && rest.byteLength > 0) this.#captured.push(rest)
+    this.#captured.release()
   }
 
   #journalChunks(): void {
@@ -584,7 +657,9 @@ export class LiveSession {
     if (this.#isFull) return
     this.#ackedOffset = this.#durableOffset
     killPoint("keeper.ack.before")
-    this.host?.ack(this.id, this.#durableOffset)
+    // The next engine needs also what a match may go on from.
+    const neededFrom = this.#captured?.neededFrom ?? this.#durableOffset
+    this.host?.ack(this.id, Math.min(this.#durableOffset, neededFrom))
     killPoint("keeper.ack.after")
   }
 
@@ -649,6 +724,7 @@ export class LiveSession {
     if (this.#isInDoubt) await this.#load()
     if (this.state.closed) return this.#end()
     this.#lastWord = true
+    if (this.#captured !== undefined && this.#phase === "running") this.#takeRest()
     this.#journalChunks()
     const exit = this.#leaderExit
     const last = this.extension?.lastWords({ _tag: "Ended", exit }) ?? []
@@ -672,6 +748,7 @@ export class LiveSession {
 
   #end(): void {
     this.#phase = "ended"
+    this.#captured?.stop()
     this.#resizes?.settle()
     clearTimeout(this.#cwdTimer)
     this.#cwdTimer = undefined
@@ -811,6 +888,9 @@ export class LiveSession {
     const pieces: Array<Uint8Array> = []
     for (let at = 0; at < data.byteLength; at += OUTPUT_CHUNK_BYTES_MAX)
       pieces.push(data.subarray(at, at + OUTPUT_CHUNK_BYTES_MAX))
+    const shown = this.capture?.typed(data, this.state.inputBytes + data.byteLength)
+    if (shown?.isNoteNew === true) this.#saveNote(host)
+    if (shown?.replaced !== undefined) return this.#writeRedacted(host, data, shown.bytes, shown.replaced, options)
     const { first, last } = await this.#append(
       pieces.map((piece) => this.#event({ _tag: "InputWritten", data: piece }, options))
     )
@@ -839,6 +919,34 @@ export class LiveSession {
     killPoint("keeper.write.after")
     await this.#checkApplied([result], last, options.commandId)
     return { sequence: last, hidden: true, truncatedTo: result.truncatedTo ?? null }
+  }
+
+  /** As hidden input: what is journaled is not what was typed, so it is acknowledged only when the terminal has it. */
+  async #writeRedacted(
+    host: PtyHost,
+    data: Uint8Array,
+    shown: Uint8Array,
+    replaced: Replaced,
+    options: CommandOptions
+  ): Promise<WriteAck> {
+    const events: Array<NewEvent> = []
+    for (let at = 0; at < shown.byteLength; at += OUTPUT_CHUNK_BYTES_MAX) {
+      const piece = shown.subarray(at, at + OUTPUT_CHUNK_BYTES_MAX)
+      events.push(this.#event({ _tag: "InputWritten", data: piece }, options))
+    }
+    const told = this.#event({ _tag: "SecretsRedacted", what: "input", ...replaced, events: events.length })
+    const { first } = await this.#append([...events, told])
+    const last = first + events.length - 1
+    if (options.commandId !== undefined) this.#untyped.delete(options.commandId)
+    this.#activity()
+    killPoint("keeper.write.before")
+    const result = await this.#answer(host.write(this.id, last, data)).catch((error) => {
+      if (options.commandId !== undefined) this.#untyped.set(options.commandId, last)
+      throw error
+    })
+    killPoint("keeper.write.after")
+    await this.#checkApplied([result], last, options.commandId)
+    return { sequence: last, hidden: false, truncatedTo: result.truncatedTo ?? null }
   }
 
   closeInput(options: CommandOptions): Promise<void> {
@@ -870,6 +978,10 @@ export class LiveSession {
     const host = this.#liveHost()
     if (size.cols === this.state.size.cols && size.rows === this.state.size.rows) return false
     // Output that came at the old size stands before the event.
+    if (this.#captured !== undefined) {
+      this.#takeRest()
+      this.#captured.resize(size.cols)
+    }
     this.#journalChunks()
     const plain = this.#port.plainOutput
     plain.note(this.id, Number.MAX_SAFE_INTEGER)
@@ -1054,7 +1166,8 @@ export class LiveSession {
   }
 
   /** The events have their place in the stream when this returns, and are durable and folded when it resolves. */
-  async #append(events: ReadonlyArray<NewEvent>, options?: AppendOptions): Promise<Appended> {
+  async #append(given: ReadonlyArray<NewEvent>, options?: AppendOptions): Promise<Appended> {
+    const events = this.capture === undefined ? given : this.#masked(given)
     this.#inFlight++
     const told = this.#port.feed.place(this.id, events, options?.rows)
     try {
@@ -1067,7 +1180,8 @@ export class LiveSession {
         this.#fold({ ...event, sequence: appended.first + index })
       })
       told?.durable()
-      return appended
+      // What was asked for: what tells of replacements stands behind it, unless it is a stream's end.
+      return events === given || isEnd(given) ? appended : { ...appended, last: appended.first + given.length - 1 }
     } catch (error) {
       if (!(error instanceof StorageUnavailable)) throw error
       this.#isInDoubt = true
@@ -1077,6 +1191,20 @@ export class LiveSession {
       this.#settled()
       if (this.#inFlight === 0 && this.#phase === "running") this.#journalChunks()
     }
+  }
+
+  #masked(given: ReadonlyArray<NewEvent>): ReadonlyArray<NewEvent> {
+    const { events, replaced } = this.capture!.masked(given)
+    if (replaced === undefined) return given
+    // A command's standard input that is all of what is appended is given to it from here, and can be only once.
+    const isStdin = given.every(({ event }) => event._tag === "CommandInputWritten")
+    const told = this.#event({
+      _tag: "SecretsRedacted",
+      what: isStdin ? "stdin" : "events",
+      ...replaced,
+      events: isStdin ? given.length : 0
+    })
+    return isEnd(given) ? [told, ...events] : [...events, told]
   }
 
   #settled(): void {
@@ -1123,7 +1251,8 @@ export class LiveSession {
 
   async #sampleCwd(): Promise<void> {
     const { pid } = this.state
-    const cwd = pid === null ? undefined : await this.#port.directoryOf(pid)
+    const seen = pid === null ? undefined : await this.#port.directoryOf(pid)
+    const cwd = seen === undefined ? undefined : (this.capture?.maskedText(seen) ?? seen)
     if (cwd === undefined || cwd === this.#cwd || !this.#isTaking) return
     if (this.state.status !== "running") return
     this.#cwd = cwd
@@ -1140,6 +1269,12 @@ const buffers: Array<Uint8Array> = []
 const takeBuffer = (): Uint8Array => buffers.pop() ?? new Uint8Array(OUTPUT_CHUNK_BYTES_MAX)
 const giveBuffer = (buffer: Uint8Array): void => {
   if (buffers.length < BUFFERS_KEPT_MAX) buffers.push(buffer)
+}
+
+/** Behind the last of these nothing may stand. */
+const isEnd = (events: ReadonlyArray<NewEvent>): boolean => {
+  const last = events.at(-1)?.event._tag
+  return last === "SessionClosed" || last === "SessionLost"
 }
 
 const ANY_BYTES = new Uint8Array(64 * 1024)

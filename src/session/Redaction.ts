@@ -47,12 +47,33 @@ export const RedactReport = Schema.Struct({
 })
 export type RedactReport = typeof RedactReport.Type
 
+export const DestroyKeyRequest = Schema.Struct({
+  session: SessionId,
+  reason: Schema.String,
+  actor: Schema.optional(Schema.String)
+})
+export type DestroyKeyRequest = typeof DestroyKeyRequest.Type
+
+export const DestroyKeyReport = Schema.Struct({
+  /** That nobody reads any more; 0: the key was destroyed before. */
+  events: Schema.Int
+})
+export type DestroyKeyReport = typeof DestroyKeyReport.Type
+
 export interface RedactionShape {
   /**
    * When it returns from the last request, nothing of what was replaced is in the journal's files, and readers are given what
    * took its place. Can be asked again after a failure: what was done is done. A session that is held is refused.
    */
   redact(request: RedactRequest): Effect.Effect<RedactReport, SessionNotFound | InvalidRequest | SessionUnavailable>
+  /**
+   * Of a store that is encrypted: destroys the key of a session that has ended, for ever. When it returns, neither the key nor
+   * an event that was encrypted with it is in the journal's files; what is left says that it was so, when, and by whom.
+   * A session that is held is refused.
+   */
+  destroyKey(
+    request: DestroyKeyRequest
+  ): Effect.Effect<DestroyKeyReport, SessionNotFound | InvalidRequest | SessionUnavailable>
 }
 
 export class Redaction extends Context.Service<Redaction, RedactionShape>()("reprise/session/Redaction") {}

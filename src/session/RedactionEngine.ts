@@ -1,7 +1,8 @@
 /**
  * `Redaction` over a journal: lets the payloads be replaced, drops what this process keeps of them, deletes the rows that were
  * made of them, and has the journal's files written anew. One session at a time, and never beside a removal. A running
- * engine also finishes at its start what a process that died has begun.
+ * engine also finishes at its start what a process that died has begun. Destroying a key (KeyDestruction.ts) is the same: a turn
+ * of its own, and files that are written anew.
  */
 import { Clock, Effect, type Semaphore } from "effect"
 import type { NewEvent, SessionId } from "../../journal/Event.ts"
@@ -11,11 +12,21 @@ import { Commands } from "../../projections/Commands.ts"
 import { derivedRows, keptRows } from "../../projections/DerivedRows.ts"
 import { stateAt, summaryOf } from "../../projections/ProjectionRunner.ts"
 import { deleteSearchIndex } from "../../projections/SearchIndex.ts"
+import { isKeyDestroyed } from "../../projections/SessionIndex.ts"
+import type { Sealer } from "../evidence/Sealer.ts"
 import type { Feed } from "./Feed.ts"
 import type { HistoryShape } from "./History.ts"
-import { REDACT_REQUEST_EVENTS_MAX, REDACT_SECRETS_MAX, type RedactionShape, type RedactRequest } from "./Redaction.ts"
+import { keyDestruction, keyRanges } from "./KeyDestruction.ts"
+import {
+  type DestroyKeyRequest,
+  REDACT_REQUEST_EVENTS_MAX,
+  REDACT_SECRETS_MAX,
+  type RedactionShape,
+  type RedactRequest
+} from "./Redaction.ts"
 import { actorOf } from "./RetentionEngine.ts"
 import { InvalidRequest, SessionUnavailable } from "./SessionError.ts"
+import type { SessionView } from "./SessionView.ts"
 import { tellAdministered } from "./StoreStream.ts"
 
 /** Of the reason: a sentence and where the order is filed. */
@@ -35,6 +46,8 @@ export interface RedactionPort {
 export interface RedactionOptions {
   readonly journal: JournalShape
   readonly history: HistoryShape
+  /** Of what is erased, the hashes are kept, and the salts are not. */
+  readonly sealer: Pick<Sealer, "seal" | "forgetRemoved">
   /** That of retention. */
   readonly turn: Semaphore.Semaphore
   readonly engine?: RedactionPort | undefined
@@ -46,7 +59,8 @@ export interface RedactionEngine extends RedactionShape {
   readonly finish: Effect.Effect<void, StorageUnavailable>
 }
 
-export const makeRedaction = ({ engine, history, journal, openFeed, turn }: RedactionOptions): RedactionEngine => {
+export const makeRedaction = (options: RedactionOptions): RedactionEngine => {
+  const { engine, history, journal, openFeed, sealer, turn } = options
   const provided = Effect.provideService(Journal, journal)
 
   /** The last event whose input nobody needs any more. */
@@ -54,9 +68,7 @@ export const makeRedaction = ({ engine, history, journal, openFeed, turn }: Reda
     const view = yield* history.get(session)
     const live = engine === undefined ? undefined : yield* fromEngine(session, () => engine.notNeeded(session))
     if (live === undefined) {
-      const isEnded =
-        !view.terminalOpen && (view.status === "exited" || view.status === "lost" || view.status === "failed")
-      if (isEnded) return Number.MAX_SAFE_INTEGER
+      if (isEnded(view)) return Number.MAX_SAFE_INTEGER
       const reason = "it may still run, and no engine holds it; start one (any command that changes something does)"
       return yield* new SessionUnavailable({ session, reason })
     }
@@ -146,8 +158,22 @@ export const makeRedaction = ({ engine, history, journal, openFeed, turn }: Reda
     return rows
   })
 
+  const destroyed = Effect.fnUntraced(function* (session: SessionId) {
+    journal.redaction.forget(session)
+    if (engine !== undefined) yield* fromEngine(session, () => engine.redacted(session))
+    yield* deleteSearchIndex(session)
+    // Its salts go before the files are written anew.
+    yield* Effect.ignore(sealer.forgetRemoved(session))
+    yield* finishOne(session, keyRanges(session))
+  })
+
   const finish = Effect.gen(function* () {
     for (const session of yield* journal.redaction.unfinished) {
+      if (yield* isDestroyed(session)) {
+        yield* Effect.ignore(sealer.forgetRemoved(session))
+        yield* finishOne(session, keyRanges(session))
+        continue
+      }
       // The rows that stand for removed events: which of them were changed is not known any more.
       const kept = yield* keptRows(session)
       yield* finishOne(
@@ -161,8 +187,58 @@ export const makeRedaction = ({ engine, history, journal, openFeed, turn }: Reda
     turn.withPermit
   )
 
+  const isDestroyed = (session: SessionId) =>
+    Effect.map(
+      journal.removal.of(session),
+      (gone) => gone?.event._tag === "EventsRemoved" && isKeyDestroyed({ removed: gone.event })
+    )
+
+  const destroyOne = Effect.fnUntraced(function* (request: DestroyKeyRequest) {
+    const { reason, session } = request
+    if (journal.isEncrypted !== true) {
+      const why =
+        "the store is not encrypted: its sessions have no keys; `reprise prune` and `reprise redact` take out what they hold"
+      return yield* new InvalidRequest({ field: "session", reason: why })
+    }
+    const view = yield* history.get(session)
+    if (view.hold != null) {
+      const why = `it is held (${view.hold.reason}), and what is held is not destroyed; \`reprise release\` ends that`
+      return yield* new InvalidRequest({ field: "session", reason: why })
+    }
+    if (yield* isDestroyed(session)) return { events: 0 }
+    const live = engine === undefined ? undefined : yield* fromEngine(session, () => engine.notNeeded(session))
+    if (live !== undefined || !isEnded(view)) {
+      return yield* new SessionUnavailable({ session, reason: "it has not ended: end it first" })
+    }
+    const actor = yield* actorOf(request)
+    // What is not sealed has no hash, and says so.
+    yield* Effect.ignore(sealer.seal(session))
+    const clock = yield* Clock.Clock
+    const timeMicros = Number(clock.currentTimeNanosUnsafe() / 1000n)
+    const { removal, stale } = yield* keyDestruction(session, { actor, reason, timeMicros })
+    yield* journal.removal.remove(session, removal, stale)
+    yield* destroyed(session)
+    return { events: removal.to }
+  })
+
   return {
     finish,
+    destroyKey: Effect.fn("Redaction.destroyKey")(function* (request: DestroyKeyRequest) {
+      if (request.reason.length > REASON_LENGTH_MAX) {
+        const reason = `must have at most ${REASON_LENGTH_MAX} characters`
+        return yield* new InvalidRequest({ field: "reason", reason })
+      }
+      return yield* destroyOne(request).pipe(
+        provided,
+        Effect.catchTag(["StorageUnavailable", "JournalDamaged"], (error) =>
+          Effect.fail(new SessionUnavailable({ session: request.session, reason: error.message }))
+        ),
+        Effect.catchTag("EventRefused", (error) =>
+          Effect.fail(new InvalidRequest({ field: "session", reason: error.reason }))
+        ),
+        turn.withPermit
+      )
+    }),
     redact: Effect.fn("Redaction.redact")(function* (request: RedactRequest) {
       const { events, reason, secrets } = request
       if (reason.length > REASON_LENGTH_MAX) {
@@ -192,6 +268,9 @@ export const makeRedaction = ({ engine, history, journal, openFeed, turn }: Reda
 }
 
 const NO_ROWS: ReadonlyArray<Row> = []
+
+const isEnded = ({ status, terminalOpen }: SessionView): boolean =>
+  !terminalOpen && (status === "exited" || status === "lost" || status === "failed")
 
 const fromEngine = <A>(session: SessionId, ask: () => Promise<A>): Effect.Effect<A, SessionUnavailable> =>
   Effect.tryPromise({

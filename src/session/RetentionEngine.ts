@@ -13,7 +13,7 @@ import { Commands } from "../../projections/Commands.ts"
 import { SUMMARY_PROJECTIONS, sequenceAt, stateAt, summaryOf } from "../../projections/ProjectionRunner.ts"
 import { ScreenService, type ScreenServiceShape } from "../../projections/ScreenService.ts"
 import { deleteSearchIndex } from "../../projections/SearchIndex.ts"
-import { indexRow, summarize } from "../../projections/SessionIndex.ts"
+import { indexRow, isKeyDestroyed, summarize } from "../../projections/SessionIndex.ts"
 import { SessionState } from "../../projections/SessionState.ts"
 import type { Sealer } from "../evidence/Sealer.ts"
 import { checkLabel } from "./CreateRequest.ts"
@@ -211,7 +211,8 @@ export const makeRetention = Effect.fnUntraced(function* (options: RetentionOpti
       yield* Effect.yieldNow
       return item
     })
-    const views = yield* history.list
+    // Of those whose key was destroyed nothing is left to remove, and they take no other's place.
+    const views = (yield* history.list).filter((view) => !isKeyDestroyed(view))
     const ended = views.filter(isEnded).sort((one, other) => endOf(one) - endOf(other))
     const now = yield* nowMicros
     const whole = new Set<string>()

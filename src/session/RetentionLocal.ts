@@ -23,19 +23,20 @@ export const layer = (
     Effect.gen(function* () {
       const journal = yield* Journal
       const history = yield* History
+      const sealer = yield* makeSealer({
+        journal,
+        signer: (nowMillis, recorded) => ensureKey(paths, nowMillis, recorded).signer
+      })
       const retention = yield* makeRetention({
         journal,
         history,
         screens: yield* ScreenService,
         folder: paths.journal,
         policy: () => readRetention(paths),
-        sealer: yield* makeSealer({
-          journal,
-          signer: (nowMillis, recorded) => ensureKey(paths, nowMillis, recorded).signer
-        }),
+        sealer,
         openFeed: openFeed(journal)
       })
-      const redaction = makeRedaction({ journal, history, turn: retention.turn, openFeed: openFeed(journal) })
+      const redaction = makeRedaction({ journal, history, sealer, turn: retention.turn, openFeed: openFeed(journal) })
       yield* Effect.ignore(redaction.finish)
       return Context.make(Retention, retention).pipe(Context.add(Redaction, redaction))
     })

@@ -27,7 +27,7 @@ import { makeLocalSearch, searchWorkerUrl } from "../search/SearchLocal.ts"
 import { Attach } from "./Attach.ts"
 import { makeAttach } from "./AttachEngine.ts"
 import { engineCall } from "./EngineCall.ts"
-import { readRetention } from "./EngineConfig.ts"
+import { readCapture, readRetention } from "./EngineConfig.ts"
 import { EngineCore } from "./EngineCore.ts"
 import { ENGINE_LIMITS, type EngineLimits } from "./EngineLimits.ts"
 import { Evidence } from "./Evidence.ts"
@@ -129,6 +129,7 @@ export const layer = (
               programUmask: options.programUmask,
               keepers: options.keepers,
               limits,
+              redact: () => readCapture(options.paths),
               run,
               get: (session) => run(history.get(session)),
               load,
@@ -203,6 +204,7 @@ export const layer = (
       const redaction = makeRedaction({
         journal,
         history,
+        sealer,
         turn: retention.turn,
         engine: {
           feed: engine.feed,

@@ -33,6 +33,8 @@ export interface SessionExtension {
   leaderExited(exit: LeaderExit): void
   /** Nothing is taken from the host until the session is adopted again. */
   paused(): void
+  /** What the session's rules have to remember for the next engine has changed: it is in the extension's own note. */
+  saveNote(): void
   /** The session's processes are about to be ended by command. */
   closing(): void
   /** Events to journal in the same batch as the session's end. */

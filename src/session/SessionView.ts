@@ -47,6 +47,16 @@ export const SessionView = Schema.Struct({
   hold: Schema.optionalKey(
     Schema.NullOr(Schema.Struct({ reason: Schema.String, actor: Schema.String, at: Schema.Finite }))
   ),
+  /** Rules by which secrets are taken out before anything is journaled, and what they took out so far; absent: none. */
+  redact: Schema.optionalKey(
+    Schema.NullOr(
+      Schema.Struct({
+        rules: Schema.Array(Schema.String),
+        found: Schema.Array(Schema.Struct({ rule: Schema.String, matches: Schema.Int })),
+        bytes: Schema.Int
+      })
+    )
+  ),
   /** Its events 1 to `to` were removed `at` a time, for a rule in words; absent: it has all of them. */
   removed: Schema.optionalKey(
     Schema.NullOr(Schema.Struct({ to: Schema.Int, at: Schema.Finite, reason: RemovalReason, policy: Schema.String }))

@@ -5,6 +5,7 @@
  */
 import { Context, type Effect } from "effect"
 import type { SessionId, SessionLimits, SignalTarget, TerminalSize } from "../../journal/Event.ts"
+import type { CaptureRequest } from "../capture/CaptureRequest.ts"
 import type { EngineLimits } from "./EngineLimits.ts"
 import type {
   AccessDenied,
@@ -38,6 +39,8 @@ export interface CreateSession {
   readonly group?: string | undefined
   /** Absent: none. The session is kept until its program ends. */
   readonly limits?: SessionLimits | undefined
+  /** What is replaced before anything is journaled, beside what the store's own rules are. */
+  readonly redact?: CaptureRequest | undefined
   readonly actor?: string | undefined
 }
 

@@ -13,6 +13,7 @@
  */
 import { userInfo } from "node:os"
 import { join, resolve } from "node:path"
+import type { StoreKeySource } from "../../journal/StoreKey.ts"
 
 /** sockaddr_un holds 108 bytes on Linux and 104 on macOS, with a final NUL; Node 20 cut longer ones without a word. */
 export const SOCKET_PATH_BYTES_MAX = 103
@@ -29,6 +30,14 @@ export interface StorePaths {
   readonly engineSocket: string
   readonly keepers: string
   readonly exec: string
+  /** Where the key of an encrypted store is; it lies outside of the store. */
+  readonly key: StoreKeySource | undefined
+}
+
+/** REPRISE_STORE_KEY_FILE, else REPRISE_STORE_KEY_COMMAND; empty ones count as none. */
+export const defaultKey = (env: Readonly<Record<string, string | undefined>>): StoreKeySource | undefined => {
+  if (env.REPRISE_STORE_KEY_FILE) return { file: resolve(env.REPRISE_STORE_KEY_FILE) }
+  return env.REPRISE_STORE_KEY_COMMAND ? { command: env.REPRISE_STORE_KEY_COMMAND } : undefined
 }
 
 /** The default store: REPRISE_HOME, else XDG_STATE_HOME/reprise, else ~/.local/state/reprise. */
@@ -38,7 +47,7 @@ export const defaultStore = (env: Readonly<Record<string, string | undefined>>):
   return resolve(env.HOME || userInfo().homedir, ".local/state/reprise")
 }
 
-export const storePaths = (store: string): StorePaths => {
+export const storePaths = (store: string, key?: StoreKeySource | undefined): StorePaths => {
   const absolute = resolve(store)
   const inside = join(absolute, "run")
   const fits = Buffer.byteLength(inside) + LONGEST_NAME_BYTES <= SOCKET_PATH_BYTES_MAX
@@ -53,7 +62,8 @@ export const storePaths = (store: string): StorePaths => {
     run,
     engineSocket: join(run, "engine.sock"),
     keepers: join(run, "keepers"),
-    exec: join(run, "exec")
+    exec: join(run, "exec"),
+    key
   }
 }
 

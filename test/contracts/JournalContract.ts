@@ -170,6 +170,12 @@ export const sampleEvents: ReadonlyArray<SessionEvent> = [
     reason: "é",
     events: [{ sequence: 3, original: "00ff", sealed: true, replacement: "ff00", ranges: [[13, 20]] }]
   },
+  {
+    _tag: "KeyDestroyed",
+    session: "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+    to: 5,
+    reason: "case 4711"
+  },
   { _tag: "StoreAdministered", what: "hold", session: "01ARZ3NDEKTSV4RRFFQ69G5FAV", detail: "é" }
 ]
 

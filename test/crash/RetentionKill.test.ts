@@ -18,6 +18,8 @@ import { screenAt } from "../../projections/ScreenHistory.ts"
 import type { ScreenService } from "../../projections/ScreenService.ts"
 import { SessionState } from "../../projections/SessionState.ts"
 import { Retention } from "../../src/index.ts"
+import * as EngineClient from "../../src/remote/EngineClient.ts"
+import { History } from "../../src/session/History.ts"
 import * as HistoryLive from "../../src/session/HistoryLive.ts"
 import * as RetentionLocal from "../../src/session/RetentionLocal.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
@@ -175,7 +177,17 @@ describe("an engine dies in the middle of a removal", () => {
           })
         ).trim()
         const engine = await cli.enginePid()
-        while ((await cli.json(["inspect", id])).sequence < 200);
+        // Asked over the socket: a command for each look would take longer than the lines.
+        await Effect.runPromise(
+          History.use((history) =>
+            Stream.runDrain(
+              Stream.takeUntil(
+                history.follow(id as SessionId, 0),
+                (item) => item._tag === "Page" && item.entries.at(-1)!.sequence >= 200
+              )
+            )
+          ).pipe(Effect.provide(EngineClient.layer({ paths: storePaths(cli.store), start: false, actor: "test" })))
+        )
         const { code } = await cli.run(["prune", id, "--max-events", "50"])
         assert.notStrictEqual(code, 0)
         assert.notStrictEqual(await cli.enginePid(), engine)

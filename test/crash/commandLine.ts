@@ -4,14 +4,19 @@ import { createHash } from "node:crypto"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
 import { Effect } from "effect"
 import { Sessions } from "../../src/index.ts"
 import { listKeepers } from "../../src/keeper/KeeperProcess.ts"
 import * as EngineClient from "../../src/remote/EngineClient.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
+import { isAlive } from "../fixtures/processFigures.ts"
 
 const program = join(dirname(fileURLToPath(import.meta.url)), "../../dist/bin/reprise.js")
+
+/** Between two looks whether an engine that was told to stop is gone. */
+const GONE_LOOK_MILLIS = 5
 
 export interface Finished {
   readonly code: number | null
@@ -86,7 +91,7 @@ export class CommandLine {
 
   /** Ends sessions, engine and keepers, and removes the store. */
   async dispose(): Promise<void> {
-    await this.run(["stop", "--sessions"])
+    await this.#stop()
     for (const { pid } of await listKeepers(storePaths(this.store).keepers)) {
       try {
         process.kill(pid, "SIGKILL")
@@ -95,6 +100,21 @@ export class CommandLine {
       }
     }
     rmSync(this.store, { recursive: true, force: true })
+  }
+
+  /** As `stop --sessions` does, without its process; that one also ends the sessions of an engine that is gone. */
+  async #stop(): Promise<void> {
+    const paths = storePaths(this.store)
+    const layer = EngineClient.layer({ paths, start: false, anyVersion: true, actor: "test" })
+    const pid = await Effect.runPromise(
+      EngineClient.EngineControl.use((control) => control.stop({ sessions: true })).pipe(
+        Effect.map((stopped) => stopped.pid),
+        Effect.provide(layer),
+        Effect.catchCause(() => Effect.succeed(undefined))
+      )
+    )
+    while (pid !== undefined && isAlive(pid)) await sleep(GONE_LOOK_MILLIS)
+    if (pid === undefined && (await listKeepers(paths.keepers)).length > 0) await this.run(["stop", "--sessions"])
   }
 }
 

@@ -3,12 +3,14 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
+import { EncryptedStorage } from "../../journal/EncryptedStorage.ts"
 import type { SessionId } from "../../journal/Event.ts"
 import { JournalCore } from "../../journal/JournalCore.ts"
 import { SequenceConflict, StorageUnavailable } from "../../journal/JournalError.ts"
 import { LevelStorage } from "../../journal/LevelStorage.ts"
 import { MemoryStorage } from "../../journal/MemoryStorage.ts"
 import type { Put, RangeOptions, Storage } from "../../journal/Storage.ts"
+import { makeStoreKey } from "../../journal/StoreKey.ts"
 import { newSessionId, outputEvent } from "../contracts/JournalContract.ts"
 import { seededRandom } from "../fixtures/seededRandom.ts"
 
@@ -51,10 +53,14 @@ const resumed = (core: JournalCore) =>
 
 const labelOf = (data: unknown) => Buffer.from(data as Uint8Array).toString()
 
-const runHistory = async (seed: number, makeStorage: () => Promise<Storage>) => {
+const runHistory = async (
+  seed: number,
+  makeStorage: () => Promise<Storage>,
+  wrap: (storage: Storage) => Promise<Storage> = async (storage) => storage
+) => {
   const random = seededRandom(seed)
   const storage = new FailingStorage(await makeStorage())
-  const core = new JournalCore({ storage, durability: "process", nowMicros: () => 1 })
+  const core = new JournalCore({ storage: await wrap(storage), durability: "process", nowMicros: () => 1 })
   const streams = [newSessionId(), newSessionId(), newSessionId()]
   /** Per stream: labels that were acknowledged with their sequence, and labels whose append failed (there or not). */
   const acknowledged = new Map<SessionId, Map<number, string>>(streams.map((s) => [s, new Map()]))
@@ -193,6 +199,14 @@ describe("journal model", () => {
   for (let seed = 1; seed <= 12; seed++) {
     it(`keeps every acknowledged event through failing batches, in memory, seed ${seed}`, () =>
       runHistory(seed, async () => new MemoryStorage()))
+  }
+  for (let seed = 51; seed <= 56; seed++) {
+    it(`keeps every acknowledged event through failing batches, encrypted, seed ${seed}`, () =>
+      runHistory(
+        seed,
+        async () => new MemoryStorage(),
+        (storage) => EncryptedStorage.open(storage, makeStoreKey(Buffer.alloc(32, seed)), "/nowhere")
+      ))
   }
   for (let seed = 101; seed <= 104; seed++) {
     it(`keeps every acknowledged event through failing batches, on LevelDB, seed ${seed}`, async () => {

@@ -102,10 +102,10 @@ describe("store guard", () => {
       Effect.gen(function* () {
         const location = join(folder, "journal")
         yield* open(location, append)
-        writeFileSync(join(location, "format.json"), `{"format":3}`)
+        writeFileSync(join(location, "format.json"), `{"format":4}`)
         const error = yield* refusal(location)
         assert.deepInclude({ ...error }, { _tag: "StoreRefused", reason: "format" })
-        assert.include(error.message, "format 3")
+        assert.include(error.message, "format 4")
         writeFileSync(join(location, "format.json"), `{"for`)
         assert.deepInclude({ ...(yield* refusal(location)) }, { _tag: "StoreRefused", reason: "corrupt" })
       })

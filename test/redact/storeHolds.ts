@@ -4,8 +4,8 @@ import { join } from "node:path"
 import { readTable } from "../../journal/TableFile.ts"
 
 /** Names of the files that hold it, with how. */
-export const filesHolding = (folder: string, text: string): ReadonlyArray<string> => {
-  const needle = Buffer.from(text)
+export const filesHolding = (folder: string, text: string | Uint8Array): ReadonlyArray<string> => {
+  const needle = typeof text === "string" ? Buffer.from(text) : Buffer.from(text)
   const holding: Array<string> = []
   for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue

@@ -16,7 +16,7 @@ import { proxy } from "./proxy.ts"
 /** REPRISE_SEED moves the breaks (`npm run campaign`). */
 const SEED = Number(process.env.REPRISE_SEED ?? Math.floor(Math.random() * 2 ** 31))
 /** Milliseconds that a reader stops; `npm run campaign` stops it for 10,000. */
-const STALL_MILLIS = Number(process.env.REPRISE_STALL_MILLIS ?? 3000)
+const STALL_MILLIS = Number(process.env.REPRISE_STALL_MILLIS ?? 1500)
 const LINES = 50_000
 const CLIENTS = 3
 const BREAKS = 20

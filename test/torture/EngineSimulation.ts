@@ -4,7 +4,7 @@
  * ends engines and kills them; beside the engine stands what it said. Then the faults stop, and everything must work
  * again without help, and be there: once, in order, as it was acknowledged. One seed is one run, to the last call.
  */
-import { Clock, Context, Effect, Exit, Layer, ManagedRuntime, Stream } from "effect"
+import { Clock, Context, Effect, Exit, Layer, Logger, ManagedRuntime, Stream } from "effect"
 import type { JournalEntry, SessionId } from "../../journal/Event.ts"
 import { Journal } from "../../journal/Journal.ts"
 import { JournalCore } from "../../journal/JournalCore.ts"
@@ -433,7 +433,9 @@ class Simulation {
     const layer = SessionEngine.layer({ paths: storePaths("/nowhere"), keeperEntry: "/nowhere", keepers }).pipe(
       Layer.provideMerge(HistoryLive.layer),
       Layer.provideMerge(journal),
-      Layer.provide(Layer.succeedContext(Context.make(Clock.Clock, this.#time.clock)))
+      Layer.provide(Layer.succeedContext(Context.make(Clock.Clock, this.#time.clock))),
+      // Hundreds of engines log each fault; nobody reads it, and the run's own trace tells more.
+      Layer.provideMerge(Logger.layer([]))
     )
     engine = new Engine(ManagedRuntime.make(layer as Layer.Layer<Services, unknown>), faulty)
     return engine

@@ -16,9 +16,9 @@ import {
   type PtyHostListener,
   SessionUnknown,
   SpawnError,
-  type SpawnRequest,
-  type WriteResult
+  type SpawnRequest
 } from "../../src/keeper/PtyHost.ts"
+import type { WriteResult } from "../../src/keeper/WriteResult.ts"
 
 type SessionId = SpawnRequest["session"]
 

@@ -78,7 +78,7 @@ describe("the wall clock", () => {
 const failEveryCall = async (kind: FaultCode | "short" | "ghost", forEver: boolean, runsMax: number) => {
   let runs = 0
   for (let call = 1; runs < runsMax; call++) {
-    const run = await simulate({ seed: 7, steps: 10, storage: nth(call, kind, forEver), host: NEVER, engineKills: 7 })
+    const run = await simulate({ seed: 7, steps: 7, storage: nth(call, kind, forEver), host: NEVER, engineKills: 7 })
     runs++
     assert.strictEqual(run.lies, 0)
     if (run.plan.faults === 0) break

@@ -9,7 +9,7 @@ import { soak } from "./SoakRun.ts"
 /** REPRISE_SEED moves what happens when, REPRISE_SOAK_HOURS makes it longer. */
 const HOURS = Number(process.env.REPRISE_SOAK_HOURS ?? 3)
 const SEED = Number(process.env.REPRISE_SEED ?? 11)
-const LOAD = { sessions: 10, commands: 10 }
+const LOAD = { sessions: 5, commands: 5 }
 
 if (process.platform === "linux") {
   describe("soak", () => {

@@ -25,7 +25,7 @@ const BUNDLE = join(import.meta.dirname, "../../dist/bin/engine.js")
 /** An engine says on it how its start went (EngineStart.ts). */
 const READY_FD = 3
 /** Between two tries of a call that cannot be served now. */
-const REPEAT_MILLIS = 20
+const REPEAT_MILLIS = 40
 /** Between two looks whether an answer is late. */
 const LOOK_MILLIS = 100
 /** DESIGN.md: a session's end takes no longer. */

@@ -1,0 +1,234 @@
+/**
+ * What a session's rules do to it before it is journaled: streams that are filtered and given on in time, and events that are
+ * masked. A LiveSession with rules has one, loaded when it is made or taken back; a session without rules has none. It
+ * journals nothing itself. What it was given to look for is in its memory, and in its keeper's for the next engine.
+ */
+import type { NewEvent, SessionEvent } from "../../journal/Event.ts"
+import { everythingRule } from "../redact/RedactRule.ts"
+import { SessionScan } from "../redact/SessionScan.ts"
+import { type Captured, CaptureFilter, type CaptureFilterOptions } from "./CaptureFilter.ts"
+import { type CaptureNote, type CaptureRequest, captureNames } from "./CaptureRequest.ts"
+import { type CaptureRule, captureRules } from "./CaptureRule.ts"
+
+/**
+ * What may be the beginning of a match waits so long for the rest. A program that prints a secret in one go is read within a
+ * millisecond or two; an echo that comes this much later is not seen by anybody.
+ */
+export const HOLD_MILLIS = 20
+
+/** Replacements in what was just given on. */
+export interface Replaced {
+  readonly rules: ReadonlyArray<{ readonly rule: string; readonly matches: number }>
+  readonly bytes: number
+}
+
+/** One stream of a session. */
+export class CaptureStream {
+  readonly #filter: CaptureFilter
+  readonly #emit: (bytes: Uint8Array, replaced: Replaced | undefined) => void
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(options: CaptureFilterOptions, emit: (bytes: Uint8Array, replaced: Replaced | undefined) => void) {
+    this.#filter = new CaptureFilter(options)
+    this.#emit = emit
+  }
+
+  get position(): number {
+    return this.#filter.position
+  }
+
+  get neededFrom(): number {
+    return this.#filter.neededFrom
+  }
+
+  /** The bytes are given on before this returns, or HOLD_MILLIS later. */
+  push(bytes: Uint8Array): void {
+    this.#give(this.#filter.push(bytes))
+    if (this.#filter.heldBytes === 0) this.stop()
+    else
+      this.#timer ??= setTimeout(() => {
+        this.#timer = undefined
+        this.release()
+      }, HOLD_MILLIS)
+  }
+
+  /** All that is held is given on. */
+  release(): void {
+    this.stop()
+    if (this.#filter.heldBytes > 0) this.#give(this.#filter.release())
+  }
+
+  resize(cols: number): void {
+    this.#filter.resize(cols)
+  }
+
+  /** What is held is of no use any more. */
+  stop(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+  }
+
+  #give(captured: Captured): void {
+    if (captured.bytes.byteLength > 0) this.#emit(captured.bytes, replacedOf(captured))
+  }
+}
+
+export class SessionCapture {
+  readonly request: CaptureRequest
+  readonly #rules: ReadonlyArray<CaptureRule>
+  readonly #typed: CaptureFilter
+  /** The last that was typed, from where a match may go on. */
+  #typedTail: Buffer = Buffer.alloc(0)
+  #typedTo = 0
+
+  constructor(
+    request: CaptureRequest,
+    options: { readonly masksAll?: boolean; readonly typed?: Buffer | undefined } = {}
+  ) {
+    this.request = request
+    this.#rules =
+      options.masksAll === true
+        ? [{ rule: everythingRule, open: () => undefined, keptUnits: 0 }]
+        : captureRules(request)
+    const typed = options.typed ?? Buffer.alloc(0)
+    this.#typed = new CaptureFilter({ rules: this.#rules, isTyped: true, outTo: typed.length })
+    this.#typed.push(typed)
+    this.#typedTail = typed
+  }
+
+  /** For the next engine. */
+  get note(): CaptureNote {
+    if (this.#typedTail.length === 0) return this.request
+    return { ...this.request, typed: this.#typedTail.toString("base64"), typedTo: this.#typedTo }
+  }
+
+  /**
+   * For a session that is taken back: `names` are those of the journal, `given` is what the keeper remembers. Where it does not
+   * remember what the names tell of, everything is masked.
+   */
+  static restored(
+    names: ReadonlyArray<string>,
+    note: CaptureNote | undefined,
+    /** Bytes of input that are journaled. */
+    inputBytes: number
+  ): SessionCapture {
+    if (note === undefined || !names.every((name) => captureNames(note).includes(name)))
+      return new SessionCapture({ rules: names }, { masksAll: true })
+    const { typed = "", typedTo = 0, ...request } = note
+    const tail = Buffer.from(typed, "base64")
+    // The engine before died before it had journaled the last of it.
+    const missing = Math.min(tail.length, Math.max(0, typedTo - inputBytes))
+    return new SessionCapture(request, { typed: tail.subarray(0, tail.length - missing) })
+  }
+
+  stream(
+    options: Omit<CaptureFilterOptions, "rules" | "isTyped">,
+    emit: (bytes: Uint8Array, replaced: Replaced | undefined) => void
+  ): CaptureStream {
+    return new CaptureStream({ ...options, rules: this.#rules }, emit)
+  }
+
+  /**
+   * What is journaled of typed bytes: as many of them. Goes on from what was typed before. `to`: bytes of journaled input then.
+   * `isNoteNew`: the keeper is to be told first.
+   */
+  typed(
+    bytes: Uint8Array,
+    to: number
+  ): { readonly bytes: Uint8Array; readonly replaced: Replaced | undefined; readonly isNoteNew: boolean } {
+    const hadTail = this.#typedTail.length > 0
+    const first = this.#typed.push(bytes)
+    const rest = this.#typed.release()
+    const matches = new Map(first.matches)
+    for (const [rule, count] of rest.matches) matches.set(rule, (matches.get(rule) ?? 0) + count)
+    const all: Captured = {
+      bytes: rest.bytes.byteLength === 0 ? first.bytes : Buffer.concat([first.bytes, rest.bytes]),
+      replaced: first.replaced + rest.replaced,
+      matches
+    }
+    const tail = Buffer.concat([this.#typedTail, bytes])
+    const open = this.#typed.position - this.#typed.neededFrom
+    this.#typedTail = open === 0 ? Buffer.alloc(0) : tail.subarray(Math.max(0, tail.length - open))
+    this.#typedTo = to
+    return { bytes: all.bytes, replaced: replacedOf(all), isNoteNew: hadTail || this.#typedTail.length > 0 }
+  }
+
+  /** The same events without what the rules find in their texts. Terminal output and input are not looked at. */
+  masked(events: ReadonlyArray<NewEvent>): {
+    readonly events: ReadonlyArray<NewEvent>
+    readonly replaced: Replaced | undefined
+  } {
+    const matches = new Map<string, number>()
+    let bytes = 0
+    const masked = events.map((one) => {
+      if (UNSEARCHED.has(one.event._tag)) return one
+      const scan = new SessionScan({ rules: this.#rules.map(({ rule }) => rule) })
+      const event = maskedEvent(scan, one.event)
+      if (event === one.event) return one
+      for (const [rule, count] of scan.matches) matches.set(rule, (matches.get(rule) ?? 0) + count)
+      bytes += differing(JSON.stringify(one.event), JSON.stringify(event))
+      return { ...one, event }
+    })
+    if (bytes === 0) return { events, replaced: undefined }
+    return { events: masked, replaced: { rules: listOf(matches), bytes } }
+  }
+
+  /** Whether something in these texts would be masked. */
+  changes(texts: { readonly argv: ReadonlyArray<string>; readonly deny: ReadonlyArray<string> }): boolean {
+    return [...texts.argv, ...texts.deny].some((text) => this.maskedText(text) !== text)
+  }
+
+  /** Whether something in these bytes would be masked. */
+  holds(bytes: Uint8Array): boolean {
+    const event: SessionEvent = {
+      _tag: "CommandInputWritten",
+      exec: 1,
+      base64: Buffer.from(bytes).toString("base64"),
+      end: true
+    }
+    return maskedEvent(new SessionScan({ rules: this.#rules.map(({ rule }) => rule) }), event) !== event
+  }
+
+  /** A text that is shown to whoever asks, and journaled nowhere. */
+  maskedText(text: string): string {
+    const event: SessionEvent = { _tag: "MarkerSet", label: text }
+    const masked = maskedEvent(new SessionScan({ rules: this.#rules.map(({ rule }) => rule) }), event)
+    return masked._tag === "MarkerSet" ? masked.label : text
+  }
+}
+
+const UNSEARCHED: ReadonlySet<SessionEvent["_tag"]> = new Set([
+  "OutputReceived",
+  "InputWritten",
+  "InputHidden",
+  "SecretsRedacted"
+])
+
+const maskedEvent = (scan: SessionScan, event: SessionEvent): SessionEvent => {
+  // Of these a redaction afterwards keeps every word; only the command lines of processes were written by somebody.
+  if (event._tag === "SessionClosed") {
+    const survivors = event.survivors.map(({ command, pid }) => {
+      const masked = maskedEvent(scan, { _tag: "MarkerSet", label: command })
+      return { pid, command: masked._tag === "MarkerSet" ? masked.label : command }
+    })
+    return survivors.some(({ command }, index) => command !== event.survivors[index]!.command)
+      ? { ...event, survivors }
+      : event
+  }
+  scan.take({ sequence: 1, actor: "", timeMicros: 0, event })
+  const payload = scan.end()[0]?.payload
+  if (payload === undefined) return event
+  return { _tag: event._tag, ...JSON.parse(Buffer.from(payload).toString("utf8")) } as SessionEvent
+}
+
+const replacedOf = ({ matches, replaced }: Captured): Replaced | undefined =>
+  replaced === 0 ? undefined : { rules: listOf(matches), bytes: replaced }
+
+const listOf = (matches: ReadonlyMap<string, number>) => [...matches].map(([rule, count]) => ({ rule, matches: count }))
+
+/** Of two texts of which one is the other masked. */
+const differing = (one: string, other: string): number => {
+  let count = Math.abs(one.length - other.length)
+  for (let at = 0; at < Math.min(one.length, other.length); at++) if (one[at] !== other[at]) count++
+  return count
+}
