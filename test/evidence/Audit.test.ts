@@ -20,6 +20,8 @@ interface AuditLine {
 describe("who looked", () => {
   it.live(
     "every way to what a session holds is one event of the store's own stream, by whom, through what and what for",
+    // Some thirty commands are typed, one after the other.
+    { timeout: 240_000 },
     () =>
       Effect.gen(function* () {
         const reprise = yield* makeReprise
