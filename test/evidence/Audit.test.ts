@@ -20,8 +20,6 @@ interface AuditLine {
 describe("who looked", () => {
   it.live(
     "every way to what a session holds is one event of the store's own stream, by whom, through what and what for",
-    // Some thirty commands are typed, one after the other.
-    { timeout: 240_000 },
     () =>
       Effect.gen(function* () {
         const reprise = yield* makeReprise
@@ -108,6 +106,8 @@ describe("who looked", () => {
           yield* type(["doctor"]),
           /evidence +\d+ statements, the last of .*; 2 sessions, \d+ events not sealed yet/
         )
-      }).pipe(Effect.scoped)
+      }).pipe(Effect.scoped),
+    // Some thirty commands are typed, one after the other.
+    240_000
   )
 })
