@@ -17,7 +17,7 @@ export type HistoryOnDemand = Pick<HistoryShape, "resolve" | "get" | "redraw" | 
 export const makeHistoryOnDemand = (paths: StorePaths): Effect.Effect<HistoryOnDemand, never, Scope.Scope> =>
   Effect.gen(function* () {
     const opened = yield* RcRef.make({
-      acquire: Effect.map(Layer.build(reading(paths)), Context.get(History)),
+      acquire: Effect.map(Layer.build(reading(paths, { what: "replay" })), Context.get(History)),
       idleTimeToLive: IDLE
     })
     // Where it opened the first time and does not now, it is away for the moment.

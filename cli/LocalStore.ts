@@ -1,25 +1,36 @@
 /**
  * Reading a store without an engine: opens the journal in this process for as long as the command needs it. A store that
- * does not exist reads as empty, and is not made. It writes no event.
+ * does not exist reads as empty, and is not made. Of what is read, one event tells (LocalAccesses.ts).
  */
 import { Effect, Layer, Stream } from "effect"
 import type { StorageUnavailable, StoreRefused } from "../journal/JournalError.ts"
 import * as JournalLevel from "../journal/JournalLevel.ts"
 import { SessionOutput } from "../src/remote/SessionOutput.ts"
+import { AccessLog } from "../src/session/AccessLog.ts"
 import { History } from "../src/session/History.ts"
 import * as HistoryLive from "../src/session/HistoryLive.ts"
+import type { ReaderShape } from "../src/session/Reader.ts"
 import { SessionNotFound } from "../src/session/SessionError.ts"
 import type { StorePaths } from "../src/session/StorePaths.ts"
+import { audited, LOCAL_READER } from "./LocalAccesses.ts"
 
-export const layer = (paths: StorePaths): Layer.Layer<History | SessionOutput, StoreRefused | StorageUnavailable> => {
+export const layer = (
+  paths: StorePaths,
+  reader: ReaderShape = LOCAL_READER
+): Layer.Layer<History | SessionOutput | AccessLog, StoreRefused | StorageUnavailable> => {
   // LevelDB writes files when it is opened, also for reading: they are as private as the engine's.
   process.umask(0o077)
   return SessionOutput.layer.pipe(
     Layer.provideMerge(
-      HistoryLive.layer.pipe(
+      audited(paths, reader).pipe(
+        Layer.provide(HistoryLive.layer),
         Layer.provide(JournalLevel.layer({ location: paths.journal, create: false, key: paths.key })),
-        Layer.catchTag("StoreRefused", (refused) =>
-          refused.reason === "missing" ? emptyHistory : Layer.effect(History, Effect.fail(refused))
+        Layer.catchTag(
+          "StoreRefused",
+          (refused): Layer.Layer<History | AccessLog, StoreRefused> =>
+            refused.reason === "missing"
+              ? Layer.merge(emptyHistory, AccessLog.layerNone)
+              : Layer.effectContext(Effect.fail(refused))
         )
       )
     )

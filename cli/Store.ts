@@ -4,11 +4,14 @@
  * never start a process.
  */
 import { Context, Effect, Layer, Schedule, type Scope } from "effect"
+import type { SessionId } from "../journal/Event.ts"
 import type { StorageUnavailable, StoreRefused } from "../journal/JournalError.ts"
 import * as EngineClient from "../src/remote/EngineClient.ts"
 import type { EngineError } from "../src/remote/EngineError.ts"
 import { SessionOutput } from "../src/remote/SessionOutput.ts"
 import { Search } from "../src/search/Search.ts"
+import { AccessLog } from "../src/session/AccessLog.ts"
+import { Evidence } from "../src/session/Evidence.ts"
 import { History } from "../src/session/History.ts"
 import { Redaction } from "../src/session/Redaction.ts"
 import { Retention } from "../src/session/Retention.ts"
@@ -30,13 +33,40 @@ export const runningEngine = (paths: StorePaths) =>
 /** An engine of this version that runs, or EngineAbsent. */
 export const watchedEngine = (paths: StorePaths) => EngineClient.layer({ paths, start: false, actor: ACTOR })
 
-/** Reading, through whoever has the journal. */
+/** What a command reads for, such as `export`, and why: told with what it is given (`reprise audit`). */
+export interface Purpose {
+  readonly what: string
+  readonly reason?: string | undefined
+}
+
+/** Reading, through whoever has the journal. Without a purpose, the reads themselves say what they are. */
 export const reading = (
-  paths: StorePaths
-): Layer.Layer<History | SessionOutput, EngineError | StoreRefused | StorageUnavailable> =>
+  paths: StorePaths,
+  purpose?: Purpose
+): Layer.Layer<History | SessionOutput | AccessLog, EngineError | StoreRefused | StorageUnavailable> =>
   whoeverHasIt(
-    Effect.map(Layer.build(watchedEngine(paths)), Context.pick(History, SessionOutput)),
-    throughJournal(paths)
+    Effect.map(
+      Layer.build(EngineClient.layer({ paths, start: false, actor: ACTOR, purpose })),
+      Context.pick(History, SessionOutput, AccessLog)
+    ),
+    throughJournal(paths, purpose)
+  )
+
+/**
+ * Tells an engine that runs of an access to the store's files past it. Where none runs, nothing is told: opening the journal
+ * would change what was only to be looked at.
+ */
+export const tellEngine = (paths: StorePaths, what: string, session: SessionId | null = null): Effect.Effect<void> =>
+  AccessLog.use(({ note }) => note({ what, session })).pipe(Effect.provide(watchedEngine(paths)), Effect.ignoreCause)
+
+/** The evidence, through whoever has the journal. */
+export const evidencing = (paths: StorePaths): Layer.Layer<Evidence, EngineError | StoreRefused | StorageUnavailable> =>
+  whoeverHasIt(
+    Effect.map(Layer.build(watchedEngine(paths)), Context.pick(Evidence)),
+    Effect.flatMap(
+      Effect.promise(() => import("./LocalEvidence.ts")),
+      ({ layer }) => Layer.build(layer(paths))
+    )
   )
 
 /** Removing events, keeping them, and replacing what they hold, through whoever has the journal. */
@@ -78,8 +108,10 @@ const whoeverHasIt = <A>(
     )
   )
 
-const throughJournal = Effect.fnUntraced(function* (paths: StorePaths) {
+const throughJournal = Effect.fnUntraced(function* (paths: StorePaths, purpose: Purpose | undefined) {
   // Loaded only now: with an engine, a reading command needs neither the database nor the emulator.
-  const { layer } = yield* Effect.promise(() => import("./LocalStore.ts"))
-  return yield* Layer.build(layer(paths))
+  const [{ layer }, { LOCAL_READER }] = yield* Effect.promise(() =>
+    Promise.all([import("./LocalStore.ts"), import("./LocalAccesses.ts")])
+  )
+  return yield* Layer.build(layer(paths, { ...LOCAL_READER, ...purpose }))
 })

@@ -259,6 +259,18 @@ export const HistoryAccessed = Schema.TaggedStruct("HistoryAccessed", {
   reason: Schema.optionalKey(Schema.String)
 })
 /**
+ * Something was done to a session, or to the store, that is no part of what its programs did. It stands in the store's own
+ * stream, behind the event in the session that it is about; its actor asked for it.
+ */
+export const StoreAdministered = Schema.TaggedStruct("StoreAdministered", {
+  /** hold, release, redact, rotate-key; a later version may have more. */
+  what: Schema.String,
+  /** null: the store. */
+  session: Schema.NullOr(Schema.String),
+  /** In words: the reason of a hold or of a redaction, the new verifier key. */
+  detail: Schema.String
+})
+/**
  * Payloads of earlier events were replaced where they stood, because of what they held: nothing of it is left in the store.
  * The events keep sequence, kind, time, actor and command, output and input also their bytes' number. The actor of this
  * event asked for it.
@@ -444,6 +456,7 @@ export const SessionEvent = Schema.Union([
   HoldReleased,
   RemovalRecorded,
   HistoryAccessed,
+  StoreAdministered,
   KeyDestroyed,
   RecordingImported,
   PayloadsRedacted,

@@ -38,7 +38,8 @@ export const rareKinds = {
   KeyDestroyed: 46,
   RecordingImported: 47,
   RemovalRecorded: 48,
-  SecretsRedacted: 49
+  SecretsRedacted: 49,
+  StoreAdministered: 50
 } as const
 
 /** The latest kind that this version knows: any version knows all up to one. */

@@ -9,6 +9,7 @@
  *   ev-log      u64 index                           a statement: the text that is an entry of the store's log
  *   ev-logtile  u8 level | u64 tile                 256 hashes of the log's tree, of full tiles alone
  *   ev-store    "checkpoint" or "key"               the log's signed checkpoint; the verifier key of all of it
+ *               "rotation" | u64 index              the checkpoint behind a statement that names another key, signed by both
  */
 import type { SessionId } from "./Event.ts"
 import { NO_SALT, SALT_BYTES } from "./EvidenceLeaf.ts"
@@ -41,6 +42,14 @@ export const sealKey = (stream: SessionId): Buffer => Keys.streamBytes(stream)
 export const logKey = (index: number): Buffer => u64(index)
 export const STORE_CHECKPOINT_KEY = Buffer.from("checkpoint")
 export const STORE_KEY_KEY = Buffer.from("key")
+const ROTATION_PREFIX = Buffer.from("rotation")
+export const rotationKey = (index: number): Buffer => Buffer.concat([ROTATION_PREFIX, u64(index)])
+/** The statement's index; undefined for another row of `ev-store`. */
+export const rotationIndexOf = (key: Uint8Array): number | undefined =>
+  key.byteLength === ROTATION_PREFIX.byteLength + 8 &&
+  ROTATION_PREFIX.equals(key.subarray(0, ROTATION_PREFIX.byteLength))
+    ? Number(Buffer.from(key).readBigUInt64BE(ROTATION_PREFIX.byteLength))
+    : undefined
 
 /** Of a row in `ev-tile`. */
 export const tileOf = (
@@ -53,6 +62,10 @@ export const tileOf = (
         tile: Number(Buffer.from(key).readBigUInt64BE(1 + Keys.STREAM_ID_BYTES))
       }
     : undefined
+
+/** Of a row in `ev-logtile`. */
+export const logTileOf = (key: Uint8Array): { readonly level: number; readonly tile: number } | undefined =>
+  key.byteLength === 1 + 8 ? { level: key[0]!, tile: Number(Buffer.from(key).readBigUInt64BE(1)) } : undefined
 
 /** Of a row in `ev-log`. */
 export const logIndexOf = (key: Uint8Array): number | undefined =>

@@ -147,6 +147,12 @@ export const signNote = (text: string, signer: Signer): string => {
   return `${text}\n${SIGNATURE_PREFIX}${signer.name} ${toBase64(Buffer.concat([signer.keyId, signature]))}\n`
 }
 
+/** The note with one signature more. */
+export const cosignNote = (note: string, signer: Signer): string => {
+  const signed = signNote(note.slice(0, note.lastIndexOf("\n\n") + 1), signer)
+  return note + signed.slice(signed.lastIndexOf("\n\n") + 2)
+}
+
 /** Reads a note without asking whose it is; undefined when it is none. */
 export const parseNote = (note: string): Note | undefined => {
   if (note.length > NOTE_BYTES_MAX || !note.isWellFormed() || !note.endsWith("\n")) return undefined

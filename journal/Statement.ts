@@ -9,6 +9,8 @@
  *   time 2026-11-21T16:05:00.123Z
  *   reason quiet
  *   predecessor ORIGIN SIZE BASE64         of a log under another key that this one follows; rare
+ *   from VERIFIERKEY                       the key until here, and
+ *   to VERIFIERKEY                         the one that signs from here on; rare
  */
 import { SESSION_ID_PATTERN, type SessionId } from "./Event.ts"
 import { HASH_BYTES } from "./Merkle.ts"
@@ -16,7 +18,8 @@ import { HASH_BYTES } from "./Merkle.ts"
 /**
  * events: as many as one seal covers. quiet: nothing came for a while. age: the first waited long enough. closed: the session
  * ended. stop: the engine stops. asked: before events are removed. removed: their salts were thrown away. stopped: what is
- * there is not what was sealed. idle: an hour without a statement. key: the first under this key.
+ * there is not what was sealed. idle: an hour without a statement. key: the first under this key. rotated: the log goes on
+ * under another key.
  */
 export type StatementReason =
   | "events"
@@ -29,6 +32,7 @@ export type StatementReason =
   | "stopped"
   | "idle"
   | "key"
+  | "rotated"
 
 export interface Statement {
   /** undefined: nothing happened. */
@@ -37,11 +41,13 @@ export interface Statement {
   /** A StatementReason, or a word of a later version. */
   readonly reason: string
   readonly predecessor?: string | undefined
+  /** Verifier keys. */
+  readonly successor?: { readonly from: string; readonly to: string } | undefined
 }
 
 const HEADER = "reprise statement v1"
 
-export const statementText = ({ predecessor, reason, sealed, timeMillis }: Statement): string =>
+export const statementText = ({ predecessor, reason, sealed, successor, timeMillis }: Statement): string =>
   [
     HEADER,
     ...(sealed === undefined
@@ -50,6 +56,7 @@ export const statementText = ({ predecessor, reason, sealed, timeMillis }: State
     `time ${new Date(timeMillis).toISOString()}`,
     `reason ${reason}`,
     ...(predecessor === undefined ? [] : [`predecessor ${predecessor}`]),
+    ...(successor === undefined ? [] : [`from ${successor.from}`, `to ${successor.to}`]),
     ""
   ].join("\n")
 
@@ -67,7 +74,13 @@ export const parseStatement = (text: string): Statement | undefined => {
   const reason = fields.get("reason")
   if (Number.isNaN(timeMillis) || reason === undefined) return undefined
   const predecessor = fields.get("predecessor")
-  const rest = { timeMillis, reason, ...(predecessor !== undefined && { predecessor }) }
+  const [from, to] = [fields.get("from"), fields.get("to")]
+  const rest = {
+    timeMillis,
+    reason,
+    ...(predecessor !== undefined && { predecessor }),
+    ...(from !== undefined && to !== undefined && { successor: { from, to } })
+  }
   const session = fields.get("session")
   if (session === undefined) return { sealed: undefined, ...rest }
   const size = Number(fields.get("size"))

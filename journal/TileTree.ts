@@ -136,6 +136,9 @@ export class TileTree {
 const NOTHING = new Uint8Array(0)
 const EIGHT = 8
 
+/** What the tile above says of a full tile. */
+export const tileRoot = (hashes: ReadonlyArray<Uint8Array>): Uint8Array => perfectRoot(hashes, 0, TILE_ENTRIES)
+
 /** Of `to - from` hashes, a power of two, whose first is at a multiple of it. */
 const perfectRoot = (hashes: ReadonlyArray<Uint8Array>, from: number, to: number): Uint8Array =>
   rootOf(to - from, subtrees(hashes, from))

@@ -3,7 +3,8 @@
  * editing sequences of shells applied, full-screen programs (alternate screen) left out. Buffers.ts keeps what it gives.
  * It is a streaming fold over bytes: UTF-8 and sequences may break at any byte, and the same bytes give the same
  * lines however they are split. Invalid UTF-8 becomes U+FFFD. It is not an emulator: a wide character counts as one
- * column, and a cursor that leaves the line ends it.
+ * column, and a cursor that leaves the line ends it. Where it is told how wide the terminal is, a line goes on over several
+ * rows of it, as shells edit long ones; else a line is one row.
  */
 
 /** Characters of one line. Longer ones (a minified file, a progress bar without an end) are cut with a mark. */
@@ -34,6 +35,10 @@ export interface PlainText {
   column: number
   /** Characters of the current line beyond its cap. */
   dropped: number
+  /** Of the terminal; 0: not known, a line is one row. */
+  columns: number
+  /** Where the cursor was last put at the beginning of a row: it is in that row, not behind the end of the one before. */
+  row: number
   /** In the alternate screen: nothing is kept. */
   alternate: boolean
 }
@@ -49,8 +54,14 @@ export const makePlainText = (): PlainText => ({
   length: 0,
   column: 0,
   dropped: 0,
+  columns: 0,
+  row: 0,
   alternate: false
 })
+
+/** Where the cursor's row begins in its line. A cursor behind the last column of a row is in that row still. */
+const rowStart = ({ column, columns, row }: PlainText): number =>
+  columns === 0 || column === 0 ? 0 : column === row ? row : Math.floor((column - 1) / columns) * columns
 
 /** Feeds bytes; `emit` gets each line that ends in them. */
 export const feedPlainText = (text: PlainText, bytes: Uint8Array, emit: (line: string) => void): void => {
@@ -192,11 +203,17 @@ const control = (text: PlainText, code: number, emit: (line: string) => void): v
       endLine(text, emit)
       return
     case 0x0d:
-      text.column = 0
+      text.column = rowStart(text)
+      text.row = text.column
       return
-    case 0x08:
-      if (text.column > 0) text.column--
+    case 0x08: {
+      const start = rowStart(text)
+      // From behind the last column it goes to the one before the last.
+      const by = isBehindRow(text) ? 2 : 1
+      text.column = Math.max(start, text.column - by)
+      if (text.column === start) text.row = start
       return
+    }
     case 0x09: {
       if (text.alternate) return
       const stop = (Math.floor(text.column / TAB_COLUMNS) + 1) * TAB_COLUMNS
@@ -225,11 +242,11 @@ const controlSequence = (text: PlainText, final: number, emit: (line: string) =>
       text.column = Math.min(text.column + count, LINE_CHARACTERS_MAX)
       return
     case 0x44: // D: back
-      text.column = Math.max(text.column - count, 0)
+      moveInRow(text, text.column - count - (isBehindRow(text) ? 1 : 0))
       return
     case 0x47: // G: column
     case 0x60:
-      text.column = count - 1
+      moveInRow(text, rowStart(text) + count - 1)
       return
     case 0x4b: // K: erase in line
       eraseInLine(text, Number.isNaN(first) ? 0 : first)
@@ -249,8 +266,12 @@ const controlSequence = (text: PlainText, final: number, emit: (line: string) =>
         text.length = length
       }
       return
-    case 0x41: // A, B, E, F, H, d, f: the cursor leaves the line
+    case 0x41: // A, B: to another row of the line, or out of it, as E, F, H, d, f are
     case 0x42:
+      if (moveByRows(text, final === 0x41 ? -count : count)) return
+      if (text.length > 0) endLine(text, emit)
+      else text.column = 0
+      return
     case 0x45:
     case 0x46:
     case 0x48:
@@ -262,7 +283,38 @@ const controlSequence = (text: PlainText, final: number, emit: (line: string) =>
   }
 }
 
+/** The last column is full, and the next character begins a row. */
+const isBehindRow = (text: PlainText): boolean => text.columns > 0 && text.column === rowStart(text) + text.columns
+
+/** To a column of the same row. */
+const moveInRow = (text: PlainText, to: number): void => {
+  const start = rowStart(text)
+  text.column = Math.max(start, to)
+  if (text.column === start) text.row = start
+}
+
+/** False where the line has no such row. */
+const moveByRows = (text: PlainText, rows: number): boolean => {
+  if (text.columns === 0) return false
+  const start = rowStart(text)
+  const to = start + rows * text.columns
+  if (to < 0 || to > text.length || (to === text.length && to !== 0)) return false
+  text.column = to + Math.min(text.column - start, text.columns - 1)
+  text.row = text.column === to ? to : 0
+  return true
+}
+
 const eraseInLine = (text: PlainText, mode: number): void => {
+  const start = rowStart(text)
+  const end = start + text.columns
+  if (text.columns > 0 && (start > 0 || text.length > end)) {
+    // Of a line of several rows, only what stands in this one.
+    const from = mode === 0 ? text.column : start
+    const to = Math.min(mode === 1 ? text.column + 1 : end, end)
+    if (from < text.length) text.line.fill(0x20, from, Math.min(to, text.length))
+    if (to >= text.length && mode !== 1) text.length = Math.min(text.length, from)
+    return
+  }
   if (mode === 0) {
     text.length = Math.min(text.length, text.column)
     text.dropped = 0
@@ -296,6 +348,7 @@ const endLine = (text: PlainText, emit: (line: string) => void): void => {
   if (!text.alternate) emit(lineText(text))
   text.length = 0
   text.column = 0
+  text.row = 0
   text.dropped = 0
 }
 

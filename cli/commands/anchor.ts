@@ -1,11 +1,13 @@
-/** `reprise anchor`: the store's signed checkpoint, to be kept elsewhere. */
+/** `reprise anchor`: the store's signed checkpoint over all that is recorded by now, to be kept elsewhere. */
 import { Effect } from "effect"
 import { Command } from "effect/cli"
+import { Evidence } from "../../src/session/Evidence.ts"
 import { Caller } from "../Caller.ts"
+import { escapeText } from "../Escape.ts"
 import { ExitCode } from "../ExitCode.ts"
-import { longWork } from "../LongWork.ts"
 import { Ending } from "../Outcome.ts"
 import { chosenStore } from "../Root.ts"
+import { evidencing } from "../Store.ts"
 
 export const anchor = Command.make(
   "anchor",
@@ -13,18 +15,24 @@ export const anchor = Command.make(
   Effect.fn("cli.anchor")(function* () {
     const caller = yield* Caller
     const paths = yield* chosenStore
-    const checkpoint = yield* longWork(({ readAnchor }) => readAnchor(paths))
-    if (checkpoint === undefined) {
-      const note = "nothing of this store is sealed yet; an engine does it some seconds after something was recorded"
+    const { checkpoint, unsealed } = yield* Evidence.use((evidence) => evidence.seal).pipe(
+      Effect.provide(evidencing(paths))
+    )
+    for (const { reason, session } of unsealed) {
+      yield* caller.writeError(`reprise: not all is under the checkpoint: ${session}: ${escapeText(reason)}\n`)
+    }
+    if (checkpoint === null) {
+      const note = "nothing of this store is sealed: nothing was recorded yet"
       return yield* new Ending({ exitCode: ExitCode.notFound, note })
     }
     yield* caller.write(checkpoint)
   })
 ).pipe(
   Command.withDescription(
-    "Print the store's signed checkpoint (a C2SP checkpoint of its log). Keep it where nobody who can write the store can write, " +
-      "and `verify --anchor` shows later whether what it covered is still there as it was: also whether the end, a whole session " +
-      "or the whole store was put back to an earlier state. What is recorded afterwards needs a later one."
+    "Seal everything that is recorded by now, and print the store's signed checkpoint (a C2SP checkpoint of its log). Keep it " +
+      "where nobody who can write the store can write, and `verify --anchor` shows later whether what it covered is still there " +
+      "as it was: also whether the end, a whole session or the whole store was put back to an earlier state. What is recorded " +
+      "afterwards needs a later one. Of a copy without its key, nothing is sealed: the checkpoint is that of the copy."
   ),
   Command.withShortDescription("Print the store's checkpoint"),
   Command.withExamples([

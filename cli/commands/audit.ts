@@ -54,13 +54,13 @@ export const audit = Command.make(
         // A store in which nothing ever happened.
         Effect.catchTag("SessionNotFound", () => Effect.void)
       )
-    }).pipe(Effect.provide(reading(paths)))
+    }).pipe(Effect.provide(reading(paths, { what: "audit" })))
   })
 ).pipe(
   Command.withDescription(
-    "Print what the store tells of itself: its engines' starts and stops, removals, imports, and who was given the history of " +
-      "which session by the engine (accesses of one kind within ten minutes are one event). JSON Lines, or on a terminal one " +
-      "readable line an event. Reading this is an access too."
+    "Print what the store tells of itself: its engines' starts and stops, removals, redactions, holds, imports, changes of the " +
+      "key, and who was given the history of which session, through what and for what (accesses of one kind within ten minutes " +
+      "are one event). JSON Lines, or on a terminal one readable line an event. Reading this is an access too."
   ),
   Command.withShortDescription("Print who looked, and what happened to the store"),
   Command.withExamples([

@@ -8,6 +8,7 @@ import { ExitCode } from "../ExitCode.ts"
 import { longWork } from "../LongWork.ts"
 import { Ending } from "../Outcome.ts"
 import { chosenStore } from "../Root.ts"
+import { tellEngine } from "../Store.ts"
 import { fields } from "../Table.ts"
 import { formatBytes } from "../WatchTable.ts"
 
@@ -25,6 +26,7 @@ export const backup = Command.make(
     const paths = yield* chosenStore
     const nowMicros = (yield* Clock.currentTimeMillis) * 1000
     const report = yield* longWork((care, signal) => care.backup(paths, target, { nowMicros, signal }))
+    yield* tellEngine(paths, "backup")
     const { bytes, damages, events, sessions, sha256 } = report
     yield* caller.write(
       json

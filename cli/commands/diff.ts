@@ -52,7 +52,9 @@ export const diff = Command.make(
       const { number, reference } = parseRun(text, flags.command)
       return yield* readRun(yield* findSession(reference), number, { key })
     })
-    const [one, other] = yield* Effect.all([read(flags.one), read(flags.other)]).pipe(Effect.provide(reading(paths)))
+    const [one, other] = yield* Effect.all([read(flags.one), read(flags.other)]).pipe(
+      Effect.provide(reading(paths, { what: "diff" }))
+    )
     const difference = compareRuns(labels, [one, other], key)
     for (const [index, run] of [one, other].entries()) {
       if (!run.isBeginningRemoved) continue

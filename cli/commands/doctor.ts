@@ -10,7 +10,7 @@ import { longWork } from "../LongWork.ts"
 import { formatLocalTime } from "../Moment.ts"
 import { Ending } from "../Outcome.ts"
 import { chosenStore } from "../Root.ts"
-import { runningEngine } from "../Store.ts"
+import { runningEngine, tellEngine } from "../Store.ts"
 import { fields, table } from "../Table.ts"
 import { formatBytes } from "../WatchTable.ts"
 
@@ -30,6 +30,7 @@ export const doctor = Command.make(
       Effect.catchCause(() => Effect.succeed(undefined))
     )
     const report = yield* longWork((care, signal) => care.doctor(paths, { engine, signal }))
+    yield* tellEngine(paths, "verify")
     const now = (yield* Clock.currentTimeMillis) * 1000
     yield* caller.write(json ? toJsonText(report) : describe(report, now))
     if (report.state !== "healthy") return yield* new Ending({ exitCode: EXIT_CODES[report.state], note: "" })
@@ -51,7 +52,7 @@ export const doctor = Command.make(
 const EXIT_CODES = { damaged: ExitCode.damaged, refused: ExitCode.storeRefused }
 
 const describe = (report: DoctorReport, nowMicros: number): string => {
-  const { backup, content, encryption, engine, findings, format, freeBytes, keepers, state, store } = report
+  const { backup, content, encryption, engine, evidence, findings, format, freeBytes, keepers, state, store } = report
   const head = fields([
     ["store", store],
     ["state", state],
@@ -78,6 +79,7 @@ const describe = (report: DoctorReport, nowMicros: number): string => {
           ["files", formatBytes(content.fileBytes)],
           ["sha256", content.sha256]
         ] as const)),
+    ...(evidence === null ? [] : [["evidence", describeEvidence(evidence)] as const]),
     ...(freeBytes === null ? [] : [["free", formatBytes(freeBytes)] as const]),
     ...(backup === null ? [] : [["backup", `of ${backup.store}, made ${formatLocalTime(backup.timeMicros)}`] as const]),
     ["looked at", formatLocalTime(nowMicros)]
@@ -85,6 +87,13 @@ const describe = (report: DoctorReport, nowMicros: number): string => {
   if (findings.length === 0) return head
   const more = findings.length - FINDINGS_SHOWN_MAX
   return `${head}\n${table(HEAD, findings.slice(0, FINDINGS_SHOWN_MAX).map(row))}${more > 0 ? `and ${more} more, see --json\n` : ""}`
+}
+
+const describeEvidence = (evidence: NonNullable<DoctorReport["evidence"]>): string => {
+  const { lastMillis, sealedSessions, statements, unsealedEvents } = evidence
+  if (statements === 0) return "nothing is sealed"
+  const last = lastMillis === null ? "" : `, the last of ${formatLocalTime(lastMillis * 1000)}`
+  return `${statements} statements${last}; ${sealedSessions} sessions, ${unsealedEvents} events not sealed yet`
 }
 
 const row = ({ advice, level, what, where }: Finding): ReadonlyArray<string> => [level, where, what, advice]

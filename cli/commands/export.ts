@@ -16,6 +16,7 @@ import {
   folderFormat
 } from "../../src/export/Export.ts"
 import type { ExportError } from "../../src/export/ExportFormat.ts"
+import { AccessLog } from "../../src/session/AccessLog.ts"
 import type { History } from "../../src/session/History.ts"
 import type { StorePaths } from "../../src/session/StorePaths.ts"
 import { Caller } from "../Caller.ts"
@@ -130,6 +131,10 @@ export const exportCommand = Command.make(
         const sessions: Array<SessionId> = []
         // All of them are there before the first is written.
         for (const reference of flags.sessions) sessions.push(yield* findSession(reference))
+        // Those are read from the store's files, past whoever has the journal.
+        if (flags.format === EVIDENCE.name || flags.format === EVENTS.name) {
+          for (const session of sessions) yield* AccessLog.use(({ note }) => note({ what: COMMAND, session }))
+        }
         const progress = yield* makeProgress
         if (flags.format === EVIDENCE.name) {
           const target = out ?? `${isMany ? "sessions" : sessions[0]}.${EVIDENCE.extension}`
@@ -174,7 +179,7 @@ export const exportCommand = Command.make(
           if (out === undefined || isMany) yield* caller.write(`${escapeText(name)}\n`)
         }
       })
-    ).pipe(Effect.provide(reading(paths)))
+    ).pipe(Effect.provide(reading(paths, { what: "export", reason: Option.getOrUndefined(flags.reason) })))
   })
 ).pipe(
   Command.withDescription(

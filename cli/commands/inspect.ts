@@ -39,7 +39,7 @@ export const inspect = Command.make(
         ? { _tag: "Head" }
         : yield* toPoint(flags.at.value, history, yield* history.get(session), { name: "at", command: "inspect" })
       return yield* history.stateAt(session, point)
-    }).pipe(Effect.provide(reading(paths)))
+    }).pipe(Effect.provide(reading(paths, { what: "inspect" })))
     const usage = flags.usage ? yield* usageOf(paths, snapshot.view.id) : undefined
     const json = () => ({ ...toJson(snapshot), ...(usage !== undefined && { usage }) })
     yield* caller.write(flags.json ? toJsonText(json()) : describe(snapshot, usage ?? null))

@@ -1,13 +1,50 @@
-/** `reprise keys`: the key with which others check this store's evidence. Makes it if there is none. */
+/** `reprise keys`: the key with which others check this store's evidence; made if there is none, and changed by `rotate`. */
 import { resolve } from "node:path"
 import { Clock, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
+import { Evidence } from "../../src/session/Evidence.ts"
 import { Caller } from "../Caller.ts"
 import { toJsonText } from "../Escape.ts"
 import { longWork } from "../LongWork.ts"
 import { formatLocalTime } from "../Moment.ts"
 import { chosenStore } from "../Root.ts"
+import { evidencing } from "../Store.ts"
 import { fields } from "../Table.ts"
+
+const rotate = Command.make(
+  "rotate",
+  { json: Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("One JSON object")) },
+  Effect.fn("cli.keys.rotate")(function* ({ json }) {
+    const caller = yield* Caller
+    const paths = yield* chosenStore
+    const { from, statement, to } = yield* Evidence.use((evidence) => evidence.rotateKey()).pipe(
+      Effect.provide(evidencing(paths))
+    )
+    yield* caller.write(
+      json
+        ? toJsonText({ from, to, statement })
+        : fields([
+            ["key until now", from],
+            ["key from now on", to],
+            ["named by", `statement ${statement} of the store's log`]
+          ])
+    )
+  })
+).pipe(
+  Command.withDescription(
+    "Make a new key, and let the old one's last signature name it: a statement of the store's log holds both keys, and the " +
+      "checkpoint over it is signed by both. The old key is then deleted. `verify` follows from a verifier key, or an anchor, of " +
+      "before to the new one. Give the new verifier key to whoever has the old one all the same. Who had a copy of the old key " +
+      "can sign nothing of what comes from now on."
+  ),
+  Command.withShortDescription("Go on under a new key"),
+  Command.withExamples([
+    {
+      command: "reprise keys rotate && reprise keys --public > reprise.vkey",
+      description: "Once a year, or when it may be known"
+    }
+  ])
+)
 
 export const keys = Command.make(
   "keys",
@@ -49,7 +86,8 @@ export const keys = Command.make(
       "made. The key that signs stays in the store's folder, for its user alone; it is made when it is first needed. Whoever is " +
       "to check the store must have the verifier key from somewhere else than from the store."
   ),
-  Command.withShortDescription("Show the key of the evidence"),
+  Command.withShortDescription("Show the key of the evidence, or change it"),
+  Command.withSubcommands([rotate]),
   Command.withExamples([
     { command: "reprise keys --public > reprise.vkey", description: "To be kept where nobody of this machine writes" },
     {

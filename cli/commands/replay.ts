@@ -9,6 +9,7 @@ import { outputItems } from "../../src/session/OutputItem.ts"
 import type { HistoryPoint, SessionView } from "../../src/session/SessionView.ts"
 import { Caller, type CallerShape, type OutputClosed } from "../Caller.ts"
 import { escapeText } from "../Escape.ts"
+import { makePace, type Pace } from "../Pace.ts"
 import { pointFlag, toPoint } from "../Point.ts"
 import { makeReplayFilter } from "../ReplayFilter.ts"
 import { chosenStore } from "../Root.ts"
@@ -93,7 +94,7 @@ export const replay = Command.make(
       Effect.ensuring(
         caller.outputIsTerminal ? Effect.suspend(() => Effect.ignore(caller.write(modes.reset()))) : Effect.void
       ),
-      Effect.provide(reading(paths))
+      Effect.provide(reading(paths, { what: "replay" }))
     )
   })
 ).pipe(
@@ -192,26 +193,9 @@ const tellMissing = (gap: { readonly from: number; readonly to: number | null; r
   )
 
 /** By the times in the journal. They are labels: when the clock was set back, the next event follows at once. */
-const printTimed = Effect.fnUntraced(function* (
-  session: SessionId,
-  range: Range,
-  pace: { readonly speed: Speed; readonly idleLimitMicros: number },
-  put: Print
-) {
+const printTimed = Effect.fnUntraced(function* (session: SessionId, range: Range, pace: Pace, put: Print) {
   const history = yield* History
-  let last: number | undefined
-  let owedMillis = 0
-
-  const delay = (timeMicros: number): number => {
-    if (pace.speed === "max") return 0
-    const passed = last === undefined ? 0 : Math.max(0, timeMicros - last)
-    last = timeMicros
-    owedMillis += Math.min(passed, pace.idleLimitMicros) / 1_000 / pace.speed
-    if (owedMillis < DELAY_MILLIS_MIN) return 0
-    const wait = owedMillis
-    owedMillis = 0
-    return wait
-  }
+  const delay = makePace(pace, DELAY_MILLIS_MIN)
   const print = (entry: JournalEntry) =>
     Effect.forEach(
       outputItems([entry]),

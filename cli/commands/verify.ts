@@ -16,7 +16,7 @@ import { formatLocalTime } from "../Moment.ts"
 import { Ending } from "../Outcome.ts"
 import { chosenStore } from "../Root.ts"
 import { findSession } from "../SessionArgument.ts"
-import { reading } from "../Store.ts"
+import { reading, tellEngine } from "../Store.ts"
 import { fields, table } from "../Table.ts"
 import { Usage } from "../Usage.ts"
 
@@ -76,6 +76,7 @@ export const verify = Command.make(
       if (verifierText !== undefined && verifier === undefined) return undefined
       return verifyStore(paths, { ...(chosen.length > 0 && { sessions: chosen }), anchors, key: verifier, signal })
     })
+    yield* tellEngine(paths, COMMAND, chosen.length === 1 ? chosen[0] : null)
     if (report === undefined)
       return yield* wrong("--key: this is no verifier key (NAME+KEYID+BASE64) and no file with one")
     yield* caller.write(json ? toJsonText(jsonOf(report)) : describe(report))
@@ -188,6 +189,7 @@ const describe = ({ anchors, completeness, findings, integrity, key, log, sessio
     ["integrity", integrity],
     ["completeness", completeness],
     ["key", key === null ? "none" : `${key.verifier} (${SOURCES[key.from]})`],
+    ...(key?.present === undefined ? [] : [["present key", `${key.present} (the log leads to it)`] as const]),
     [
       "log",
       log === null

@@ -19,6 +19,7 @@ import * as Keys from "../../journal/Keys.ts"
 import { checkPrivateFolder, replaceFile } from "../../journal/StoreGuard.ts"
 import { packageVersion } from "../EntryPoints.ts"
 import { type StorePaths, storePaths } from "../session/StorePaths.ts"
+import { BACKUP_NOTE_FILE, type BackupNote } from "./BackupNote.ts"
 import { makeTargetFolder } from "./TargetFolder.ts"
 
 export interface BackupReport {
@@ -39,18 +40,6 @@ export interface BackupOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** What lies beside the journal of a backup. */
-export interface BackupNote {
-  readonly store: string
-  readonly timeMicros: number
-  readonly version: string
-  readonly sessions: number
-  readonly events: number
-  readonly bytes: number
-  readonly sha256: string
-}
-
-const NOTE_FILE = "backup.json"
 /** Written to find out whether a disk takes writes: of no use anywhere else. */
 const ROW_LEFT_OUT = Keys.rowKey("probe", new Uint8Array(0))
 
@@ -65,16 +54,6 @@ export const backup = async (paths: StorePaths, target: string, options: BackupO
 export const withoutKey = (paths: StorePaths): StoreRefused => {
   const detail = "is encrypted, and its format.json is missing: give the key (--key-file) and run: reprise repair"
   return new StoreRefused({ path: paths.journal, reason: "key", detail })
-}
-
-/** undefined: the folder is no backup, or does not say so any more. */
-export const readNote = (paths: StorePaths): BackupNote | undefined => {
-  try {
-    const note = JSON.parse(readFileSync(join(paths.store, NOTE_FILE), "utf8"))
-    return typeof note?.sha256 === "string" && typeof note?.store === "string" ? note : undefined
-  } catch {
-    return undefined
-  }
 }
 
 const fill = async (
@@ -118,7 +97,7 @@ const fill = async (
     bytes,
     sha256
   }
-  replaceFile(join(folder, NOTE_FILE), `${JSON.stringify(note)}\n`)
+  replaceFile(join(folder, BACKUP_NOTE_FILE), `${JSON.stringify(note)}\n`)
   syncFolder(folder)
   return { sessions, events, bytes, sha256, damages }
 }

@@ -7,12 +7,14 @@ import { basename, join } from "node:path"
 import type { Damage } from "../../journal/Journal.ts"
 import { StoreRefused } from "../../journal/JournalError.ts"
 import { type JournalLook, lookAtJournal } from "../../journal/JournalLook.ts"
+import type { KeyValue } from "../../journal/Storage.ts"
 import { BEFORE_REPAIR_SUFFIX, checkPrivateFolder, guardStore, REPAIR_SUFFIX } from "../../journal/StoreGuard.ts"
+import { type EvidenceReport, EvidenceState } from "../evidence/EvidenceState.ts"
 import { listKeepers } from "../keeper/KeeperProcess.ts"
 import { readEngineLimits } from "../session/EngineConfig.ts"
 import type { EngineStatus } from "../session/Sessions.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
-import { type BackupNote, readNote } from "./Backup.ts"
+import { type BackupNote, readNote } from "./BackupNote.ts"
 import { freeBytes } from "./FreeSpace.ts"
 import { lockHolder } from "./LockHolder.ts"
 
@@ -48,6 +50,8 @@ export interface DoctorReport {
     readonly sha256: string
   } | null
   readonly damages: ReadonlyArray<Damage>
+  /** How far the store is sealed, and whether it can go on; null when the store could not be read. */
+  readonly evidence: EvidenceReport | null
   readonly freeBytes: number | null
   /** When this is a backup: of what, and whether it is as it was made. */
   readonly backup: (BackupNote & { readonly isUnchanged: boolean }) | null
@@ -71,7 +75,8 @@ export const doctor = async (paths: StorePaths, options: DoctorOptions): Promise
     add("refused", error.path, error.detail, adviceOf(error))
   }
 
-  const look = await lookAt(paths, options).catch(refused)
+  const state = new EvidenceState()
+  const look = await lookAt(paths, options, state).catch(refused)
   if (look?.refused !== undefined) refused(look.refused)
   if (look !== undefined && !look.encryption.isOpened) {
     const what = "is encrypted, and no key was given: checksums were verified, and that events follow one another"
@@ -107,6 +112,10 @@ export const doctor = async (paths: StorePaths, options: DoctorOptions): Promise
     const what = `a backup of ${backup.store} ${backup.isUnchanged ? "as it was made" : "that is not as it was made"}`
     add(backup.isUnchanged || findings.some(({ level }) => level === "damaged") ? "note" : "warning", paths.store, what)
   }
+  const heads = look?.entries.streams.map(({ head, stream }) => [stream, head] as const)
+  // Of an encrypted store nothing can be said without its key.
+  const evidence = heads === undefined || look?.encryption.isOpened === false ? null : state.report(paths, heads)
+  if (evidence !== null) evidenceFindings(paths, evidence, backup !== null, add)
   return {
     store: paths.store,
     state: findings.some(({ level }) => level === "refused")
@@ -121,6 +130,7 @@ export const doctor = async (paths: StorePaths, options: DoctorOptions): Promise
     keepers,
     content: look === undefined ? null : contentOf(look),
     damages: look?.damages ?? [],
+    evidence,
     freeBytes: free,
     backup
   }
@@ -130,11 +140,31 @@ const REPAIR = "run: reprise repair"
 
 type Add = (level: FindingLevel, where: string, what: string, advice?: string) => void
 
-const lookAt = async (paths: StorePaths, { signal }: DoctorOptions): Promise<JournalLook> => {
+/** A copy has no key: that is as it should be. */
+const evidenceFindings = (paths: StorePaths, evidence: EvidenceReport, isBackup: boolean, add: Add): void => {
+  const { broken, key, refusal, verifier } = evidence
+  for (const { what, where } of broken) add("damaged", where, `evidence: ${what}`, "run: reprise verify")
+  if (key === "refused") add("warning", paths.evidenceKey, refusal ?? "", "nothing is sealed until that is put right")
+  if (verifier === null || isBackup || key === "there" || key === "refused") return
+  const what =
+    key === "none" ? "the key that signs the evidence is not there" : "is another key than the evidence is under"
+  add(
+    "warning",
+    paths.evidenceKey,
+    what,
+    "put it back before an engine starts: it would make the evidence anew under another"
+  )
+}
+
+const lookAt = async (paths: StorePaths, { signal }: DoctorOptions, evidence: EvidenceState): Promise<JournalLook> => {
   checkPrivateFolder(paths.store)
   // Says of a missing journal why it is missing.
   if (!existsSync(paths.journal)) guardStore(paths.journal, false)
-  return lookAtJournal(paths.journal, { key: paths.key, visit: () => signal?.throwIfAborted() })
+  const visit = (page: ReadonlyArray<KeyValue>) => {
+    signal?.throwIfAborted()
+    evidence.page(page)
+  }
+  return lookAtJournal(paths.journal, { key: paths.key, visit })
 }
 
 const encryptionOf = (look: JournalLook | undefined): DoctorReport["encryption"] => {

@@ -29,6 +29,8 @@ import { Frontier, HASH_BYTES, leafHash, MerkleTree, sha256 } from "../../journa
 import { decodeRecord } from "../../journal/Record.ts"
 import {
   type Checkpoint,
+  checkpointText,
+  openNote,
   parseCheckpoint,
   parseNote,
   type Signer,
@@ -379,7 +381,11 @@ class BundleWriter {
   }
 
   #writeProofs(seal: Seal, log: StoreLog): void {
-    this.#put(BUNDLE_FILES.sessionCheckpoint, seal.note)
+    // A session that is quiet for long may be sealed under the key before; the log, under the present one, has its root.
+    const { signer } = this.#options
+    const isOfPresentKey = signer === undefined || openNote(seal.note, signer) !== undefined
+    const sessionNote = isOfPresentKey ? seal.note : signNote(checkpointText(seal.checkpoint), signer)
+    this.#put(BUNDLE_FILES.sessionCheckpoint, sessionNote)
     this.#put(BUNDLE_FILES.storeCheckpoint, log.note)
     this.#put(BUNDLE_FILES.key, `${log.key}\n`)
     // The newest one: it was written in one batch with the checkpoint.

@@ -2,9 +2,20 @@
  * The key that signs the evidence of a store: made when it is first needed, kept in the store's folder for its user alone.
  * Its name is the origin of the store's log and says which store it is. Sealing and `reprise keys` use it; it signs nothing.
  */
-import { closeSync, constants, fstatSync, linkSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  linkSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync
+} from "node:fs"
 import { ulid } from "ulid"
 import { StoreRefused } from "../../journal/JournalError.ts"
+import { syncFolder } from "../../journal/JournalWriter.ts"
 import { generateSigner, parseSignerKey, type Signer, signerKey, verifierKey } from "../../journal/SignedNote.ts"
 import { checkPrivateFolder } from "../../journal/StoreGuard.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
@@ -23,7 +34,9 @@ const refuse = (path: string, reason: StoreRefused["reason"], detail: string) =>
   new StoreRefused({ path, reason, detail })
 
 /** undefined: there is none yet. Throws StoreRefused for a file that others can read, own or made, and for one that is no key. */
-export const readKey = ({ evidenceKey: path }: StorePaths): StoreKey | undefined => {
+export const readKey = ({ evidenceKey }: StorePaths): StoreKey | undefined => readKeyFile(evidenceKey)
+
+const readKeyFile = (path: string): StoreKey | undefined => {
   let fd: number
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
@@ -54,16 +67,49 @@ export const readKey = ({ evidenceKey: path }: StorePaths): StoreKey | undefined
 /** What the machine lacks for a moment. */
 const PASSING: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EMFILE", "ENFILE", "EIO", "EAGAIN", "ENOMEM"])
 
-/** The key, made now if there is none. The store's folder must exist. What may pass by itself is thrown as the system says it. */
-export const ensureKey = (paths: StorePaths, nowMillis: number): StoreKey => {
+/** Where the key that is to follow lies until the store's log names it. */
+const nextPath = (paths: StorePaths): string => `${paths.evidenceKey}.next`
+
+/** Makes the key that is to follow, of the same name. It signs nothing until the store's log names it. */
+export const makeNextKey = (paths: StorePaths, name: string, nowMillis: number): Signer => {
+  const signer = generateSigner(name)
+  rmSync(nextPath(paths), { force: true })
+  writeFileSync(nextPath(paths), keyFileText(signer, nowMillis), { mode: 0o600, flag: "wx", flush: true })
+  return signer
+}
+
+/** The log names the key that was to follow: from here on there is no other. */
+const takeNextKey = (paths: StorePaths, recorded: string | undefined): void => {
+  const next = recorded === undefined ? undefined : readKeyFile(nextPath(paths))
+  if (next === undefined || verifierKey(next.signer) !== recorded) return
+  renameSync(nextPath(paths), paths.evidenceKey)
+  syncFolder(paths.store)
+}
+
+const keyFileText = (signer: Signer, nowMillis: number): string =>
+  `${JSON.stringify({ key: signerKey(signer), made: new Date(nowMillis).toISOString() })}\n`
+
+/**
+ * The key, made now if there is none. `recorded`: the verifier key that the store's log is under, which tells whether a
+ * rotation that was cut off has happened. The store's folder must exist. What may pass by itself is thrown as the system says it.
+ */
+export const ensureKey = (
+  paths: StorePaths,
+  nowMillis: number,
+  recorded?: string,
+  make: "a new one if it is gone" | "only the recorded one" = "a new one if it is gone"
+): StoreKey => {
+  takeNextKey(paths, recorded)
   const known = readKey(paths)
   if (known !== undefined) return known
   checkPrivateFolder(paths.store)
+  if (recorded !== undefined && make === "only the recorded one") {
+    throw refuse(paths.evidenceKey, "missing", "is not there; put back the key that the evidence is under")
+  }
   const signer = generateSigner(`${ORIGIN_PREFIX}${ulid(nowMillis)}`)
-  const made = new Date(nowMillis).toISOString()
   const temporary = `${paths.evidenceKey}.${process.pid}.tmp`
   try {
-    writeFileSync(temporary, `${JSON.stringify({ key: signerKey(signer), made })}\n`, { mode: 0o600, flush: true })
+    writeFileSync(temporary, keyFileText(signer, nowMillis), { mode: 0o600, flush: true })
     // Another process may make one at this moment: the first one counts, and is never replaced.
     linkSync(temporary, paths.evidenceKey)
   } catch (error) {

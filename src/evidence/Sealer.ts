@@ -21,15 +21,17 @@ import { killPoint } from "../../journal/KillPoint.ts"
 import { HASH_BYTES } from "../../journal/Merkle.ts"
 import {
   checkpointText,
-  openNote,
+  isSignedBy,
   parseCheckpoint,
   parseNote,
   type Signer,
   signNote,
+  type Verifier,
   verifierKey
 } from "../../journal/SignedNote.ts"
 import type { StatementReason } from "../../journal/Statement.ts"
 import { lastTiles, TileTree } from "../../journal/TileTree.ts"
+import { keyChain, type Rotation, readRotation } from "./Rotation.ts"
 import { predecessorOf, StoreLog } from "./StoreLog.ts"
 
 const { LEAF_ENTRY_BYTES, SEAL_SPACE, STORE_SPACE, TILE_ENTRIES, TILE_SPACE } = Rows
@@ -64,8 +66,13 @@ const SALT_TILES_MAX = 32
 
 export interface SealerOptions {
   readonly journal: JournalShape
-  /** Makes the key if there is none. Throws when it cannot be used; nothing is sealed then. */
-  readonly signer: (nowMillis: number) => Signer
+  /**
+   * Makes the key if there is none; `recorded` is the verifier key that the rows are under. Throws when it cannot be used;
+   * nothing is sealed then.
+   */
+  readonly signer: (nowMillis: number, recorded: string | undefined) => Signer
+  /** Makes the key that is to follow, and keeps it for `signer`, which gives it from when it is the recorded one. */
+  readonly nextSigner?: ((name: string, nowMillis: number) => Signer) | undefined
   /** Whether more is to come of it; absent where no engine runs. */
   readonly isLive?: ((session: SessionId) => boolean) | undefined
 }
@@ -75,6 +82,16 @@ export interface Sealer {
   readonly run: Effect.Effect<void>
   /** Everything of the session that is there now is sealed when it returns, unless that is not possible; then it says why. */
   seal(session: SessionId): Effect.Effect<string | undefined, StorageUnavailable>
+  /** Everything of every session, as `seal`; gives those that are not sealed wholly, and why. */
+  readonly sealAll: Effect.Effect<
+    ReadonlyArray<{ readonly session: SessionId; readonly reason: string }>,
+    StorageUnavailable
+  >
+  /** Goes on under a new key; a `string`: why not. */
+  readonly rotate: Effect.Effect<
+    { readonly from: string; readonly to: string; readonly statement: number } | string,
+    StorageUnavailable
+  >
   /** Throws away the salts of what was removed from the session. */
   forgetRemoved(session: SessionId): Effect.Effect<void, StorageUnavailable>
   /** The last seals of an engine that stops. */
@@ -91,10 +108,12 @@ interface Pending {
   notBefore: number
 }
 
-export const makeSealer = Effect.fnUntraced(function* ({ isLive, journal, signer }: SealerOptions) {
+export const makeSealer = Effect.fnUntraced(function* ({ isLive, journal, nextSigner, signer }: SealerOptions) {
   const turn = yield* Semaphore.make(1)
   const pending = new Map<SessionId, Pending>()
   let log: StoreLog | undefined
+  /** The present key and those before it: seals of sessions that are quiet for long are signed by one of them. */
+  let verifiers: ReadonlyArray<Verifier> = []
   /** Why nothing can be sealed; told once. */
   let broken: string | undefined
   let isStopping = false
@@ -116,25 +135,43 @@ export const makeSealer = Effect.fnUntraced(function* ({ isLive, journal, signer
   const openLog = Effect.gen(function* () {
     if (log !== undefined || broken !== undefined) return log
     const nowMillis = yield* Clock.currentTimeMillis
-    const key = yield* Effect.try({ try: () => signer(nowMillis), catch: (cause) => cause }).pipe(
-      Effect.catch((cause) => {
-        const reason = cause instanceof Error ? cause.message : String(cause)
-        if (cause instanceof StoreRefused) return giveUp(reason)
-        // The disk is full, or descriptors have run out: tried again.
-        return Effect.fail(
-          new StorageUnavailable({ operation: "append", reason, diskFull: /ENOSPC|EDQUOT/.test(reason) })
-        )
-      })
+    const known = yield* journal.row(STORE_SPACE, Rows.STORE_KEY_KEY)
+    const recorded = known && Buffer.from(known.value).toString("utf8")
+    const key = yield* attempt(() => signer(nowMillis, recorded)).pipe(
+      Effect.catchTag("StoreRefused", ({ message }) => giveUp(message))
     )
     if (key === undefined) return undefined
-    const known = yield* journal.row(STORE_SPACE, Rows.STORE_KEY_KEY)
-    if (known !== undefined && Buffer.from(known.value).toString("utf8") !== verifierKey(key)) {
-      return yield* beginAnew(key)
-    }
+    verifiers = [key]
+    if (recorded !== undefined && recorded !== verifierKey(key)) return yield* beginAnew(key)
+    verifiers = keyChain(key, yield* rotations).map((term) => term.key)
     const opened = yield* StoreLog.open(journal, key)
     if (typeof opened === "string") return yield* giveUp(`the store's log cannot go on: ${opened}; run: reprise verify`)
     log = opened ?? StoreLog.empty(key)
     return log
+  })
+
+  /** Of something that only the disk keeps from being done it is known that it can be tried again. */
+  const attempt = <A>(make: () => A): Effect.Effect<A, StoreRefused | StorageUnavailable> =>
+    Effect.try({
+      try: make,
+      catch: (cause) => {
+        if (cause instanceof StoreRefused) return cause
+        const reason = cause instanceof Error ? cause.message : String(cause)
+        return new StorageUnavailable({ operation: "append", reason, diskFull: /ENOSPC|EDQUOT/.test(reason) })
+      }
+    })
+
+  const rotations = Effect.gen(function* () {
+    const found: Array<Rotation> = []
+    for (const { key, value } of yield* Stream.runCollect(journal.rows(STORE_SPACE))) {
+      const index = Rows.rotationIndexOf(key)
+      if (index === undefined) continue
+      const statement = yield* journal.row(Rows.LOG_SPACE, Rows.logKey(index))
+      const text = statement && Buffer.from(statement.value).toString("utf8")
+      const rotation = readRotation(index, Buffer.from(value).toString("utf8"), text)
+      if (typeof rotation !== "string") found.push(rotation)
+    }
+    return found
   })
 
   const giveUp = (reason: string) =>
@@ -175,8 +212,9 @@ export const makeSealer = Effect.fnUntraced(function* ({ isLive, journal, signer
       return { seal: { checkpoint: "", saltless: 0 } as Rows.SealRow, tree: new TileTree(true) }
     }
     const seal = Rows.decodeSeal(row.value)
-    const text = seal === undefined ? undefined : openNote(seal.checkpoint, key)
-    const checkpoint = text === undefined ? undefined : parseCheckpoint(text)
+    const note = seal === undefined ? undefined : parseNote(seal.checkpoint)
+    const isOurs = note !== undefined && verifiers.some((verifier) => isSignedBy(note, verifier))
+    const checkpoint = isOurs ? parseCheckpoint(note.text) : undefined
     if (seal === undefined || checkpoint?.origin !== originOf(key, stream)) return "its seal is not of the store's key"
     const tiles = new Map<string, Uint8Array>()
     for (const { entries, level, tile } of lastTiles(checkpoint.size)) {
@@ -352,6 +390,37 @@ export const makeSealer = Effect.fnUntraced(function* ({ isLive, journal, signer
 
   const seal = (stream: SessionId, reason: StatementReason) => turn.withPermit(sealOnce(stream, reason))
 
+  const sealAll = Effect.gen(function* () {
+    const unsealed: Array<{ readonly session: SessionId; readonly reason: string }> = []
+    // The store's own stream last: what the others make it say is in it.
+    for (const session of [...(yield* Stream.runCollect(journal.streams())), STORE_STREAM]) {
+      const head = yield* journal.head(session)
+      if (head <= (yield* sealedOf(session)).size) continue
+      const reason = yield* seal(session, "asked")
+      if (reason !== undefined) unsealed.push({ session, reason })
+    }
+    return unsealed
+  })
+
+  const rotate = turn
+    .withPermit(
+      Effect.gen(function* () {
+        const opened = yield* openLog
+        if (opened === undefined || nextSigner === undefined) return broken ?? "it has no place for another key"
+        const timeMillis = yield* Clock.currentTimeMillis
+        if (opened.size === 0) yield* put(opened.add({ sealed: undefined, timeMillis, reason: "key" }))
+        const from = opened.signer
+        const next = yield* attempt(() => nextSigner(from.name, timeMillis))
+        const statement = opened.size
+        const rows = opened.rotate(next, timeMillis)
+        yield* put(rows)
+        log = undefined
+        yield* openLog
+        return { from: verifierKey(from), to: verifierKey(next), statement }
+      })
+    )
+    .pipe(Effect.catchTag("StoreRefused", ({ message }) => Effect.succeed(message)))
+
   const note = Effect.gen(function* () {
     const nowMillis = yield* Clock.currentTimeMillis
     for (const { head, stream } of takeChanges()) {
@@ -387,16 +456,22 @@ export const makeSealer = Effect.fnUntraced(function* ({ isLive, journal, signer
     )
   })
 
+  /** What the seal says, whoever signed it. */
+  const sealedOf = (stream: SessionId) =>
+    Effect.map(journal.row(SEAL_SPACE, Rows.sealKey(stream)), (row) => {
+      const seal = row === undefined ? undefined : Rows.decodeSeal(row.value)
+      const size = seal === undefined ? 0 : (parseCheckpoint(parseNote(seal.checkpoint)?.text ?? "")?.size ?? 0)
+      return { size, saltless: seal?.saltless ?? 0 }
+    })
+
   /** What an engine before this one left, or one that knew no seals. */
   const takeUp = Effect.gen(function* () {
     const nowMillis = yield* Clock.currentTimeMillis
     const look = Effect.fnUntraced(function* (stream: SessionId) {
       const head = yield* journal.head(stream)
-      const row = yield* journal.row(SEAL_SPACE, Rows.sealKey(stream))
-      const seal = row === undefined ? undefined : Rows.decodeSeal(row.value)
-      const size = seal === undefined ? 0 : (parseCheckpoint(parseNote(seal.checkpoint)?.text ?? "")?.size ?? 0)
+      const { saltless, size } = yield* sealedOf(stream)
       const removedTo = (yield* journal.removal.of(stream))?.sequence ?? 0
-      if (head === 0 || (head === size && Math.min(removedTo, size) <= (seal?.saltless ?? 0))) return
+      if (head === 0 || (head === size && Math.min(removedTo, size) <= saltless)) return
       if (!pending.has(stream)) {
         pending.set(stream, { sinceMillis: 0, first: size, changedMillis: 0, head, notBefore: nowMillis })
       }
@@ -443,6 +518,8 @@ export const makeSealer = Effect.fnUntraced(function* ({ isLive, journal, signer
       )
     }),
     seal: (session) => seal(session, "asked"),
+    sealAll,
+    rotate,
     forgetRemoved: (session) => Effect.asVoid(seal(session, "removed")),
     finish: Effect.gen(function* () {
       isStopping = true

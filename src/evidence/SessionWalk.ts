@@ -20,6 +20,7 @@ export type IntegrityReason =
   | "forged seal"
   | "evidence missing"
   | "wrong key"
+  | "forged rotation"
   | "forked"
 /** What should be there and is not. */
 export type CompletenessReason = "removed" | "truncated" | "session gone" | "rolled back" | "log truncated"

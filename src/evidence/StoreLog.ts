@@ -10,6 +10,7 @@ import type { StorageUnavailable } from "../../journal/JournalError.ts"
 import { leafHash } from "../../journal/Merkle.ts"
 import {
   checkpointText,
+  cosignNote,
   openNote,
   parseCheckpoint,
   parseNote,
@@ -85,6 +86,27 @@ export class StoreLog {
    * open it again.
    */
   add(statement: Statement): ReadonlyArray<Row> {
+    return this.#add(statement, (note) => [
+      { space: STORE_SPACE, key: Rows.STORE_CHECKPOINT_KEY, value: note },
+      ...(this.#tree.size === 1 ? [keyRow(this.signer)] : [])
+    ])
+  }
+
+  /** The rows after which the log goes on under another key of the same name. This log is of no use any more: open it again. */
+  rotate(next: Signer, timeMillis: number): ReadonlyArray<Row> {
+    const successor = { from: verifierKey(this.signer), to: verifierKey(next) }
+    const index = this.#tree.size
+    return this.#add({ sealed: undefined, timeMillis, reason: "rotated", successor }, (note) => {
+      const value = Buffer.from(cosignNote(note.toString("utf8"), next), "utf8")
+      return [
+        { space: STORE_SPACE, key: Rows.STORE_CHECKPOINT_KEY, value },
+        { space: STORE_SPACE, key: Rows.rotationKey(index), value },
+        keyRow(next)
+      ]
+    })
+  }
+
+  #add(statement: Statement, signed: (note: Buffer) => ReadonlyArray<Row>): ReadonlyArray<Row> {
     const index = this.#tree.size
     const text = Buffer.from(statementText(statement), "utf8")
     this.#tree.append(leafHash(text))
@@ -100,13 +122,16 @@ export class StoreLog {
         key: Rows.logTileKey(level, tile),
         value
       })),
-      { space: STORE_SPACE, key: Rows.STORE_CHECKPOINT_KEY, value: Buffer.from(checkpoint, "utf8") },
-      ...(index === 0
-        ? [{ space: STORE_SPACE, key: Rows.STORE_KEY_KEY, value: Buffer.from(verifierKey(this.signer), "utf8") }]
-        : [])
+      ...signed(Buffer.from(checkpoint, "utf8"))
     ]
   }
 }
+
+const keyRow = (signer: Signer): Row => ({
+  space: STORE_SPACE,
+  key: Rows.STORE_KEY_KEY,
+  value: Buffer.from(verifierKey(signer), "utf8")
+})
 
 /** `ORIGIN SIZE ROOT` of a checkpoint, whoever signed it: what the first statement under another key says came before. */
 export const predecessorOf = (note: string): string | undefined => {

@@ -28,7 +28,9 @@ import { parseStatement } from "../../journal/Statement.ts"
 import { checkPrivateFolder, readFormat, STORE_FORMAT } from "../../journal/StoreGuard.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
 import { readKey } from "./Keys.ts"
+import { type KeyTerm, keyChain, type Rotation, readRotation } from "./Rotation.ts"
 import { type Entry, type EvidenceFinding, type SealedRoot, type SessionEvidence, SessionWalk } from "./SessionWalk.ts"
+import { TileCheck, type WrongTile } from "./TileCheck.ts"
 
 export interface Anchor {
   /** Where it was read: told with what is found. */
@@ -49,7 +51,12 @@ export interface VerifyOptions {
 export interface VerifyReport {
   readonly store: string
   /** Verifier key, and who says so: `given`, the store's `key file`, or only the `store` itself (a copy without its key). */
-  readonly key: { readonly verifier: string; readonly from: "given" | "key file" | "store" } | null
+  readonly key: {
+    readonly verifier: string
+    readonly from: "given" | "key file" | "store"
+    /** The key that signs now, where the log leads from that one to another. */
+    readonly present?: string
+  } | null
   /** The signed log: its statements and the time of the last. */
   readonly log: { readonly statements: number; readonly lastMillis: number | null } | null
   readonly anchors: ReadonlyArray<{ readonly name: string; readonly statements: number | null }>
@@ -85,6 +92,10 @@ class Verification {
   readonly #seals = new Map<SessionId, Array<SealedRoot>>()
   readonly #tombstones = new Map<string, Set<string>>()
   readonly #seen = new Set<SessionId>()
+  readonly #signedSizes = new Map<SessionId, number>()
+  /** The trusted key, and those that the log's rotations lead to. */
+  #keys: ReadonlyArray<KeyTerm> = []
+  #rotations: ReadonlyArray<Rotation> = []
 
   constructor(paths: StorePaths, reader: EntryReader, options: VerifyOptions) {
     this.#paths = paths
@@ -94,15 +105,20 @@ class Verification {
 
   async run(): Promise<VerifyReport> {
     const key = await this.#key()
+    if (key !== undefined) await this.#readRotations(key.verifier)
     const log = key === undefined ? undefined : await this.#log(key.verifier)
     if (key !== undefined) await this.#sealRows(key.verifier)
+    if (log !== undefined) await this.#tiles(log.report?.statements ?? 0)
     for (const bounds of this.#bounds()) await this.#walk(bounds)
     this.#gone()
     const isUnproven = key === undefined || log === undefined
     const has = (verdict: string) => this.#findings.some((finding) => finding.verdict === verdict)
     return {
       store: this.#paths.store,
-      key: key === undefined ? null : { verifier: verifierKey(key.verifier), from: key.from },
+      key:
+        key === undefined
+          ? null
+          : { verifier: verifierKey(key.verifier), from: key.from, ...this.#present(key.verifier) },
       log: log?.report ?? null,
       anchors: this.#options.anchors.map(({ name, text }) => ({ name, statements: checkpointIn(text)?.size ?? null })),
       integrity: has("integrity") ? "violated" : isUnproven ? "unproven" : "intact",
@@ -121,16 +137,38 @@ class Verification {
     return verifier && { verifier, from: "store" }
   }
 
+  #present(trusted: Verifier): { readonly present?: string } {
+    const present = this.#keys.at(-1)
+    return present === undefined || present.key === trusted ? {} : { present: verifierKey(present.key) }
+  }
+
   // --- the log -------------------------------------------------------------------------------------------------------
+
+  async #readRotations(trusted: Verifier): Promise<void> {
+    const rotations: Array<Rotation> = []
+    for await (const { key, value } of this.#rows(Rows.STORE_SPACE)) {
+      const index = Rows.rotationIndexOf(key)
+      if (index === undefined) continue
+      const statement = await this.#row(Rows.LOG_SPACE, Rows.logKey(index))
+      const text = statement && Buffer.from(statement.value).toString("utf8")
+      const rotation = readRotation(index, Buffer.from(value).toString("utf8"), text)
+      if (typeof rotation !== "string") rotations.push(rotation)
+      else this.#add("integrity", "forged rotation", null, `the key was not changed by statement ${index}: ${rotation}`)
+    }
+    this.#rotations = rotations
+    this.#keys = keyChain(trusted, rotations)
+  }
 
   /** undefined: there is none. */
   async #log(key: Verifier): Promise<{ readonly report: VerifyReport["log"] } | undefined> {
     const anchors = this.#options.anchors.flatMap(({ name, text }) => {
-      const checkpoint = this.#signed(text, key, key.name, `the anchor ${name}`)
+      const checkpoint = this.#signed(text, this.#keys, key.name, `the anchor ${name}`)
       return checkpoint === undefined ? [] : [{ name, checkpoint }]
     })
     const row = await this.#row(Rows.STORE_SPACE, Rows.STORE_CHECKPOINT_KEY)
-    const signed = row && this.#signed(Buffer.from(row.value).toString("utf8"), key, key.name, "the store's checkpoint")
+    const present = this.#keys.slice(-1)
+    const signed =
+      row && this.#signed(Buffer.from(row.value).toString("utf8"), present, key.name, "the store's checkpoint")
     const frontier = new Frontier()
     let lastMillis: number | null = null
     let isRight = true
@@ -141,6 +179,11 @@ class Verification {
         const detail = `the log is another one than when ${name} was made, at ${checkpoint.size} statements`
         this.#add("integrity", "forked", null, detail)
       }
+      for (const { checkpoint, index } of this.#rotations) {
+        if (checkpoint.size !== frontier.size || Buffer.compare(checkpoint.root, frontier.root()) === 0) continue
+        const detail = `the log is another one than when the key was changed by statement ${index}`
+        this.#add("integrity", "forged rotation", null, detail)
+      }
       if (signed?.size === frontier.size) isRight = Buffer.compare(signed.root, frontier.root()) === 0
     }
     compare()
@@ -150,6 +193,10 @@ class Verification {
       compare()
       const statement = parseStatement(Buffer.from(value).toString("utf8"))
       lastMillis = statement?.timeMillis ?? lastMillis
+      if (statement?.successor !== undefined && this.#rotationOf(frontier.size - 1) === undefined) {
+        const detail = `statement ${frontier.size - 1} names another key, and the checkpoint that both signed is not there`
+        this.#add("integrity", "evidence missing", null, detail)
+      }
       if (statement?.sealed === undefined || frontier.size > (signed?.size ?? 0)) continue
       const { root, session, size } = statement.sealed
       const known = this.#seals.get(session)
@@ -178,20 +225,41 @@ class Verification {
     return { report: { statements: signed?.size ?? 0, lastMillis } }
   }
 
-  /** The checkpoint, or undefined after what is wrong with it was told. */
-  #signed(text: string, key: Verifier, origin: string, what: string, session: SessionId | null = null) {
+  #rotationOf(index: number): Rotation | undefined {
+    return this.#rotations.find((rotation) => rotation.index === index)
+  }
+
+  /** The checkpoint, signed by one of the keys in its time, or undefined after what is wrong with it was told. */
+  #signed(
+    text: string,
+    keys: ReadonlyArray<KeyTerm>,
+    origin: string,
+    what: string,
+    session: SessionId | null = null
+  ): Checkpoint | undefined {
     const note = parseNote(text)
     const checkpoint = note && parseCheckpoint(note.text)
     if (note === undefined || checkpoint === undefined) {
       this.#add("integrity", "forged seal", session, `${what} cannot be read`)
       return undefined
     }
-    if (!isSignedBy(note, key)) {
-      const isOurs = note.signatures.some(
-        ({ keyId, name }) => name === key.name && Buffer.compare(keyId, key.keyId) === 0
-      )
-      if (isOurs) this.#add("integrity", "forged seal", session, `${what} has a signature that is not of its key`)
-      else this.#add("integrity", "wrong key", session, `${what} is not signed by ${key.name}`)
+    const ours = keys.filter(({ key }) =>
+      note.signatures.some(({ keyId, name }) => name === key.name && Buffer.compare(keyId, key.keyId) === 0)
+    )
+    const valid = ours.filter(({ key }) => isSignedBy(note, key))
+    if (valid.length === 0 && ours.length > 0) {
+      this.#add("integrity", "forged seal", session, `${what} has a signature that is not of its key`)
+      return undefined
+    }
+    // The size of a session's tree says nothing of when it was signed; the log does.
+    const isInTime = valid.some(
+      ({ from, to }) => session !== null || (checkpoint.size >= from && checkpoint.size <= to)
+    )
+    if (!isInTime) {
+      const name = keys.at(-1)?.key.name
+      const why =
+        valid.length === 0 ? `is not signed by ${name}` : `is signed by a key of ${name} that was not its key then`
+      this.#add("integrity", "wrong key", session, `${what} ${why}`)
       return undefined
     }
     if (checkpoint.origin !== origin) {
@@ -209,9 +277,10 @@ class Verification {
       found.add(session)
       if (!this.#isAsked(session)) continue
       const seal = Rows.decodeSeal(value)
-      const signed = this.#signed(seal?.checkpoint ?? "", key, `${key.name}/${session}`, "its seal", session)
+      const signed = this.#signed(seal?.checkpoint ?? "", this.#keys, `${key.name}/${session}`, "its seal", session)
       const last = this.#seals.get(session)?.at(-1)
       if (signed === undefined) continue
+      this.#signedSizes.set(session, signed.size)
       if (last === undefined || signed.size > last.size) {
         const detail = `its seal covers ${signed.size} events, and the log speaks of ${last?.size ?? 0}`
         this.#add("completeness", "rolled back", session, detail)
@@ -226,6 +295,41 @@ class Verification {
       if (!found.has(session) && this.#isAsked(session)) {
         this.#add("integrity", "evidence missing", session, "the log speaks of its seal, and that is not there")
       }
+    }
+  }
+
+  /** The tiles of hashes: those above must say what is below them, in every session's tree that is asked for and in the log's. */
+  async #tiles(statements: number): Promise<void> {
+    const checks = new Map<SessionId, TileCheck>()
+    for await (const { key, value } of this.#rows(Rows.TILE_SPACE)) {
+      const tile = Rows.tileOf(key)
+      const session = tile && Keys.streamOf(tile.stream)
+      if (tile === undefined || session === undefined || !this.#isAsked(session)) continue
+      let check = checks.get(session)
+      if (check === undefined) {
+        check = new TileCheck(true)
+        checks.set(session, check)
+      }
+      check.tile(tile.level, tile.tile, value)
+    }
+    for (const [session, size] of this.#signedSizes) {
+      this.#tell(checks.get(session)?.finish(size) ?? [], "its", session)
+    }
+    const log = new TileCheck(false)
+    for await (const { key, value } of this.#rows(Rows.LOG_TILE_SPACE)) {
+      const tile = Rows.logTileOf(key)
+      if (tile !== undefined) log.tile(tile.level, tile.tile, value)
+    }
+    this.#tell(log.finish(statements, 1), "the log's", null)
+  }
+
+  #tell(wrong: ReadonlyArray<WrongTile>, whose: string, session: SessionId | null): void {
+    for (const { is, level, tile } of wrong) {
+      // Of the leaves it is said beside the events that they belong to.
+      if (level === 0 && session !== null) continue
+      const what = is === "missing" ? "is not there" : "does not hold the roots of the tiles below it"
+      const detail = `${whose} tile ${tile} of level ${level} ${what}`
+      this.#add("integrity", is === "missing" ? "evidence missing" : "edited", session, detail)
     }
   }
 

@@ -1,7 +1,5 @@
-/**
- * Checks evidence of reprise without reprise: node verify.mjs [FOLDER] [--key FILE] [--anchor FILE]. Node.js 20, nothing else.
- * Ends with 0: all is there as it was; 82: it is not as it was; 83: something is missing; 84: nothing is proven; 64: no evidence.
- */
+// Checks evidence of reprise without reprise: node verify.mjs [FOLDER] [--key FILE] [--anchor FILE]. Node.js 20, nothing else.
+// Ends with 0: all is there as it was; 82: it is not as it was; 83: something is missing; 84: nothing is proven; 64: no evidence.
 import { createHash, createPublicKey, verify } from "node:crypto"
 import { createReadStream, existsSync, readdirSync, readFileSync } from "node:fs"
 import { createInterface } from "node:readline"

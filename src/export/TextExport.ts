@@ -1,6 +1,6 @@
 /**
  * `--format text`: a session as plain text, line by line: what its terminal showed, with carriage returns, tabs and the line
- * editing of shells applied, and escape sequences and full-screen programs left out (PlainText.ts). Of a shell for
+ * editing of shells applied, lines that were wrapped at its edge whole, and escape sequences and full-screen programs left out (PlainText.ts). Of a shell for
  * commands each command stands behind a `$`, its output below. What is missing is named where it is missing. It holds one
  * line at a time; what a program later wrote over, cleared or scrolled away is in it, since somebody may have read it.
  */
@@ -34,7 +34,9 @@ const lines = ({ input, losses, view }: ExportSource, opening: RecordingOpening 
   const write = (shown: ReadonlyArray<TerminalItem>): string => {
     written = ""
     for (const item of shown) {
-      if (item._tag === "Output") feedPlainText(plain, item.data, put)
+      // What commands of a shell print goes through pipes: it has no rows.
+      if (item._tag === "Resize" && view.kind === "terminal") plain.columns = item.size.cols
+      else if (item._tag === "Output") feedPlainText(plain, item.data, put)
       else if (item._tag === "Gap") {
         if (openLine(plain) !== "") feedPlainText(plain, LINE_END, put)
         put(`[${item.label}]`)

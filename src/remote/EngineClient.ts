@@ -17,7 +17,9 @@ import { EVENT_KIND_MAX } from "../../journal/EventKind.ts"
 import { packageVersion } from "../EntryPoints.ts"
 import { Exec } from "../exec/Exec.ts"
 import { Search, type SearchShape } from "../search/Search.ts"
+import { AccessLog, type AccessLogShape } from "../session/AccessLog.ts"
 import { Attach, type AttachItem, type AttachShape } from "../session/Attach.ts"
+import { Evidence, type EvidenceShape } from "../session/Evidence.ts"
 import { type FollowEvents, History, type HistoryShape } from "../session/History.ts"
 import { Lifecycle, type LifecycleItem, type LifecycleShape } from "../session/Lifecycle.ts"
 import type { OutputItem } from "../session/OutputItem.ts"
@@ -71,9 +73,21 @@ export type EngineClientOptions = (LocalEngine | RemoteEngine) & {
   readonly actor?: string | undefined
   /** Talk to an engine of another version too: enough to stop it, not to use it. */
   readonly anyVersion?: boolean | undefined
+  /** What it reads for, such as `export`, and why: told with what it is given. */
+  readonly purpose?: { readonly what: string; readonly reason?: string | undefined } | undefined
 }
 
-const HANDSHAKE = { protocol: PROTOCOL_VERSION, version: packageVersion, events: EVENT_KIND_MAX }
+const handshakeOf = (options: EngineClientOptions) => {
+  const { actor, purpose } = options
+  return {
+    protocol: PROTOCOL_VERSION,
+    version: packageVersion,
+    events: EVENT_KIND_MAX,
+    client: `${actor ?? "client"}${"url" in options ? " over WebSocket" : ""}`,
+    ...(purpose !== undefined && { what: purpose.what }),
+    ...(purpose?.reason !== undefined && { reason: purpose.reason })
+  }
+}
 
 type Client = RpcClient.FromGroup<typeof EngineRpcs, RpcClientError.RpcClientError>
 interface Connection {
@@ -85,7 +99,18 @@ interface Connection {
 export const layer = (
   options: EngineClientOptions
 ): Layer.Layer<
-  Sessions | History | Exec | Attach | Lifecycle | Retention | Redaction | Search | SessionOutput | EngineControl,
+  | Sessions
+  | History
+  | Exec
+  | Attach
+  | Lifecycle
+  | Retention
+  | Redaction
+  | Search
+  | SessionOutput
+  | Evidence
+  | AccessLog
+  | EngineControl,
   EngineError
 > =>
   Layer.effectContext(
@@ -100,6 +125,8 @@ export const layer = (
         Context.add(Redaction, makeRedaction(remote)),
         Context.add(Search, makeSearch(remote)),
         Context.add(SessionOutput, makeOutput(remote)),
+        Context.add(Evidence, makeEvidence(remote)),
+        Context.add(AccessLog, makeAccessLog(remote)),
         Context.add(EngineControl, makeControl(remote))
       )
     })
@@ -176,7 +203,7 @@ const openConnection = Effect.fnUntraced(function* (options: EngineClientOptions
     )
   )
   const client = yield* RpcClient.make(EngineRpcs, { disableTracing: true }).pipe(Effect.provideContext(protocol))
-  const engine = yield* client.Handshake(HANDSHAKE).pipe(
+  const engine = yield* client.Handshake(handshakeOf(options)).pipe(
     Effect.timeoutOrElse({
       duration: "url" in options ? HANDSHAKE_TIMEOUT_BEHIND_DOOR : HANDSHAKE_TIMEOUT,
       orElse: () =>
@@ -284,7 +311,7 @@ const makeRemote = Effect.fnUntraced(function* (options: EngineClientOptions) {
       persistently(attempt(f), passes).pipe(Effect.mapError((error) => (isOurs(error) ? gone(error) : error))) as never,
     once: (f) =>
       remote
-        .call((client) => client.Handshake(HANDSHAKE))
+        .call((client) => client.Handshake(handshakeOf(options)))
         .pipe(
           Effect.andThen(attempt(f)),
           Effect.mapError((error) => (isOurs(error) ? uncertain(error) : error))
@@ -511,6 +538,17 @@ const makeSearch = (remote: Remote): SearchShape => ({
           })
         )
     })
+})
+
+const makeEvidence = ({ actor, call, once }: Remote): EvidenceShape => ({
+  seal: call((client) => client.Seal()),
+  // Asked again, it would rotate again.
+  rotateKey: (request) => once((client) => client.RotateKey({ actor, ...request }))
+})
+
+/** An engine that knows no such call keeps no such event. */
+const makeAccessLog = ({ call }: Remote): AccessLogShape => ({
+  note: ({ session, what }) => Effect.ignoreCause(call((client) => client.NoteAccess({ what, session })))
 })
 
 const makeControl = (remote: Remote): EngineControlShape => ({

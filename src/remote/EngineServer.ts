@@ -12,19 +12,24 @@ import { SocketServer } from "effect/socket"
 import { packageVersion } from "../EntryPoints.ts"
 import { Exec } from "../exec/Exec.ts"
 import type { Search } from "../search/Search.ts"
+import { AccessLog } from "../session/AccessLog.ts"
 import { Attach } from "../session/Attach.ts"
+import type { Evidence } from "../session/Evidence.ts"
 import { History } from "../session/History.ts"
 import { Lifecycle } from "../session/Lifecycle.ts"
+import { Reader } from "../session/Reader.ts"
 import type { Redaction } from "../session/Redaction.ts"
 import type { Retention } from "../session/Retention.ts"
 import { HistoryDamaged } from "../session/SessionError.ts"
 import { Sessions } from "../session/Sessions.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
+import { evidenceHandlers } from "./EvidenceHandlers.ts"
 import { execHandlers } from "./ExecHandlers.ts"
 import { EngineRpcs } from "./ExecRpcs.ts"
 import { type Guard, makeGuard } from "./GuardedServer.ts"
 import * as KnownEvents from "./KnownEvents.ts"
 import * as MessageGuard from "./MessageGuard.ts"
+import * as Readers from "./Readers.ts"
 import { redactionHandlers } from "./RedactionHandlers.ts"
 import { retentionHandlers } from "./RetentionHandlers.ts"
 import { searchHandlers } from "./SearchHandlers.ts"
@@ -36,7 +41,17 @@ import { checkSocketPath, makeSocketFolder, type SocketFolderRefused } from "./S
 const CLOSE_CONCURRENCY = 256
 
 /** What a server of the engine needs: the engine. */
-export type EngineServices = Sessions | History | Exec | Attach | Lifecycle | Retention | Redaction | Search
+export type EngineServices =
+  | Sessions
+  | History
+  | Exec
+  | Attach
+  | Lifecycle
+  | Retention
+  | Redaction
+  | Search
+  | Evidence
+  | AccessLog
 
 /** Connections that wait to be accepted: the most that Linux allows. Beyond it clients try again. */
 const BACKLOG = 4096
@@ -64,6 +79,7 @@ const sessionHandlers = SessionRpcs.toLayer(
     const attach = yield* Attach
     const lifecycle = yield* Lifecycle
     const stopRequest = yield* StopRequest
+    const accesses = yield* AccessLog
 
     const endAll = Effect.gen(function* () {
       const live = (yield* history.list).filter((view) => view.status === "running" || view.terminalOpen)
@@ -84,9 +100,10 @@ const sessionHandlers = SessionRpcs.toLayer(
     })
 
     return SessionRpcs.of({
-      Handshake: ({ events }, { client }) =>
+      Handshake: ({ events, ...said }, { client }) =>
         Effect.sync(() => {
           KnownEvents.keep(client, events)
+          Readers.keep(client, said)
           return {
             protocol: PROTOCOL_VERSION,
             revision: PROTOCOL_REVISION,
@@ -111,22 +128,33 @@ const sessionHandlers = SessionRpcs.toLayer(
           Effect.catchTag("HistoryRemoved", (error) =>
             // An earlier client cannot read that error: it is told what it can, with the same reason.
             Effect.fail(KnownEvents.isSilent(client) ? new HistoryDamaged({ session, reason: error.reason }) : error)
-          )
+          ),
+          Effect.provideService(Reader, Readers.of(client))
         ),
-      Redraw: ({ session, point, ...options }) => history.redraw(session, point, options),
+      Redraw: ({ session, point, ...options }, { client }) =>
+        history.redraw(session, point, options).pipe(Effect.provideService(Reader, Readers.of(client))),
       Events: ({ session, after, until }, { client }) => {
         const known = KnownEvents.forClient(client)
-        return history.events(session, { after, until }).pipe(Stream.mapArray((page) => Arr.of(page.map(known))))
+        return history.events(session, { after, until }).pipe(
+          Stream.mapArray((page) => Arr.of(page.map(known))),
+          Stream.provideService(Reader, Readers.of(client))
+        )
       },
       Follow: ({ session, after }, { client }) => {
         const known = KnownEvents.forClient(client)
         return Stream.map(history.follow(session, after), (item) =>
           item._tag === "Page" ? { ...item, entries: item.entries.map(known) } : item
-        )
+        ).pipe(Stream.provideService(Reader, Readers.of(client)))
       },
-      Output: ({ session, after, until, live }) => outputOf(history, session, { after, until, live }),
+      Output: ({ session, after, until, live }, { client }) =>
+        outputOf(history, session, { after, until, live }).pipe(Stream.provideService(Reader, Readers.of(client))),
 
-      Attach: ({ session, ...options }) => attach.attach(session, { ...options, isBroken }),
+      Attach: ({ session, ...options }, { client }) =>
+        Stream.onFirst(attach.attach(session, { ...options, isBroken }), () =>
+          accesses
+            .note({ what: "attach", session, after: options.after ?? null })
+            .pipe(Effect.provideService(Reader, Readers.of(client)))
+        ),
       Feed: ({ after }, { client }) => {
         const known = KnownEvents.forClient(client)
         return Stream.map(lifecycle.feed(after), (item) => (item._tag === "Event" ? known(item) : item))
@@ -171,7 +199,14 @@ export const layer = (
             disableFatalDefects: true
           })
         ),
-        Layer.provide([sessionHandlers, execHandlers, retentionHandlers, redactionHandlers, searchHandlers]),
+        Layer.provide([
+          sessionHandlers,
+          execHandlers,
+          retentionHandlers,
+          redactionHandlers,
+          searchHandlers,
+          evidenceHandlers
+        ]),
         Layer.provide(RpcServer.layerProtocolSocketServer),
         Layer.provide(socketServer(paths, guard))
       )

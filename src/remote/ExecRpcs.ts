@@ -21,6 +21,7 @@ import {
   SpawnFailed
 } from "../session/SessionError.ts"
 import { SessionView } from "../session/SessionView.ts"
+import { EvidenceRpcs } from "./EvidenceRpcs.ts"
 import { RedactionRpcs } from "./RedactionRpcs.ts"
 import { RetentionRpcs } from "./RetentionRpcs.ts"
 import { SearchRpcs } from "./SearchRpcs.ts"
@@ -177,4 +178,8 @@ export class ExecRpcs extends RpcGroup.make(
 ) {}
 
 /** Everything that the engine serves. */
-export const EngineRpcs = SessionRpcs.merge(ExecRpcs).merge(RetentionRpcs).merge(RedactionRpcs).merge(SearchRpcs)
+export const EngineRpcs = SessionRpcs.merge(ExecRpcs)
+  .merge(RetentionRpcs)
+  .merge(RedactionRpcs)
+  .merge(SearchRpcs)
+  .merge(EvidenceRpcs)

@@ -33,7 +33,7 @@ export const PROTOCOL_VERSION = 1
  * Raised with each addition within the version, so that a client can tell what an engine does not know. An engine that
  * says none has none of what was added since.
  */
-export const PROTOCOL_REVISION = 4
+export const PROTOCOL_REVISION = 5
 
 /** The first that takes rules at capture: an earlier one would not know that it is to keep something out. */
 export const CAPTURE_REVISION = 4
@@ -110,7 +110,11 @@ export class SessionRpcs extends RpcGroup.make(
       protocol: Schema.Int,
       version: Schema.String,
       /** Latest kind of event that the client knows (journal/Record.ts): later ones are sent to it as Unknown. */
-      events: Schema.optional(Schema.Int)
+      events: Schema.optional(Schema.Int),
+      /** What the client calls itself, and what it reads for (session/Reader.ts). */
+      client: Schema.optional(Schema.String),
+      what: Schema.optional(Schema.String),
+      reason: Schema.optional(Schema.String)
     },
     success: Schema.Struct({
       protocol: Schema.Int,

@@ -14,6 +14,7 @@ import { ScreenOptions } from "../../projections/ScreenService.ts"
 import { keeperEntry } from "../EntryPoints.ts"
 import { collectWhenIdle } from "../keeper/IdleMemory.ts"
 import { libc } from "../keeper/Libc.ts"
+import * as AccessLogLive from "../session/AccessLogLive.ts"
 import * as AuditedHistory from "../session/AuditedHistory.ts"
 import { readEngineLimits, storeQuota } from "../session/EngineConfig.ts"
 import type { EngineLimits } from "../session/EngineLimits.ts"
@@ -58,6 +59,7 @@ const isLocked = (error: unknown): boolean => {
 const engine = (paths: StorePaths, durability: Durability, programUmask: number, limits: EngineLimits) =>
   EngineServer.layer(paths).pipe(
     Layer.provide(AuditedHistory.layer),
+    Layer.provide(AccessLogLive.layer),
     Layer.provide(SessionEngine.layer({ paths, keeperEntry, programUmask, limits })),
     Layer.provideMerge(EngineServer.StopRequest.layer),
     Layer.provide(HistoryLive.layer),

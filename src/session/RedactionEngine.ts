@@ -27,6 +27,7 @@ import {
 import { actorOf } from "./RetentionEngine.ts"
 import { InvalidRequest, SessionUnavailable } from "./SessionError.ts"
 import type { SessionView } from "./SessionView.ts"
+import { tellAdministered } from "./StoreStream.ts"
 
 /** Of the reason: a sentence and where the order is filed. */
 const REASON_LENGTH_MAX = 1000
@@ -123,6 +124,10 @@ export const makeRedaction = (options: RedactionOptions): RedactionEngine => {
       const fork = Effect.runPromiseWith(yield* Effect.context<never>())
       yield* journal.redaction.replace(session, redaction, append(session, fork))
       if (engine !== undefined) yield* fromEngine(session, () => engine.redacted(session))
+    }
+    if (possible.length > 0 || rows.length > 0) {
+      const detail = [`${possible.length} events`, ...(reason === "" ? [] : [reason])].join(": ")
+      yield* tellAdministered(journal, { what: "redact", session, detail, actor })
     }
     if (isLast) {
       yield* finishOne(

@@ -31,6 +31,7 @@ import {
 } from "./RetentionPolicy.ts"
 import { InvalidRequest, SessionUnavailable } from "./SessionError.ts"
 import type { SessionView } from "./SessionView.ts"
+import { tellAdministered } from "./StoreStream.ts"
 
 /** Between two runs by the store's own rules: what is too old goes at most this much later. */
 const RUN_INTERVAL = Duration.hours(1)
@@ -313,6 +314,9 @@ export const makeRetention = Effect.fnUntraced(function* (options: RetentionOpti
         const kept = view.hold?.reason ?? null
         if (kept === (event._tag === "HoldPlaced" ? event.reason : null)) return view
         yield* appendHold(session, event, actor)
+        const [what, detail] =
+          event._tag === "HoldPlaced" ? (["hold", event.reason] as const) : (["release", ""] as const)
+        yield* tellAdministered(journal, { what, session, detail, actor })
         return yield* history.get(session)
       })
     ).pipe(

@@ -23,7 +23,10 @@ export const layer = (
     Effect.gen(function* () {
       const journal = yield* Journal
       const history = yield* History
-      const sealer = yield* makeSealer({ journal, signer: (nowMillis) => ensureKey(paths, nowMillis).signer })
+      const sealer = yield* makeSealer({
+        journal,
+        signer: (nowMillis, recorded) => ensureKey(paths, nowMillis, recorded).signer
+      })
       const retention = yield* makeRetention({
         journal,
         history,

@@ -16,7 +16,7 @@ import { indexRow, summarize } from "../../projections/SessionIndex.ts"
 import { SessionState } from "../../projections/SessionState.ts"
 import { snapshotRowOf } from "../../projections/SnapshotRow.ts"
 import { keeperEntry, packageVersion, screenWorkerEntry } from "../EntryPoints.ts"
-import { ensureKey } from "../evidence/Keys.ts"
+import { ensureKey, makeNextKey } from "../evidence/Keys.ts"
 import { makeSealer } from "../evidence/Sealer.ts"
 import type { Exec } from "../exec/Exec.ts"
 import { ExecEngine } from "../exec/ExecEngine.ts"
@@ -30,6 +30,8 @@ import { engineCall } from "./EngineCall.ts"
 import { readCapture, readRetention } from "./EngineConfig.ts"
 import { EngineCore } from "./EngineCore.ts"
 import { ENGINE_LIMITS, type EngineLimits } from "./EngineLimits.ts"
+import { Evidence } from "./Evidence.ts"
+import { makeEvidence } from "./EvidenceEngine.ts"
 import { History } from "./History.ts"
 import type { KeeperPort } from "./Hosts.ts"
 import { Lifecycle } from "./Lifecycle.ts"
@@ -59,7 +61,7 @@ export interface SessionEngineOptions {
 export const layer = (
   options: SessionEngineOptions
 ): Layer.Layer<
-  Sessions | Exec | Attach | Lifecycle | Retention | Redaction | Search,
+  Sessions | Exec | Attach | Lifecycle | Retention | Redaction | Search | Evidence,
   StorageUnavailable | StoreRefused,
   Journal | History
 > =>
@@ -106,7 +108,8 @@ export const layer = (
       const sealer = yield* Effect.acquireRelease(
         makeSealer({
           journal,
-          signer: (nowMillis) => ensureKey(options.paths, nowMillis).signer,
+          signer: (nowMillis, recorded) => ensureKey(options.paths, nowMillis, recorded).signer,
+          nextSigner: (name, nowMillis) => makeNextKey(options.paths, name, nowMillis),
           isLive: (session) => isLive(session)
         }),
         ({ finish }) => finish
@@ -270,6 +273,7 @@ export const layer = (
         Context.add(Lifecycle, makeLifecycle({ engine, journal, nowMicros })),
         Context.add(Retention, retention),
         Context.add(Redaction, redaction),
+        Context.add(Evidence, makeEvidence({ journal, sealer })),
         Context.add(Search, yield* makeLocalSearch)
       )
     })

@@ -175,7 +175,8 @@ export const sampleEvents: ReadonlyArray<SessionEvent> = [
     session: "01ARZ3NDEKTSV4RRFFQ69G5FAV",
     to: 5,
     reason: "case 4711"
-  }
+  },
+  { _tag: "StoreAdministered", what: "hold", session: "01ARZ3NDEKTSV4RRFFQ69G5FAV", detail: "é" }
 ]
 
 const plain = (event: SessionEvent) =>

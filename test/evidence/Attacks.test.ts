@@ -9,6 +9,7 @@ import { eventKey, streamBytes } from "../../journal/Keys.ts"
 import { Frontier } from "../../journal/Merkle.ts"
 import { encodeRecord } from "../../journal/Record.ts"
 import { checkpointText, generateSigner, parseVerifierKey, signerKey, signNote } from "../../journal/SignedNote.ts"
+import { doctor } from "../../src/care/Doctor.ts"
 import { readKey } from "../../src/evidence/Keys.ts"
 import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
 import { created } from "../care/stores.ts"
@@ -189,6 +190,37 @@ describe("10.8 attacks on a store", () => {
         await attacker.append(one, 1, removedEvents(200))
       })
       assert.deepStrictEqual(forged.said, ["integrity forged removal 1-200"])
+    }))
+
+  it("10.8 names a tile above the leaves that is wrong or gone, of a session and of the log", () =>
+    withFolder(async (folder) => {
+      const paths = await makeStore(folder)
+      const rows: Array<readonly [Uint8Array, Uint8Array]> = []
+      await Attacker.at(paths, async (attacker) => {
+        rows.push(...(await attacker.rows("ev-tile")))
+      })
+      const [key, value] = rows.find(([row]) => row["\xffev-tile\0".length] === 1)!
+      for (const [name, changed, said] of [
+        ["wrong", Buffer.from(value).fill(1, 3, 4), "integrity edited"],
+        ["gone", undefined, "integrity evidence missing"]
+      ] as const) {
+        const copy = copyOf(paths, folder, name)
+        await Attacker.at(copy, (attacker) => attacker.putRow(key, changed))
+        const report = await verified(copy)
+        assert.deepStrictEqual(named(report, one), [said])
+        assert.include(report.findings[0]!.detail, "its tile 0 of level 1")
+        const seen = await doctor(copy, { engine: undefined })
+        assert.strictEqual(seen.state, "damaged")
+        assert.include(seen.findings.find(({ level }) => level === "damaged")!.what, "tile 0 of level 1")
+      }
+      // Well, and of a key that is gone.
+      const sound = await doctor(paths, { engine: undefined })
+      assert.deepInclude(sound.evidence!, { sealedSessions: 3, unsealedEvents: 2, key: "there", broken: [] })
+      assert.deepStrictEqual([sound.state, sound.evidence!.statements], ["healthy", 4])
+      rmSync(paths.evidenceKey)
+      const keyless = await doctor(paths, { engine: undefined })
+      assert.strictEqual(keyless.state, "healthy")
+      assert.include(keyless.findings.find(({ where }) => where === paths.evidenceKey)!.what, "is not there")
     }))
 
   it("10.8 hashes made anew without the key, with another key, an old copy, and two histories under one key", () =>

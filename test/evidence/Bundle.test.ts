@@ -157,6 +157,10 @@ const resigned = (
 }
 
 describe("10.8 a bundle of evidence", () => {
+  it("10.8: its script is one that a person can read: less than 150 lines", () => {
+    assert.isBelow(get(made.bundle, "verify.mjs").split("\n").length, 150)
+  })
+
   it("10.8: holds as it was exported, with the store's key and a checkpoint from before, and is its owner's alone", async () => {
     assert.deepStrictEqual(await verdicts(made.bundle, { key: key(), anchor: made.anchor }), {
       code: 0,

@@ -17,6 +17,8 @@ import {
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
 const bytes = (text: string): Buffer => Buffer.from(text, "hex")
 
+// The reference vectors of Certificate Transparency: entries, roots and proofs of its C++ and Go implementations' Merkle tree
+// tests (google/certificate-transparency, merkle_tree_test.cc; transparency-dev/merkle, testonly).
 const entries = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"]
 const leaves = entries.map((entry) => leafHash(bytes(entry)))
 const roots = [
@@ -66,6 +68,23 @@ describe("10.8 RFC 6962", () => {
       "0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a",
       roots[4]
     ])
+  })
+
+  it("10.8 published proofs: of entries 0 and 5 of 8, and that 8 goes on 1 and 6, and 5 on 2", () => {
+    const [n96, n5f, n6b, nbc, nca, nd3, n0e] = [
+      "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
+      "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+      "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4",
+      "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
+      "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
+      "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+      "0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a"
+    ] as const
+    assert.deepStrictEqual(tree.inclusionProof(0).map(hex), [n96, n5f, n6b])
+    assert.deepStrictEqual(tree.inclusionProof(5).map(hex), [nbc, nca, nd3])
+    assert.deepStrictEqual(tree.consistencyProof(1).map(hex), [n96, n5f, n6b])
+    assert.deepStrictEqual(tree.consistencyProof(6).map(hex), [n0e, nca, nd3])
+    assert.deepStrictEqual(MerkleTree.of(leaves.slice(0, 5)).consistencyProof(2).map(hex), [n5f, nbc])
   })
 
   it("10.8 every entry of every size is proven, and no forged proof is", () => {

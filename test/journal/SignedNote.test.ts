@@ -17,10 +17,12 @@ import {
   verifierKey
 } from "../../journal/SignedNote.ts"
 
+// The example of c2sp.org/signed-note.
 const vectorKey = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
 const vectorNote =
   "This is an example message.\n\n" +
   "— example.com/foo Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=\n"
+// The log in testdata/log of transparency-dev/tessera.
 const testdataKey = "example.com/log/testdata+33d7b496+AeHTu4Q3hEIMHNqc6fASMsq3rKNx280NI+oO5xCFkkSx"
 const words = "one two three four five six seven eit nain ten ileven twelf threeten fourten fivten".split(" ")
 
@@ -32,6 +34,15 @@ describe("10.8 signed note", () => {
     assert.strictEqual(verifierKey(verifier), vectorKey)
     assert.strictEqual(verifierKey(parseVerifierKey(testdataKey)!), testdataKey)
     assert.isUndefined(openNote(vectorNote, parseVerifierKey(testdataKey)!))
+  })
+
+  it("10.8 the note in the documentation of golang.org/x/mod/sumdb/note is signed byte for byte as there", () => {
+    const signer = parseSignerKey("PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz")!
+    assert.strictEqual(verifierKey(signer), "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW")
+    const text = "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n"
+    const line =
+      "— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n"
+    assert.strictEqual(signNote(text, signer), `${text}\n${line}`)
   })
 
   it("10.8 with any byte flipped it is not", () => {

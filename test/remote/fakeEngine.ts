@@ -8,9 +8,11 @@ import { Exec, type ExecShape } from "../../src/exec/Exec.ts"
 import * as EngineServer from "../../src/remote/EngineServer.ts"
 import * as WebSocketDoor from "../../src/remote/WebSocketDoor.ts"
 import { Search } from "../../src/search/Search.ts"
+import { AccessLog } from "../../src/session/AccessLog.ts"
 import { Attach } from "../../src/session/Attach.ts"
 import { makeAttach } from "../../src/session/AttachEngine.ts"
 import { ENGINE_LIMITS } from "../../src/session/EngineLimits.ts"
+import { Evidence } from "../../src/session/Evidence.ts"
 import { type FollowEvents, History, type HistoryShape } from "../../src/session/History.ts"
 import { Lifecycle } from "../../src/session/Lifecycle.ts"
 import { Redaction } from "../../src/session/Redaction.ts"
@@ -131,6 +133,8 @@ export const serve = (
     Layer.provide(Layer.mock(Retention)({})),
     Layer.provide(Layer.mock(Redaction)({})),
     Layer.provide(Layer.mock(Search)({})),
+    Layer.provide(Layer.mock(Evidence)({})),
+    Layer.provide(AccessLog.layerNone),
     Layer.provide(overrides.exec === undefined ? Layer.mock(Exec)({}) : Layer.succeed(Exec, overrides.exec))
   )
 

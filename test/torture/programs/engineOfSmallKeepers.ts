@@ -8,6 +8,7 @@ import { Deferred, Effect, Layer, Schedule } from "effect"
 import * as JournalLevel from "../../../journal/JournalLevel.ts"
 import * as EngineServer from "../../../src/remote/EngineServer.ts"
 import { READY_FD } from "../../../src/remote/EngineStart.ts"
+import * as AccessLogLive from "../../../src/session/AccessLogLive.ts"
 import * as HistoryLive from "../../../src/session/HistoryLive.ts"
 import * as SessionEngine from "../../../src/session/SessionEngine.ts"
 import { storePaths } from "../../../src/session/StorePaths.ts"
@@ -20,6 +21,7 @@ process.umask(0o077)
 const paths = storePaths(process.argv[3] ?? "")
 const engine = EngineServer.layer(paths).pipe(
   Layer.provide(SessionEngine.layer({ paths, keeperEntry: KEEPER_ENTRY, sessionsPerKeeper: SESSIONS_PER_KEEPER })),
+  Layer.provide(AccessLogLive.layer),
   Layer.provideMerge(EngineServer.StopRequest.layer),
   Layer.provide(HistoryLive.layer),
   Layer.provide(JournalLevel.layer({ location: paths.journal }))

@@ -1,0 +1,113 @@
+/** Who looked, and what was done to the store: with an engine and without one, through every command that gives something away. */
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { ownerName } from "../../src/session/CreateRequest.ts"
+import { makeReprise } from "../cli/reprise.ts"
+
+interface AuditLine {
+  readonly type: string
+  readonly what: string
+  readonly session: string | null
+  readonly by: string
+  readonly through: string
+  readonly times: number
+  readonly reason?: string
+  readonly detail?: string
+  readonly actor: string
+}
+
+describe("who looked", () => {
+  it.live(
+    "every way to what a session holds is one event of the store's own stream, by whom, through what and what for",
+    () =>
+      Effect.gen(function* () {
+        const reprise = yield* makeReprise
+        const type = Effect.fnUntraced(function* (args: ReadonlyArray<string>, code = 0) {
+          const { code: ended, stderr, stdout } = yield* reprise.run(args)
+          assert.strictEqual(ended, code, `${args.join(" ")}: ${stderr}`)
+          return stdout.toString()
+        })
+        const audit = Effect.map(type(["audit", "--json"]), (text) =>
+          text
+            .trim()
+            .split("\n")
+            .map((line) => JSON.parse(line) as AuditLine)
+        )
+        /** `what through` of each access to the session, in order; with how often, where that is told. */
+        const accesses = (lines: ReadonlyArray<AuditLine>, session: string | null) =>
+          lines
+            .filter((line) => line.type === "HistoryAccessed" && line.session === session)
+            .map(({ reason, through, what }) => [what, through, ...(reason === undefined ? [] : [reason])].join(", "))
+
+        yield* type(["run", "--name", "looked", "--", "sh", "-c", "echo one; echo two"])
+        const { id } = yield* reprise.view("looked")
+        // --- with an engine
+        yield* type(["events", "looked"])
+        yield* type(["inspect", "looked"])
+        yield* type(["replay", "looked"])
+        yield* type(["export", "looked", "--out", "a.cast", "--reason", "case 7"])
+        yield* type(["export", "looked", "--out", "b.txt", "--format", "text"])
+        yield* type(["export", "looked", "--out", "c.jsonl", "--format", "events", "--reason", "case 8"])
+        yield* type(["search", "two"])
+        yield* type(["diff", "looked", "looked"])
+        yield* type(["backup", "copy"])
+        yield* type(["hold", "looked", "--reason", "case 9"])
+        yield* type(["release", "looked"])
+        const anchor = yield* type(["anchor"])
+        assert.match(anchor, /^reprise\.local\/[0-9A-Z]{26}\n\d+\n/)
+        yield* type(["keys", "rotate"])
+        yield* type(["verify"])
+        const live = yield* audit
+        // Of the session that it runs, `run` follows the output; what asks page by page is one access.
+        assert.deepStrictEqual(accesses(live, id).toSorted(), [
+          "diff, cli",
+          "export, cli",
+          "export, cli, case 7",
+          "export, cli, case 8",
+          "follow, cli",
+          "inspect, cli",
+          "read, cli",
+          "replay, cli"
+        ])
+        assert.deepStrictEqual(accesses(live, null).toSorted(), ["backup, cli", "search, cli", "verify, cli"])
+        assert.deepStrictEqual(
+          live.flatMap(({ detail, session, type, what }) =>
+            type === "StoreAdministered" ? [[what, session, what === "rotate-key" ? "" : detail]] : []
+          ),
+          [
+            ["hold", id, "case 9"],
+            ["release", id, ""],
+            ["rotate-key", null, ""]
+          ]
+        )
+        assert.deepStrictEqual([...new Set(live.flatMap(({ by }) => by ?? []))], [ownerName()])
+
+        // --- without one
+        yield* type(["stop"])
+        const before = (yield* audit).length
+        yield* type(["replay", "looked"])
+        yield* type(["export", "looked", "--out", "d.jsonl", "--format", "events", "--reason", "case 10"])
+        yield* type(["search", "two"])
+        yield* type(["verify"])
+        const alone = (yield* audit).slice(before)
+        assert.deepStrictEqual(
+          [...accesses(alone, id), ...accesses(alone, null)],
+          ["replay, cli without an engine", "export, cli without an engine, case 10", "search, cli without an engine"]
+        )
+        // All of it is under the next checkpoint, and a copy stays as it was made.
+        yield* type(["anchor"])
+        assert.match(yield* type(["verify"]), /integrity +intact\ncompleteness +complete/)
+        yield* type(["backup", "second"])
+        const copy = ["--store", join(reprise.store, "../second")]
+        yield* type([...copy, "replay", "looked"])
+        assert.match(yield* type([...copy, "doctor"]), /as it was made/)
+        assert.match(
+          yield* type(["doctor"]),
+          /evidence +\d+ statements, the last of .*; 2 sessions, \d+ events not sealed yet/
+        )
+      }).pipe(Effect.scoped),
+    // Some thirty commands are typed, one after the other.
+    240_000
+  )
+})
