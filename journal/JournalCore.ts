@@ -503,29 +503,9 @@ export class JournalCore {
 
   /** Events as they are stored, behind `after` and what was removed: what verifies, and the damage that follows it. */
   async records(stream: SessionId, after: number, until: number): Promise<RecordPage> {
-    const bytes = Keys.streamBytes(stream)
-    const records: Array<KeyValue> = []
     const removed = await this.removed(stream)
-    let expected = Math.max(after, removed?.sequence ?? 0) + 1
-    if (expected > until) return { records, damage: undefined }
-    const to = Keys.eventKey(bytes, until + 1)
-    let found: ReadonlyArray<KeyValue>
-    try {
-      found = await this.#range({ from: Keys.eventKey(bytes, expected), to, limit: PAGE_EVENTS_MAX })
-    } catch (error) {
-      if (!(error instanceof UnreadableRange)) throw error
-      found = await this.#readableBefore(bytes, expected, to)
-      if (found.length === 0) return { records, damage: unreadable(stream, expected, error.message) }
-    }
-    for (const [key, value] of found) {
-      const sequence = Keys.sequenceOf(key)
-      const damage =
-        sequence !== expected ? missing(stream, expected, sequence - 1) : damaged(stream, sequence, key, value)
-      if (damage !== undefined) return { records, damage }
-      records.push([key, value])
-      expected++
-    }
-    return { records, damage: found.length === 0 ? missing(stream, expected, until) : undefined }
+    const first = Math.max(after, removed?.sequence ?? 0)
+    return first < until ? this.#verified(stream, first, until) : { records: [], damage: undefined }
   }
 
   // --- failure and return --------------------------------------------------------------------------------------------
@@ -724,8 +704,17 @@ export class JournalCore {
   }
 
   async #pageOfEvents(stream: SessionId, after: number, until: number): Promise<PageResult> {
+    const { damage, records } = await this.#verified(stream, after, until)
+    // Removed a moment ago: what is behind it in this page is no part of the stream any more.
+    const removed = after === 0 ? removalOf(records[0]) : undefined
+    if (removed !== undefined) return { entries: [removed], damage: undefined }
+    return { entries: records.map(([, value], index) => Record.decodeRecord(after + 1 + index, value)), damage }
+  }
+
+  /** The events behind `after` as they are stored, up to the first that is not what it should be. `after` is below `until`. */
+  async #verified(stream: SessionId, after: number, until: number): Promise<RecordPage> {
     const bytes = Keys.streamBytes(stream)
-    const entries: Array<JournalEntry> = []
+    const records: Array<KeyValue> = []
     let expected = after + 1
     const to = Keys.eventKey(bytes, until + 1)
     let found: ReadonlyArray<KeyValue>
@@ -734,20 +723,18 @@ export class JournalCore {
     } catch (error) {
       if (!(error instanceof UnreadableRange)) throw error
       found = await this.#readableBefore(bytes, expected, to)
-      if (found.length === 0) return { entries, damage: unreadable(stream, expected, error.message) }
+      if (found.length === 0) return { records, damage: unreadable(stream, expected, error.message) }
     }
-    for (const [key, value] of found) {
+    for (const record of found) {
+      const [key, value] = record
       const sequence = Keys.sequenceOf(key)
       const damage =
         sequence !== expected ? missing(stream, expected, sequence - 1) : damaged(stream, sequence, key, value)
-      if (damage !== undefined) return { entries, damage }
-      // Removed a moment ago: what is behind it in this page is no part of the stream any more.
-      const removed = sequence === 1 ? removalOf([key, value]) : undefined
-      if (removed !== undefined) return { entries: [removed], damage: undefined }
-      entries.push(Record.decodeRecord(sequence, value))
+      if (damage !== undefined) return { records, damage }
+      records.push(record)
       expected++
     }
-    return { entries, damage: found.length === 0 ? missing(stream, expected, known(until)) : undefined }
+    return { records, damage: found.length === 0 ? missing(stream, expected, known(until)) : undefined }
   }
 
   /** What can be read before a place that LevelDB itself refuses: it gives a page or nothing, so it is asked for one at a time. */
@@ -861,6 +848,9 @@ export class JournalCore {
     let page: PageResult
     try {
       head = await this.#head(follower.stream).catch(unreadableHead)
+      // The storage failed while this was awaited: a head that was forgotten hears of no commit, and of none that turns out to
+      // have been written after all. A follower that compared its place with it would go live and miss them.
+      if (head !== undefined && this.#heads.get(follower.stream) !== head) return undefined
       if (head !== undefined && follower.cursor >= head.committed) {
         // Nothing was awaited since the comparison, so what is committed from here on is queued: no gap, no duplicate.
         follower.paging = false

@@ -8,6 +8,7 @@ import { deflateRawSync, inflateRawSync } from "node:zlib"
 import xterm from "@xterm/headless"
 import type { TerminalSize } from "../journal/Event.ts"
 import { PlainStretches } from "./PlainStretch.ts"
+import { SCREEN_SCROLLBACK_LINES, screenCells } from "./ScreenBounds.ts"
 import { differenceOf } from "./ScreenDifference.ts"
 import {
   guard,
@@ -31,14 +32,6 @@ import {
   type XtermHeader
 } from "./XtermState.ts"
 
-/** Raised when the guard, the emulator or the snapshot's form changes: older snapshots and quarantines are then ignored. */
-export const SCREEN_VERSION = 1
-
-/**
- * Lines kept above the screen. A terminal that is made taller shows them again, so they are part of the state; more
- * than this no resize of a usual window brings back, and each costs 12 bytes a cell.
- */
-export const SCREEN_SCROLLBACK_LINES = 256
 /** The emulator cannot hold a screen of one column (a wide character would not fit). */
 const EMULATOR_COLS_MIN = 2
 /** Code units of one row in a view: combining marks can pile up on a cell without end. */
@@ -307,8 +300,6 @@ export class Screen {
     return encodeSnapshot(state, [new Uint8Array(cells.buffer, cells.byteOffset, cells.byteLength)])
   }
 }
-
-export const screenCells = (size: TerminalSize): number => size.cols * (size.rows + SCREEN_SCROLLBACK_LINES)
 
 interface SnapshotHeader {
   readonly size: TerminalSize

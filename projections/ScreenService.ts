@@ -9,7 +9,8 @@ import { Worker } from "node:worker_threads"
 import { Context, Data, Deferred, Effect, Layer, Semaphore } from "effect"
 import type { TerminalSize } from "../journal/Event.ts"
 import type { ScreenWorkerData } from "./BackgroundThread.ts"
-import { type ScreenContent, type ScreenRedraw, type ScreenRedrawOptions, screenCells } from "./Screen.ts"
+import type { ScreenContent, ScreenRedraw, ScreenRedrawOptions } from "./Screen.ts"
+import { screenCells } from "./ScreenBounds.ts"
 import type { PictureArea, ScreenPicture } from "./ScreenPicture.ts"
 import type { ScreenAnswer, ScreenRequest, ScreenStep } from "./ScreenWorker.ts"
 
@@ -33,8 +34,8 @@ export interface ScreenOptions {
   readonly standsBy?: boolean | undefined
 }
 
-/** After the start of a process that has other things to do first. */
-const STAND_BY_DELAY = "500 millis"
+/** After the start of a process that has other things to do first, and that often ends before anybody looks. */
+const STAND_BY_DELAY = "3 seconds"
 
 /** Loading the emulator's module; on a busy machine this takes seconds, and it says nothing about any session. */
 const START_DEADLINE_MILLIS = 20_000

@@ -173,7 +173,7 @@ export class LiveTerminal implements Terminal {
     const exited = resolvers<SessionExit>()
     this.#exited = exited
     const { signal } = this.#leaving
-    this.#options.ends.wait(this.sessionId, { signal, onResumed: () => this.#reader.renew() }).then(
+    this.#options.ends.wait(this.sessionId, { signal, onResumed: (sequence) => this.#reader.renew(sequence) }).then(
       (exit) => this.#end(exit),
       (error) => {
         // Whoever asks again waits for another try. After it was left there is none.

@@ -28,6 +28,8 @@ export class OutputReader {
   /** Comes with the next chunk. */
   #gap: { readonly gap: OutputGap; readonly sequence: number } | undefined
   #after: number | undefined
+  /** The session's last event when the attachment was made, or made again after its connection broke. */
+  #attachedAt = 0
   /** Calls of `next` that have no answer yet; they are answered in their order. */
   #pending = 0
   #turn: Promise<unknown> = Promise.resolve()
@@ -66,20 +68,17 @@ export class OutputReader {
   }
 
   /**
-   * Attaches again behind the last chunk that was taken, in the place of the attachment there is: one that nobody takes
-   * from does not notice that its engine died. What was not taken comes again. Who waits for a chunk notices by itself.
+   * Attaches again behind the last chunk that was taken, unless that was done since the session was taken back, which is
+   * the event `resumed`: an attachment that nobody takes from does not notice that its engine died. What was not taken
+   * comes again. Who waits for a chunk notices by itself.
    */
-  renew(): void {
+  renew(resumed: number): void {
     if (this.#pending > 0) return
     const renewing = this.#turn.then(async () => {
-      const before = this.#pages
-      if (this.#isOver || before === undefined) return
-      this.#pages = undefined
-      try {
-        await this.#fill()
-      } finally {
-        await before.close()
-      }
+      if (this.#isOver || this.#pages === undefined || this.#attachedAt >= resumed) return
+      // First closed: it may be coming back by itself at this moment, and would take the place of the new one.
+      await this.#drop()
+      if (!this.#isOver) await this.#fill()
     })
     // What is wrong is told to whoever takes the next chunk.
     this.#turn = renewing.catch(() => undefined)
@@ -106,7 +105,9 @@ export class OutputReader {
     if (this.#pages === undefined) {
       this.#isReplay = true
       this.#gap = undefined
-      this.#pages = new PageReader(this.#options.open(this.#after))
+      this.#pages = new PageReader(this.#options.open(this.#after), (items) => {
+        for (const item of items) if (item._tag === "Attached") this.#attachedAt = item.head
+      })
     }
     const pages = this.#pages
     this.#chunks = []

@@ -16,12 +16,14 @@ export class PageReader<A> {
   #taker: (() => void) | undefined
   readonly #fiber: Fiber.Fiber<void, unknown>
 
-  constructor(stream: Stream.Stream<A, unknown>) {
+  /** `onPage` sees each page when it comes, which may be long before it is taken. */
+  constructor(stream: Stream.Stream<A, unknown>, onPage?: (items: ReadonlyArray<A>) => void) {
     const room = Effect.callback<void>((resume) => {
       this.#resume = () => resume(Effect.void)
     })
     const pages = Stream.runForEachArray(stream, (items) =>
       Effect.suspend(() => {
+        onPage?.(items)
         this.#pages.push(items)
         this.#wake()
         return this.#pages.length < PAGES_AHEAD_MAX ? Effect.void : room

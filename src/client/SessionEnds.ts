@@ -20,8 +20,8 @@ export interface SessionEndsOptions {
 export interface WaitOptions {
   /** Aborted: nobody waits any more. */
   readonly signal?: AbortSignal
-  /** Called each time the session was taken back, such as by a new engine. */
-  readonly onResumed?: () => void
+  /** Called each time the session was taken back, such as by a new engine, with that event's sequence. */
+  readonly onResumed?: (sequence: number) => void
 }
 
 interface Waiting extends WaitOptions {
@@ -108,9 +108,10 @@ export class SessionEnds {
     return promise
   }
 
-  #see({ event, session }: Extract<LifecycleItem, { readonly _tag: "Event" }>): void {
+  #see({ event, sequence, session }: Extract<LifecycleItem, { readonly _tag: "Event" }>): void {
     const exit = exitOf(event)
-    if (event._tag === "SessionResumed") for (const { onResumed } of this.#waiting.get(session) ?? []) onResumed?.()
+    if (event._tag === "SessionResumed")
+      for (const { onResumed } of this.#waiting.get(session) ?? []) onResumed?.(sequence)
     if (exit !== undefined) this.#settle(session, (waiting) => waiting.resolve(exit))
   }
 

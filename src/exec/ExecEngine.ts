@@ -55,17 +55,11 @@ import {
   type StartShell
 } from "./Exec.ts"
 import { ExecFinished, ExecNotFound, ExecRejected, PolicyDenied } from "./ExecError.ts"
-import {
-  EXEC_SPACE,
-  ExecSession,
-  type ExecSessionPort,
-  execRowKey,
-  firstNote,
-  type ShellEnvironment
-} from "./ExecSession.ts"
+import { EXEC_SPACE, ExecSession, type ExecSessionPort, execRowKey } from "./ExecSession.ts"
 import { keysBytes } from "./Keys.ts"
 import { POLICY_RULE_CHARACTERS_MAX, POLICY_RULES_MAX, Policy } from "./Policy.ts"
 import { SECRET_VALUES_MAX } from "./Secrets.ts"
+import { firstNote, type ShellEnvironment } from "./ShellMemory.ts"
 
 /** Cells of a shell for commands: wide, so that tools which ask for the width do not wrap. */
 const SIZE = { cols: 120, rows: 40 }

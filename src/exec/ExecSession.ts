@@ -20,7 +20,6 @@ import {
 } from "../../journal/Event.ts"
 import type { Row } from "../../journal/Journal.ts"
 import { type CommandEntry, Commands, type CommandsState, findCommand } from "../../projections/Commands.ts"
-import type { CaptureRequest } from "../capture/CaptureRequest.ts"
 import type { CaptureStream } from "../capture/SessionCapture.ts"
 import {
   type HeldPipe,
@@ -50,11 +49,11 @@ import type { Driver, ShellState } from "./Driver.ts"
 import type { ExecRequest, RestoreReport } from "./Exec.ts"
 import { QUEUED_COMMANDS_MAX } from "./Exec.ts"
 import { SessionBusy } from "./ExecError.ts"
-import { decodeNote, encodeNote, type GivenCommand, type KeeperNote } from "./KeeperNote.ts"
+import { decodeNote, type GivenCommand, type KeeperNote } from "./KeeperNote.ts"
 import { COMMAND, CONTROL, ERR, groupOf, IN, kindOf, OUT, pipeOf, shellPipes } from "./PipeNumbers.ts"
 import { Policy } from "./Policy.ts"
-import { maskEnv, redactValues, StreamRedactor } from "./Secrets.ts"
-import { shellDiff } from "./ShellDiff.ts"
+import { maskEnv, redactValues, type StreamRedactor } from "./Secrets.ts"
+import { type ShellEnvironment, ShellMemory } from "./ShellMemory.ts"
 
 /** After the shell's word of the end: what its children still hold open after this is late output. */
 const STREAMS_GRACE_MILLIS = 120
@@ -116,25 +115,14 @@ export interface ExecSessionPort {
   readonly isFolder: (path: string) => boolean
 }
 
-/** The environment of the shell: values are in memory only, this process's and the keeper's. */
-export interface ShellEnvironment {
-  /** Everything, secrets included. */
-  readonly env: Readonly<Record<string, string>>
-  readonly secretNames: ReadonlySet<string>
-}
-
 export class ExecSession implements SessionExtension {
   readonly live: LiveSession
   readonly driver: Driver
   readonly folder: string
   state: CommandsState
   readonly #port: ExecSessionPort
-  #environment: ShellEnvironment | undefined
-  /** The shell as its last state frame showed it: what the next one is compared with. */
-  #shell: ShellState | undefined
-  #dump: string | undefined
-  /** The frame from which #shell was read. */
-  #lastDump: string | undefined
+  /** What is known of the shell and is not in the journal. */
+  readonly #memory: ShellMemory
   #isReady = false
   #ready: Array<(how: "ready" | "gone") => void> = []
   #running: Command | undefined
@@ -152,11 +140,6 @@ export class ExecSession implements SessionExtension {
   /** Standard input of running commands. */
   readonly input: CommandInput
   #restore: { readonly line: string; readonly done: (lines: ReadonlyArray<string>) => void } | undefined
-  /** Secrets and mark of commands, by number, as long as something of them may come. */
-  readonly #noted = new Map<number, KeeperNote["commands"][string]>()
-  /** Exported by commands and not stored, as an engine before knew them. */
-  #notedMasked: KeeperNote["masked"] = {}
-  #unfinishedRestart: KeeperNote["restarting"] = null
   #restarting: Promise<RestoreReport> | undefined
   #restarts = 0
   #resetting: Promise<RestoreReport> | undefined
@@ -181,7 +164,7 @@ export class ExecSession implements SessionExtension {
     this.driver = driver
     this.folder = folder
     this.#port = port
-    this.#environment = environment
+    this.#memory = new ShellMemory(driver, environment, () => live.capture)
     this.input = new CommandInput(live, (event, actor) => this.#event(event, actor))
     this.#taken.add(this.#controlPipe)
     this.state = Commands.initial(live.id)
@@ -251,12 +234,9 @@ export class ExecSession implements SessionExtension {
   #forget(): void {
     this.paused()
     this.#taken.clear()
-    this.#notedMasked = this.#maskedNow()
+    this.#memory.forget(this.state)
     clearTimeout(this.#running?.timer)
     this.#running = undefined
-    this.#dump = undefined
-    this.#lastDump = undefined
-    this.#shell = undefined
     this.#isReady = false
     this.#streamsWaiter = undefined
     this.#streams.clear()
@@ -272,19 +252,18 @@ export class ExecSession implements SessionExtension {
   }
 
   async adopting(host: PtyHost): Promise<void> {
-    if (this.#environment === undefined) {
+    const memory = this.#memory
+    if (memory.environment === undefined) {
       const note = decodeNote(await host.getNote(this.live.id))
-      for (const [exec, noted] of Object.entries(note?.commands ?? {})) this.#noted.set(Number(exec), noted)
-      this.#notedMasked = note?.masked ?? {}
-      this.#unfinishedRestart = note?.restarting ?? null
+      memory.readNote(note)
       const env = note?.env ?? this.#environmentOfShell()
       // Before anything is journaled: what the shell prints is searched for its secrets.
       const secretNames = new Set(note?.secretNames ?? this.live.state.secretEnvNames)
-      if (env !== undefined) this.#environment = { env, secretNames }
+      if (env !== undefined) memory.environment = { env, secretNames }
     }
     // What an earlier connection took with it.
     this.#saveNote(host)
-    this.#terminalRedactor = this.#redactor(this.state.running ?? 0)
+    this.#terminalRedactor = memory.redactor(this.state.running ?? 0)
   }
 
   async adopted(): Promise<void> {
@@ -294,7 +273,7 @@ export class ExecSession implements SessionExtension {
     const held = await host.listPipes(live.id)
     const shells = held.filter(({ pipe }) => kindOf(pipe) === COMMAND).map(({ pipe }) => pipe)
     this.#incarnation = Math.max(0, ...shells.map((pipe) => groupOf(pipe)))
-    this.#shell = this.#knownShell()
+    this.#memory.assume(state)
     // An engine that started this shell and died before a word to it: before all others.
     if (held.some(({ inputSequence, pipe }) => pipe === this.#commandPipe && inputSequence === 0)) this.#greet(1)
     await this.#resumeRunning(host, held)
@@ -327,8 +306,8 @@ export class ExecSession implements SessionExtension {
     for (const command of [...this.#commands.values()]) this.#recheck(command)
     if (live.state.status === "exited") void this.#shellDied(exitOf(live)).catch(() => undefined)
     else if (this.#restore !== undefined) this.#writeLine(live.state.sequence + 1, this.#restore.line)
-    else if (this.#unfinishedRestart !== null && this.#restarting === undefined) {
-      const unfinished = this.#unfinishedRestart
+    else if (this.#memory.unfinishedRestart !== null && this.#restarting === undefined) {
+      const unfinished = this.#memory.unfinishedRestart
       void this.#oneRestart(() => this.#finishRestart(unfinished)).catch(() => undefined)
     } else this.#next()
   }
@@ -342,7 +321,7 @@ export class ExecSession implements SessionExtension {
         this.live.id,
         inputs.map(({ pipe }) => pipe)
       )
-    for (const exec of this.#noted.keys()) this.#forgetNoted(exec)
+    for (const exec of this.#memory.commands) this.#forgetNoted(exec)
     for (const name of readdirSync(this.folder)) {
       const exec = /^(\d+)\.(src|in)$/.exec(name)?.[1]
       if (exec !== undefined && isOver(Number(exec))) rmSync(this.#file(name), { force: true })
@@ -371,7 +350,7 @@ export class ExecSession implements SessionExtension {
     if (start === undefined) return
     const { started } = start
     const known = this.#commands.get(kept.execId)
-    const noted = this.#noted.get(kept.exec)
+    const noted = this.#memory.command(kept.exec)
     const command = known ?? new Command(kept.execId, requestOf(started, start.input, noted))
     command.exec = kept.exec
     command.firstSequence = kept.firstSequence
@@ -580,14 +559,14 @@ export class ExecSession implements SessionExtension {
     const secretEnv = request.secretEnv ?? {}
     if (command.mark !== "" || masked.length > 0 || Object.keys(secretEnv).length > 0 || given !== undefined) {
       const maskedEnv = Object.fromEntries(masked.map((name) => [name, request.env![name]!]))
-      this.#noted.set(exec, { secretEnv, maskedEnv, mark: command.mark, ...(given !== undefined && { given }) })
+      this.#memory.setCommand(exec, { secretEnv, maskedEnv, mark: command.mark, ...(given !== undefined && { given }) })
       this.#saveNote(live.host)
-    } else this.#noted.delete(exec)
+    } else this.#memory.forgetCommand(exec)
     this.#tail = Buffer.alloc(0)
     // Of a command that got this number before, and then could not be journaled: other secrets were looked for.
     for (const kind of [OUT, ERR]) this.#streams.delete(pipeOf(exec, kind))
     this.#expectStreams(command)
-    this.#terminalRedactor = this.#redactor(exec)
+    this.#terminalRedactor = this.#memory.redactor(exec)
     command.sinceTicks = ticksNow()
     const epoch = this.#epoch
     // Files and pipes are made while the journal writes: no program knows of them before it is given the line.
@@ -680,58 +659,18 @@ export class ExecSession implements SessionExtension {
     })
   }
 
-  /** For what a command prints; undefined where no secret is known. */
-  #redactor(exec: number): StreamRedactor | undefined {
-    const values = this.#secretsOf(exec)
-    return values.length === 0 ? undefined : new StreamRedactor(values, { keepsLength: true })
-  }
-
-  /** Values that nothing which is journaled may hold. */
-  #secretsOf(exec: number): ReadonlyArray<string> {
-    const { env, secretNames } = this.#environment ?? { env: {}, secretNames: NO_NAMES }
-    return [
-      ...[...secretNames].flatMap((name) => env[name] ?? []),
-      ...Object.values(this.#noted.get(exec)?.secretEnv ?? {})
-    ]
-  }
-
-  /** Exported variables whose values are not stored. */
-  #maskedNow(): KeeperNote["masked"] {
-    const env = this.#shell?.env
-    return Object.fromEntries(
-      [...this.state.masked].flatMap((name) => {
-        const value = env?.get(name) ?? this.#notedMasked[name]
-        return value === undefined ? [] : [[name, value] as const]
-      })
-    )
-  }
-
-  #note(bytesMax: number): Uint8Array {
-    return encodeNote(
-      {
-        env: this.#environment?.env,
-        secretNames: [...(this.#environment?.secretNames ?? [])],
-        masked: this.#maskedNow(),
-        commands: Object.fromEntries(this.#noted),
-        restarting: this.#unfinishedRestart,
-        capture: this.live.capture?.note
-      },
-      bytesMax
-    )
-  }
-
   saveNote(): void {
     this.#saveNote(this.live.host)
   }
 
   #saveNote(host: PtyHost | undefined): void {
-    host?.setNote(this.live.id, this.#note(NOTE_BYTES_MAX))
+    host?.setNote(this.live.id, this.#memory.note(this.state, NOTE_BYTES_MAX))
   }
 
   /** Nothing more of it can come: its secrets go. */
   #forgetNoted(exec: number): void {
     if (this.#running?.exec === exec || this.#streams.has(pipeOf(exec, OUT))) return
-    if (this.#streams.has(pipeOf(exec, ERR)) || !this.#noted.delete(exec)) return
+    if (this.#streams.has(pipeOf(exec, ERR)) || !this.#memory.forgetCommand(exec)) return
     this.#saveNote(this.live.host)
   }
 
@@ -752,7 +691,7 @@ export class ExecSession implements SessionExtension {
         next: 0,
         journaled: 0,
         ended: false,
-        redactor: this.#redactor(groupOf(pipe)),
+        redactor: this.#memory.redactor(groupOf(pipe)),
         capture: undefined,
         kept: command === undefined ? undefined : { pieces: [], length: 0 }
       }
@@ -871,7 +810,7 @@ export class ExecSession implements SessionExtension {
   async #frame(frame: ControlFrame, end: number): Promise<void> {
     switch (frame._tag) {
       case "state":
-        this.#dump = frame.dump
+        this.#memory.frame(frame.dump)
         return
       case "ready":
         this.#isReady = true
@@ -884,7 +823,7 @@ export class ExecSession implements SessionExtension {
         const command = this.#running
         if (command !== undefined && command.exec === frame.exec) await this.#ended(command, frame)
         // Told again: its end is journaled, and what the shell was then is not what it is at the next one's end.
-        else this.#dump = undefined
+        else this.#memory.frame(undefined)
         return this.#ackControl(end)
       }
     }
@@ -939,7 +878,7 @@ export class ExecSession implements SessionExtension {
       exitCode: end.exitCode,
       signal: null,
       cwd: end.cwd,
-      value: end.value === null ? null : this.#shown(redactValues(end.value, this.#secretsOf(end.exec)))
+      value: end.value === null ? null : this.#shown(redactValues(end.value, this.#memory.secretsOf(end.exec)))
     }
   }
 
@@ -996,17 +935,15 @@ export class ExecSession implements SessionExtension {
     // What the terminal showed so far is counted: bytes that are gathered or held back are a part of it.
     this.live.flush()
     for (const { capture } of command.streams.values()) capture?.release()
-    const { changed, shell } = this.#stateChange(command)
+    const { changed, shell } = this.#memory.change(command.exec, this.state)
     const events: Array<SessionEvent> = [this.#finishedEvent(kept, outcome)]
     if (changed !== undefined) events.push(changed)
     if (outcome.cwd !== this.state.shellCwd) {
       events.push({ _tag: "CwdChanged", cwd: outcome.cwd, source: "exec" })
     }
     await this.live.append(events.map((event) => this.#event(event)))
-    if (shell !== undefined) this.#shell = shell
-    this.#lastDump = this.#dump
+    this.#memory.changed(shell)
     if (changed !== undefined && changed.masked.length > 0) this.#saveNote(this.live.host)
-    this.#dump = undefined
     this.#remember(command, outcome.value)
     this.#settled(command)
   }
@@ -1061,41 +998,6 @@ export class ExecSession implements SessionExtension {
   #bytesOf(kept: CommandEntry, kind: number): number {
     const stream = this.#streams.get(pipeOf(kept.exec, kind))
     return stream?.journaled ?? (kind === OUT ? kept.stdoutBytes : kept.stderrBytes)
-  }
-
-  /** What the last state frame changed, and the shell as it is now. */
-  #stateChange(command: Command) {
-    if (this.#dump === undefined) return { changed: undefined, shell: undefined }
-    // Most commands change nothing: the same text says the same, and need not be read.
-    if (this.#shell !== undefined && this.#dump === this.#lastDump) return { changed: undefined, shell: this.#shell }
-    const shell = this.driver.parseState(this.#dump)
-    const before = this.#shell ?? this.#knownShell()
-    const names = this.#environment?.secretNames ?? NO_NAMES
-    const values = this.#secretsOf(command.exec)
-    const holdsSecret = (text: string) =>
-      (values.length > 0 && redactValues(text, values) !== text) || this.#shown(text) !== text
-    // Of what was masked before an engine died nobody knows the value any more: it is not taken for a new one.
-    const wasMasked = (name: string) => this.state.masked.has(name) && !before.env.has(name)
-    const changed = shellDiff(command.exec, before, shell, {
-      mask: (name, value) => {
-        const isSecret = names.has(name) || wasMasked(name) || holdsSecret(value)
-        const { env, masked } = maskEnv({ [name]: value }, isSecret ? [name] : [])
-        return { value: env[name] ?? value, masked: masked.includes(name) }
-      },
-      holdsSecret
-    })
-    return { changed, shell }
-  }
-
-  /** The shell as journal and environment have it: what a first state frame is compared with. */
-  #knownShell(): ShellState {
-    const { state } = this
-    const env = new Map(Object.entries(this.#environment?.env ?? {}))
-    for (const [name, value] of state.env) {
-      const known = state.masked.has(name) ? this.#notedMasked[name] : value
-      if (known !== undefined) env.set(name, known)
-    }
-    return { cwd: state.shellCwd, env, functions: state.functions, aliases: state.aliases, imports: state.imports }
   }
 
   #environmentOfShell(): Readonly<Record<string, string>> | undefined {
@@ -1227,7 +1129,7 @@ export class ExecSession implements SessionExtension {
   async #restart(reason: RestoreReport["reason"]): Promise<RestoreReport> {
     const { live, state } = this
     this.#isReady = false
-    this.#dump = undefined
+    this.#memory.begin()
     if (live.host === undefined) this.#incarnation = 0
     else {
       // New pipes for each shell: nobody who held the old ones can take a command that is not his.
@@ -1238,20 +1140,19 @@ export class ExecSession implements SessionExtension {
     this.#controlAt = 0
     this.#taken.add(this.#controlPipe)
     const missing: Array<string> = []
-    const wanted = this.#wanted(reason, missing)
+    const wanted = this.#memory.wanted(reason, state, missing)
     const isThere = this.#port.isFolder(wanted.cwd)
     if (!isThere) missing.push(`directory ${wanted.cwd}: it is gone`)
     const cwd = isThere ? wanted.cwd : this.#port.isFolder(state.creationCwd) ? state.creationCwd : "/"
-    const environment = this.#environment ?? this.#rebuiltEnvironment(missing)
-    this.#environment = environment
+    const environment = this.#memory.environment ?? this.#rebuiltEnvironment(missing)
+    this.#memory.environment = environment
     const restarting = { reason, cwd, missing }
-    this.#unfinishedRestart = restarting
-    this.#noted.clear()
+    this.#memory.unfinishedRestart = restarting
     await this.#port.relaunch(live, {
       env: environment.env,
       cwd,
       pipes: shellPipes(this.folder, this.#commandPipe, this.#controlPipe),
-      note: this.#note(SPAWN_NOTE_BYTES_MAX)
+      note: this.#memory.note(state, SPAWN_NOTE_BYTES_MAX)
     })
     this.#greet(live.state.sequence)
     const started = await this.#untilReady(READY_TIMEOUT_MILLIS)
@@ -1265,7 +1166,7 @@ export class ExecSession implements SessionExtension {
   async #finishRestart({ cwd, missing, reason }: NonNullable<KeeperNote["restarting"]>): Promise<RestoreReport> {
     const { live } = this
     this.#restarts = 0
-    const wanted = this.#wanted(reason, [])
+    const wanted = this.#memory.wanted(reason, this.state, [])
     const failed = reason === "reset" ? [] : await this.#runRestore({ ...wanted, cwd })
     const report: RestoreReport = {
       reason,
@@ -1278,36 +1179,14 @@ export class ExecSession implements SessionExtension {
       },
       missing: [...missing, ...failed]
     }
-    this.#shell = undefined
     await live.append([
       this.#event({ _tag: "ShellRestarted", ...report }),
       this.#event({ _tag: "CwdChanged", cwd, source: "exec" })
     ])
-    // What it was brought back with is what the shell has: the values that are not stored too.
-    const { masked } = this.state
-    this.#notedMasked = Object.fromEntries([...wanted.env].filter(([name]) => masked.has(name)))
-    this.#shell = this.#knownShell()
-    this.#unfinishedRestart = null
+    this.#memory.broughtBack(wanted.env, this.state)
+    this.#memory.unfinishedRestart = null
     this.#saveNote(live.host)
     return report
-  }
-
-  #wanted(reason: RestoreReport["reason"], missing: Array<string>): ShellState {
-    return reason === "reset" ? emptyState(this.state.creationCwd) : this.#restorable(missing)
-  }
-
-  /** The state as far as the journal has it. */
-  #restorable(missing: Array<string>): ShellState {
-    const { state } = this
-    const env = new Map<string, string>()
-    const live = this.#shell?.env
-    for (const [name, value] of state.env) {
-      if (!state.masked.has(name)) env.set(name, value)
-      else if (live?.has(name)) env.set(name, live.get(name)!)
-      else missing.push(`variable ${name}: its value is not stored`)
-    }
-    missing.push(...state.omitted)
-    return { cwd: state.shellCwd, env, functions: state.functions, aliases: state.aliases, imports: state.imports }
   }
 
   /** The engine that knew the environment is gone: what any program gets, and a word about what is missing. */
@@ -1317,7 +1196,7 @@ export class ExecSession implements SessionExtension {
       if (env[name] === undefined && !this.state.env.has(name))
         missing.push(`variable ${name}: its value is not stored`)
     }
-    return { env, secretNames: NO_NAMES }
+    return { env, secretNames: new Set() }
   }
 
   async #runRestore(wanted: ShellState): Promise<ReadonlyArray<string>> {
@@ -1377,27 +1256,11 @@ interface Outcome {
 /** Signals that are meant to end a command. */
 const ENDING: ReadonlySet<string> = new Set(["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"])
 const NO_BYTES = new Uint8Array(0)
-const NO_NAMES: ReadonlySet<string> = new Set()
 
 const exitOf = ({ state }: LiveSession): LeaderExit => ({
   exitCode: state.exitCode,
   signal: state.signal,
   timeMicros: state.endedAt ?? 0
-})
-
-/** The note of a session whose shell is about to be started. */
-export const firstNote = ({ env, secretNames }: ShellEnvironment, capture?: CaptureRequest | undefined): Uint8Array =>
-  encodeNote(
-    { env, secretNames: [...secretNames], masked: {}, commands: {}, restarting: null, capture },
-    SPAWN_NOTE_BYTES_MAX
-  )
-
-const emptyState = (cwd: string): ShellState => ({
-  cwd,
-  env: new Map(),
-  functions: new Map(),
-  aliases: new Map(),
-  imports: []
 })
 
 const sleep = (millis: number) => new Promise<void>((resolve) => setTimeout(resolve, millis))

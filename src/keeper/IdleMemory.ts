@@ -24,8 +24,7 @@ const SWEEP_MILLIS = 500
  * pages that they free. Without a first one it never begins.
  */
 export const collectWhenIdle = (release: () => void = () => {}): void => {
-  setFlagsFromString("--expose-gc")
-  const collect = runInNewContext("gc") as () => void
+  let collect: (() => void) | undefined
   let last = performance.eventLoopUtilization()
   let lowest = 0
   setInterval(() => {
@@ -36,6 +35,7 @@ export const collectWhenIdle = (release: () => void = () => {}): void => {
     const size = heapBytes()
     if (size - lowest >= GROWN_BYTES_MIN) {
       release()
+      collect ??= exposedCollector()
       collect()
       lowest = heapBytes()
       setTimeout(() => libc().trimHeap(), SWEEP_MILLIS).unref()
@@ -44,6 +44,12 @@ export const collectWhenIdle = (release: () => void = () => {}): void => {
     }
     lowest = Math.min(lowest, size)
   }, LOOK_MILLIS).unref()
+}
+
+/** Made when it is needed: a context costs a starting process milliseconds. */
+const exposedCollector = (): (() => void) => {
+  setFlagsFromString("--expose-gc")
+  return runInNewContext("gc") as () => void
 }
 
 const heapBytes = (): number => {

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Stream } from "effect"
+import { Effect, Stream } from "effect"
 import type { SessionExit } from "../../src/client/index.ts"
 import { OutputReader } from "../../src/client/OutputReader.ts"
 import type { AttachError, AttachItem } from "../../src/session/Attach.ts"
@@ -199,5 +199,33 @@ describe("OutputReader", () => {
     await reader.close()
     assert.isUndefined(await waiting)
     assert.isUndefined(await reader.next())
+  })
+
+  it("attaches again when its session was taken back, after the attachment before it is gone", async () => {
+    const order: Array<string> = []
+    const open = (name: string, head: number) =>
+      Stream.concat(items({ ...attached, head }, output(1, name)), Stream.never).pipe(
+        Stream.onStart(Effect.sync(() => order.push(`${name} comes`))),
+        Stream.ensuring(Effect.sync(() => order.push(`${name} goes`)))
+      )
+    const { cursors, reader } = reading([open("first", 3), open("second", 9)])
+    await reader.attach()
+    reader.renew(8)
+    const chunk = await reader.next()
+    assert.strictEqual(Buffer.from(chunk?.stdout ?? []).toString(), "second")
+    assert.deepStrictEqual(order, ["first comes", "first goes", "second comes"])
+    assert.deepStrictEqual(cursors, [0, 0])
+    await reader.close()
+  })
+
+  it("stays attached when it came back by itself since its session was taken back", async () => {
+    const { cursors, reader } = reading([
+      Stream.concat(items(attached, output(1, "a"), { ...attached, head: 9 }), Stream.never)
+    ])
+    await reader.attach()
+    reader.renew(8)
+    assert.strictEqual((await reader.next())?.sequence, 1)
+    assert.deepStrictEqual(cursors, [0])
+    await reader.close()
   })
 })

@@ -169,7 +169,8 @@ export const sampleEvents: ReadonlyArray<SessionEvent> = [
     rules: [{ rule: "jwt", matches: 2 }],
     reason: "é",
     events: [{ sequence: 3, original: "00ff", sealed: true, replacement: "ff00", ranges: [[13, 20]] }]
-  }
+  },
+  { _tag: "SecretsRedacted", what: "input", rules: [{ rule: "text", matches: 2 }], bytes: 18, events: 1 }
 ]
 
 const plain = (event: SessionEvent) =>

@@ -126,7 +126,70 @@ const runHistory = async (seed: number, makeStorage: () => Promise<Storage>) => 
   await core.close()
 }
 
+/** A follower looks at the head some ticks of the microtask queue after it asked; how many is the implementation's own. */
+const TICKS_MAX = 10
+
+/**
+ * A follower that has seen everything asks for more, and `ticks` later (below 0: earlier) the storage says that the batch
+ * on its way failed, which was written after all.
+ */
+const followsThroughFailure = async (ticks: number) => {
+  const memory = new MemoryStorage()
+  const written = Promise.withResolvers<void>()
+  const isWriting = Promise.withResolvers<void>()
+  let fails = false
+  const storage: Storage = {
+    batch: async (puts) => {
+      await memory.batch(puts)
+      if (!fails) return
+      fails = false
+      isWriting.resolve()
+      await written.promise
+    },
+    range: (options) => memory.range(options),
+    reopen: () => memory.reopen(),
+    close: () => memory.close()
+  }
+  const core = new JournalCore({ storage, durability: "process", nowMicros: () => 1 })
+  const stream = newSessionId()
+  const append = (text: string) => core.append(stream, [outputEvent(text)])
+  await append("before")
+  const follower = core.follower(stream, 0)
+  const seen: Array<string> = []
+  /** The next page; "the follower has caught up" is none. */
+  const page = async () => {
+    for (;;) {
+      const item = await core.next(follower)
+      if (item?._tag !== "Page") continue
+      for (const { event } of item.entries) seen.push(labelOf("data" in event && event.data))
+      return
+    }
+  }
+  await page()
+  fails = true
+  const refused = append("ghost").catch((error: unknown) => error)
+  await isWriting.promise
+  const fail = () => written.reject(new Error("fdatasync failed: Input/output error"))
+  if (ticks < 0) fail()
+  for (let tick = ticks; tick < -1; tick++) await null
+  const ghost = page()
+  for (let tick = 0; tick < ticks; tick++) await null
+  if (ticks >= 0) fail()
+  assert.instanceOf(await refused, StorageUnavailable)
+  await resumed(core)
+  await append("after")
+  await ghost
+  if (seen.length < 3) await page()
+  assert.deepStrictEqual(seen, ["before", "ghost", "after"], `after ${ticks} ticks`)
+  core.release(follower)
+  await core.close()
+}
+
 describe("journal model", () => {
+  it("a follower that looks whether it has caught up at the moment of a failure sees what was written after all", async () => {
+    for (let ticks = -TICKS_MAX; ticks <= TICKS_MAX; ticks++) await followsThroughFailure(ticks)
+  })
+
   for (let seed = 1; seed <= 12; seed++) {
     it(`keeps every acknowledged event through failing batches, in memory, seed ${seed}`, () =>
       runHistory(seed, async () => new MemoryStorage()))

@@ -6,6 +6,7 @@
  */
 import { readdirSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { Effect, Schedule } from "effect"
 import { KILL_POINTS, type KillPointName } from "../../journal/KillPoint.ts"
 import { Sessions } from "../../src/index.ts"
 import { listKeepers } from "../../src/keeper/KeeperProcess.ts"
@@ -142,7 +143,7 @@ class DyingStore {
       const drive = work()
       drive.catch(() => undefined)
       this.#pending.push(drive)
-      await Promise.race([drive, died, ...(point === "journal.reopen.after" ? [this.#makeRoom()] : [])])
+      await Promise.race([drive, died, ...(point === "journal.reopen.after" ? [this.#makeRoom(engine)] : [])])
     }
     await this.#store.within(`${armed} to be reached`, () => died)
     count(this.#tally, "kill points")
@@ -178,18 +179,18 @@ class DyingStore {
     )
   }
 
-  async #makeRoom(): Promise<void> {
-    for (;;) {
-      const { suspended } = await this.#store.call(
-        "status",
-        Sessions.use((sessions) => sessions.status)
-      )
-      if (suspended !== null) break
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
+  /** Once the store is full. Given up with the engine: the next one has room, and would never say that it is full. */
+  async #makeRoom(engine: EngineProcess): Promise<void> {
+    const left = new AbortController()
+    const ended = engine.ended.then(() => left.abort())
+    const untilFull = Sessions.use((sessions) => sessions.status).pipe(
+      Effect.repeat({ until: ({ suspended }) => suspended !== null, schedule: Schedule.spaced("20 millis") }),
+      Effect.asVoid
+    )
+    await this.#store.follow(untilFull, left.signal)
     rmSync(this.#filler, { force: true })
     rmSync(this.#store.paths.config, { force: true })
-    await this.#engine.ended
+    await ended
   }
 
   async #killKeepers(): Promise<void> {
