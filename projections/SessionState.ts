@@ -91,7 +91,7 @@ export interface SessionState {
 
 export const SessionState: Projection<SessionState> = {
   name: "session-state",
-  version: 4,
+  version: 5,
   initial: (id) => ({
     id,
     status: "starting",
@@ -150,11 +150,9 @@ export const SessionState: Projection<SessionState> = {
   },
   encode: (state) => encodeSnapshot({ ...state, recentCommands: [...state.recentCommands] }),
   decode: (bytes) => {
-    const { state: stored } = decodeSnapshot<
+    const { state } = decodeSnapshot<
       Omit<SessionState, "recentCommands"> & { recentCommands: Array<[string, number]> }
     >(bytes)
-    // What a snapshot that was written before there were such rules does not say.
-    const state = { ...stored, redact: stored.redact ?? [], redacted: stored.redacted ?? { rules: {}, bytes: 0 } }
     assertShape(state, { ...SessionState.initial(state.id), recentCommands: [] })
     return { ...state, recentCommands: new Map(state.recentCommands) }
   }

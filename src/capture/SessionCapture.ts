@@ -153,6 +153,15 @@ export class SessionCapture {
     return { bytes: all.bytes, replaced: replacedOf(all), isNoteNew: hadTail || this.#typedTail.length > 0 }
   }
 
+  /** As many asterisks; control characters stay. */
+  asterisks(bytes: Uint8Array): { readonly bytes: Uint8Array; readonly replaced: Replaced } {
+    const shown = bytes.map((byte) => (byte < 0x20 || byte === 0x7f ? byte : 0x2a))
+    return {
+      bytes: shown,
+      replaced: { rules: [], bytes: bytes.filter((byte) => byte >= 0x20 && byte !== 0x7f).length }
+    }
+  }
+
   /** The same events without what the rules find in their texts. Terminal output and input are not looked at. */
   masked(events: ReadonlyArray<NewEvent>): {
     readonly events: ReadonlyArray<NewEvent>

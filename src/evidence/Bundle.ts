@@ -10,7 +10,7 @@
  *   store.checkpoint        signed: the size and root of the store's log
  *   consistency.txt         the log goes on the checkpoint that was given (--since): size and root of it, then the hashes
  *   store.vkey              the key that signed all of it. Take it from the store's owner, not from here
- *   redactions.json         payloads that were replaced, by which rules
+ *   redactions.json         payloads that were replaced, by which rules, and what rules at capture replaced
  *   manifest.json           who exported what, when and why; what is there and what is not; the digest of each file
  *   manifest.note           signed: the digest of the manifest
  *   README.txt verify.mjs   how to check it without reprise
@@ -95,6 +95,12 @@ export interface Coverage {
   readonly hiddenInputs: number
   /** Events whose payload was replaced. */
   readonly redacted: number
+  /** Rules that took secrets out before anything was journaled, and what they took out; null, or absent: there were none. */
+  readonly atCapture?: {
+    readonly rules: ReadonlyArray<string>
+    readonly found: ReadonlyArray<{ readonly rule: string; readonly matches: number }>
+    readonly bytes: number
+  } | null
   readonly ended: boolean
 }
 

@@ -369,6 +369,9 @@ class BundleWriter {
           case "InputHidden":
             this.#hiddenInputs++
             break
+          case "SecretsRedacted":
+            this.#redactions.push({ sequence, time: isoTime(entry.timeMicros), by: entry.actor, ...event })
+            break
           case "PayloadsRedacted":
             for (const { sequence } of event.events) this.#redacted.add(sequence)
             this.#redactions.push({ sequence, time: isoTime(entry.timeMicros), by: entry.actor, ...event })
@@ -422,6 +425,14 @@ class BundleWriter {
       interruptions: this.#interruptions,
       hiddenInputs: this.#hiddenInputs,
       redacted: this.#redacted.size,
+      atCapture:
+        this.#state.redact.length === 0
+          ? null
+          : {
+              rules: this.#state.redact,
+              found: Object.entries(this.#state.redacted.rules).map(([rule, matches]) => ({ rule, matches })),
+              bytes: this.#state.redacted.bytes
+            },
       ended: closed || status === "lost" || status === "failed"
     }
     return { text: inWords(facts), ...facts }
@@ -529,7 +540,7 @@ const entryOf = (
 }
 
 const inWords = (coverage: Omit<Coverage, "text">): string => {
-  const { ended, gaps, interruptions, last, lost, ranges, redacted, removed, sealed, unsealed } = coverage
+  const { atCapture, ended, gaps, interruptions, last, lost, ranges, redacted, removed, sealed, unsealed } = coverage
   const parts = [
     gaps.length === 0 && ranges.length === 1
       ? `events ${ranges[0]![0]} to ${last} contiguous`
@@ -541,6 +552,11 @@ const inWords = (coverage: Omit<Coverage, "text">): string => {
     sealed === 0 ? "nothing sealed" : `sealed up to event ${sealed}`,
     ...(unsealed === 0 ? [] : [`${unsealed} not sealed`]),
     ...(redacted === 0 ? [] : [`${redacted} redacted`]),
+    ...(atCapture == null
+      ? []
+      : [
+          `recorded with rules (${atCapture.rules.join(", ")}) that replaced ${atCapture.bytes} bytes before they were journaled`
+        ]),
     ended ? "the session has ended" : "the session had not ended"
   ]
   return parts.join("; ")

@@ -32,7 +32,8 @@ ${BUNDLE_FILES.statement}, ${BUNDLE_FILES.proof}
 ${BUNDLE_FILES.manifest}, ${BUNDLE_FILES.manifestNote}
     who exported this, when, why; what is covered and every gap; the digest of each file; signed
 ${BUNDLE_FILES.redactions}
-    payloads that were replaced before the export, and by which rules
+    what was replaced before the export, and by which rules: PayloadsRedacted in the record afterwards, SecretsRedacted
+    before it was recorded
 ${BUNDLE_FILES.recording}
     for a player (asciinema play); made from the events, and no evidence by itself
 `

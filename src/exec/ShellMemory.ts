@@ -47,8 +47,8 @@ export class ShellMemory {
     capture: () => Pick<SessionCapture, "note" | "maskedText"> | undefined
   ) {
     this.#driver = driver
-    this.environment = environment
     this.#capture = capture
+    this.environment = environment
   }
 
   // --- the note ------------------------------------------------------------------------------------------------------

@@ -888,6 +888,11 @@ export class LiveSession {
     const pieces: Array<Uint8Array> = []
     for (let at = 0; at < data.byteLength; at += OUTPUT_CHUNK_BYTES_MAX)
       pieces.push(data.subarray(at, at + OUTPUT_CHUNK_BYTES_MAX))
+    if (this.capture !== undefined && options.commandId !== undefined && this.#untyped.has(options.commandId)) {
+      // Sent again, because nobody typed it: the rules have it, and found something.
+      const again = this.capture.asterisks(data)
+      return this.#writeRedacted(host, data, again.bytes, again.replaced, options)
+    }
     const shown = this.capture?.typed(data, this.state.inputBytes + data.byteLength)
     if (shown?.isNoteNew === true) this.#saveNote(host)
     if (shown?.replaced !== undefined) return this.#writeRedacted(host, data, shown.bytes, shown.replaced, options)

@@ -176,7 +176,8 @@ export const sampleEvents: ReadonlyArray<SessionEvent> = [
     to: 5,
     reason: "case 4711"
   },
-  { _tag: "StoreAdministered", what: "hold", session: "01ARZ3NDEKTSV4RRFFQ69G5FAV", detail: "é" }
+  { _tag: "StoreAdministered", what: "hold", session: "01ARZ3NDEKTSV4RRFFQ69G5FAV", detail: "é" },
+  { _tag: "SecretsRedacted", what: "input", rules: [{ rule: "text", matches: 2 }], bytes: 18, events: 1 }
 ]
 
 const plain = (event: SessionEvent) =>

@@ -2,6 +2,7 @@
  * Sessions with rules at capture, and an engine that is killed again and again while secrets are printed and typed piece by
  * piece: none of them is in any file of the store, at no time.
  */
+import { writeFileSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
 import { Stream } from "effect"
 import { assert, describe, it } from "vitest"
@@ -33,7 +34,6 @@ const recordOf = async (shells: ExecUnderTest, session: SessionId) => {
     else if (event._tag === "InputWritten") record.input += Buffer.from(event.data).toString("latin1")
     else record.rest += JSON.stringify(event)
   }
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: colours are what is taken out.
   record.output = record.output.replace(/\x1b\[\d*m/g, "")
   return record
 }
@@ -73,8 +73,8 @@ describe("rules at capture, engine kill -9", { timeout: 120_000 + KILLS * 10_000
       const slowly = [
         // Nothing of it is in the arguments: the program puts it together.
         'for (( n = 0; n < 400; n++ )); do [ -e stop ] && break; printf "line %d " $n',
-        'for (( i = 0; i < ${#P}; i++ )); do printf %s "${P:i:1}"; read -rt 0.004 < <(:) ; done; printf "\\r\\n"',
-        'printf "%s\\033[31m%s\\033[0m%s\\r\\n" "${K:0:4}" "${K:4:9}" "${K:13}"',
+        `for (( i = 0; i < \${#P}; i++ )); do printf %s "\${P:i:1}"; read -rt 0.004 < <(:) ; done; printf "\\r\\n"`,
+        `printf "%s\\033[31m%s\\033[0m%s\\r\\n" "\${K:0:4}" "\${K:4:9}" "\${K:13}"`,
         'printf "\\033]0;%s\\007%s\\r\\n" "$P" "$P"; sleep 0.02; done; echo over'
       ].join("\n")
       const printing = await create(shells, ["bash", "-c", slowly, "bash", KEY], { P: PRINTED, K: KEY })
@@ -102,7 +102,6 @@ describe("rules at capture, engine kill -9", { timeout: 120_000 + KILLS * 10_000
       }
       await typing
       await shells.run(Sessions.use((sessions) => sessions.closeInput(echoing)))
-      const { writeFileSync } = await import("node:fs")
       writeFileSync(`${shells.cli.store}/stop`, "")
       const printed = await untilEnded(shells, printing)
       const echoed = await untilEnded(shells, echoing)
@@ -112,7 +111,7 @@ describe("rules at capture, engine kill -9", { timeout: 120_000 + KILLS * 10_000
       const record = await recordOf(shells, printing)
       assertNoPiece(record.output + record.rest)
       // Every byte has its place.
-      assert.match(record.output, /line 0 .*\r\n[\s\S]*over\r\n$/)
+      assert.match(record.output, /^line 0 [\s\S]*over\r\n$/)
       const echo = await recordOf(shells, echoing)
       assertNoPiece(echo.output + echo.input + echo.rest)
       // Each letter was typed once: the echo, and what cat says, have as many characters.
@@ -151,7 +150,7 @@ describe("rules at capture, engine kill -9", { timeout: 120_000 + KILLS * 10_000
       assert.strictEqual((await shells.command(session, { code, execId: "long" })).exec, result.exec)
       // What it exported is there, and is not stored.
       const next = await shells.command(session, {
-        code: "echo ${#K}; cat",
+        code: `echo \${#K}; cat`,
         stdin: { _tag: "Bytes", data: Buffer.from(`${TYPED}\n`) }
       })
       assert.strictEqual(text(next.stdout), `${KEY.length}\n${"*".repeat(TYPED.length)}\n`)
