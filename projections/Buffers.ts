@@ -91,7 +91,8 @@ export const makeBuffers = (options: BuffersOptions = {}): Projection<BuffersSta
       return state
     },
     encode: (state) => {
-      const { line, ...text } = state.text
+      // How wide the terminal is, is not followed here: a line is one row.
+      const { columns: _columns, line, row: _row, ...text } = state.text
       const lines = state.lines.slice(state.first)
       return encodeSnapshot(
         {
@@ -108,7 +109,7 @@ export const makeBuffers = (options: BuffersOptions = {}): Projection<BuffersSta
     decode: (bytes) => {
       const { state: header, parts } = decodeSnapshot<Header>(bytes, 3)
       const state = initial()
-      const { line: _, ...text } = state.text
+      const { columns: _columns, line: _line, row: _row, ...text } = state.text
       assertShape(header, { bytes: 0, missingBytes: 0, offset: 0, droppedLines: 0, lineCount: 0, text: {} })
       assertShape(header.text, text)
       const [tail, lines, line] = parts as [Uint8Array, Uint8Array, Uint8Array]
