@@ -16,6 +16,9 @@ import { type CaptureRule, captureRules } from "./CaptureRule.ts"
  */
 export const HOLD_MILLIS = 20
 
+/** Far more pieces than are on their way to the journal, unless a program prints byte by byte beside a slow disk. */
+const STEPS_MAX = 4096
+
 /** Replacements in what was just given on. */
 export interface Replaced {
   readonly rules: ReadonlyArray<{ readonly rule: string; readonly matches: number }>
@@ -27,23 +30,37 @@ export class CaptureStream {
   readonly #filter: CaptureFilter
   readonly #emit: (bytes: Uint8Array, replaced: Replaced | undefined) => void
   #timer: NodeJS.Timeout | undefined
+  /** What was given on and is not durable yet, as far as is known: where it ends, and what is needed to go on there. */
+  #steps: Array<{ readonly to: number; needed: number }>
 
   constructor(options: CaptureFilterOptions, emit: (bytes: Uint8Array, replaced: Replaced | undefined) => void) {
     this.#filter = new CaptureFilter(options)
     this.#emit = emit
+    const { outTo = 0, position = 0 } = options
+    this.#steps = [{ to: Math.max(position, outTo), needed: position }]
   }
 
   get position(): number {
     return this.#filter.position
   }
 
-  get neededFrom(): number {
-    return this.#filter.neededFrom
+  /**
+   * Whoever goes on behind `durable` with another filter needs no byte before this: the filter may be far ahead of what is
+   * journaled, and a match that it has behind it may be journaled in part.
+   */
+  neededFor(durable: number): number {
+    let passed = 0
+    while (passed + 1 < this.#steps.length && this.#steps[passed + 1]!.to <= durable) passed++
+    this.#steps.splice(0, passed)
+    return Math.min(durable, this.#steps[0]!.needed)
   }
 
   /** The bytes are given on before this returns, or HOLD_MILLIS later. */
   push(bytes: Uint8Array): void {
     this.#give(this.#filter.push(bytes))
+    const last = this.#steps.at(-1)!
+    // Only looked at.
+    if (this.#filter.position <= last.to) last.needed = this.#filter.neededFrom
     if (this.#filter.heldBytes === 0) this.stop()
     else
       this.#timer ??= setTimeout(() => {
@@ -69,7 +86,11 @@ export class CaptureStream {
   }
 
   #give(captured: Captured): void {
-    if (captured.bytes.byteLength > 0) this.#emit(captured.bytes, replacedOf(captured))
+    if (captured.bytes.byteLength === 0) return
+    const step = { to: this.#filter.position - this.#filter.heldBytes, needed: this.#filter.neededFrom }
+    // Left out, the one before stands for it: more is needed then.
+    if (this.#steps.length < STEPS_MAX) this.#steps.push(step)
+    this.#emit(captured.bytes, replacedOf(captured))
   }
 }
 

@@ -733,7 +733,7 @@ export class ExecSession implements SessionExtension {
     }
     stream.capture.push(given)
     // Only looked at, they may be what the command waits for.
-    if (offset < stream.journaled) this.live.ackPipe(pipe, stream.capture.neededFrom)
+    if (offset < stream.journaled) this.live.ackPipe(pipe, stream.capture.neededFor(offset))
   }
 
   #journalStream(pipe: number, stream: CommandStream, bytes: Uint8Array): void {
@@ -746,7 +746,7 @@ export class ExecSession implements SessionExtension {
       const end = from + chunk.byteLength
       stream.journaled = end
       this.live.appendOutput(channel, groupOf(pipe), from, chunk, () =>
-        this.live.ackPipe(pipe, Math.min(end, stream.capture?.neededFrom ?? end))
+        this.live.ackPipe(pipe, stream.capture?.neededFor(end) ?? end)
       )
     }
   }

@@ -658,8 +658,7 @@ export class LiveSession {
     this.#ackedOffset = this.#durableOffset
     killPoint("keeper.ack.before")
     // The next engine needs also what a match may go on from.
-    const neededFrom = this.#captured?.neededFrom ?? this.#durableOffset
-    this.host?.ack(this.id, Math.min(this.#durableOffset, neededFrom))
+    this.host?.ack(this.id, this.#captured?.neededFor(this.#durableOffset) ?? this.#durableOffset)
     killPoint("keeper.ack.after")
   }
 
