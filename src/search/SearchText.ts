@@ -131,7 +131,8 @@ export class SearchText {
       const line = new Uint32Array(LINE_CHARACTERS_MAX)
       let length = 0
       for (const character of plain.line) line[length++] = character.codePointAt(0)!
-      this.#readings.set(key, { ...reading, plain: { ...plain, line } })
+      // What an earlier version did not know of is as at the beginning.
+      this.#readings.set(key, { ...reading, plain: { ...makePlainText(), ...plain, line } })
     }
   }
 

@@ -105,8 +105,7 @@ describe("GuardedPty", () => {
     })
     pty.pause()
     await sleep(5000)
-    // A busy machine may not have told yet.
-    while (!pty.exited) await sleep(20)
+    // It ended, or stands in its last write: how much of this the kernel takes at once differs from try to try.
     assert.notInclude(events, "leaderExited")
     pty.resume()
     await closed
