@@ -34,6 +34,8 @@ describe("doors", { timeout: 180_000 }, () => {
   beforeAll(async () => {
     session = (await cli.text(["run", "--detach", "--", "sh", "-c", "env; cat"])).trim()
     engine = (await cli.enginePid())!
+    // What draws screens is started a while after the engine, or with the first look: its memory is no growth.
+    await cli.text(["inspect", session])
     const serve = cli.spawn(["serve", "--json"])
     door = JSON.parse(await new Promise((resolve) => serve.stdout!.once("data", (line) => resolve(String(line)))))
     stopDoor = () => {
