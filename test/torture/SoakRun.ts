@@ -15,7 +15,7 @@ import { seededRandom } from "../fixtures/seededRandom.ts"
 import { type Campaign, count } from "./Campaign.ts"
 import { type Sample, SoakEngine } from "./SoakEngine.ts"
 import { type HourLoad, type SoakServices, soakHour } from "./SoakLoad.ts"
-import { growthOf, isWithin, type SoakSample, WARM_HOURS } from "./SoakReport.ts"
+import { growthOf, isWithin, LATE_THREADS, type SoakSample, WARM_HOURS } from "./SoakReport.ts"
 
 /**
  * What an hour leaves behind ends within seconds: clients that broke off are waited for, files are removed. Its text is indexed for
@@ -129,7 +129,7 @@ const quietSample = async (
     const isAsBefore =
       reference === undefined ||
       (["engineFds", "engineThreads", "engineTimers", "engineHandles", "keeperFds", "keeperThreads"] as const).every(
-        (name) => sample[name] <= reference[name]
+        (name) => sample[name] <= reference[name] + (name === "engineThreads" ? LATE_THREADS : 0)
       )
     if ((isQuiet && isAsBefore) || performance.now() > until) {
       if (isSettled) return { ...sample, storeSessions: sessions.total }
