@@ -20,8 +20,8 @@ export const SABOTAGES: ReadonlyArray<Sabotage> = [
   {
     name: "a record's checksum is not looked at",
     file: "journal/Record.ts",
-    find: `=== stored ? undefined : "checksum does not match"`,
-    replacement: `=== -1 ? "checksum does not match" : undefined`,
+    find: `if (crc32(value.subarray(4), crc32(key)) === stored) return undefined`,
+    replacement: `if (stored >= 0) return undefined`,
     tests: ["test/journal/Record.test.ts"],
     pattern: "finds every flipped bit"
   },
@@ -164,7 +164,7 @@ export const SABOTAGES: ReadonlyArray<Sabotage> = [
   {
     name: "output is acknowledged to the keeper before it is in the journal",
     file: "src/session/LiveSession.ts",
-    find: `this.host?.ack(this.id, this.#durableOffset)`,
+    find: `this.host?.ack(this.id, this.#captured?.neededFor(this.#durableOffset) ?? this.#durableOffset)`,
     replacement: `this.host?.ack(this.id, Number.MAX_SAFE_INTEGER)`,
     tests: ["test/session/Recovery.test.ts"],
     pattern: "a full disk pauses sessions"
@@ -184,5 +184,29 @@ export const SABOTAGES: ReadonlyArray<Sabotage> = [
     replacement: `const redacted = input !== undefined ? bytes : rest.length === 0 ?`,
     tests: ["test/exec/Secrets.test.ts"],
     pattern: "finds what a terminal makes"
+  },
+  {
+    name: "a keeper is told that a match which is journaled in part needs no more",
+    file: "src/capture/SessionCapture.ts",
+    find: `return Math.min(durable, this.#steps[0]!.needed)`,
+    replacement: `return durable`,
+    tests: ["test/redact/CaptureFilter.test.ts"],
+    pattern: "leave the next one all that a match goes on from"
+  },
+  {
+    name: "a follower goes live on a head from before a failure",
+    file: "journal/JournalCore.ts",
+    find: `if (head !== undefined && this.#heads.get(follower.stream) !== head) return undefined`,
+    replacement: ``,
+    tests: ["test/journal/JournalModel.test.ts"],
+    pattern: "sees what was written after all"
+  },
+  {
+    name: "an encrypted value that was forged is opened",
+    file: "journal/SealedValue.ts",
+    find: `  } catch {\n    return undefined\n`,
+    replacement: `  } catch {\n    return value\n`,
+    tests: ["test/encryption/EncryptedStore.test.ts"],
+    pattern: "names a flipped bit, a forged value"
   }
 ]
