@@ -97,10 +97,12 @@ export class CaptureStream {
 export class SessionCapture {
   readonly request: CaptureRequest
   readonly #rules: ReadonlyArray<CaptureRule>
-  readonly #typed: CaptureFilter
+  #typed: CaptureFilter
   /** The last that was typed, from where a match may go on. */
   #typedTail: Buffer = Buffer.alloc(0)
   #typedTo = 0
+  /** The same before the last write, which may not get into the journal. */
+  #before = { tail: this.#typedTail, to: 0 }
 
   constructor(
     request: CaptureRequest,
@@ -111,10 +113,22 @@ export class SessionCapture {
       options.masksAll === true
         ? [{ rule: everythingRule, open: () => undefined, keptUnits: 0 }]
         : captureRules(request)
-    const typed = options.typed ?? Buffer.alloc(0)
-    this.#typed = new CaptureFilter({ rules: this.#rules, isTyped: true, outTo: typed.length })
-    this.#typed.push(typed)
-    this.#typedTail = typed
+    this.#typedTail = options.typed ?? Buffer.alloc(0)
+    this.#typed = this.#typedFrom(this.#typedTail)
+  }
+
+  #typedFrom(tail: Buffer): CaptureFilter {
+    const filter = new CaptureFilter({ rules: this.#rules, isTyped: true, outTo: tail.length })
+    filter.push(tail)
+    return filter
+  }
+
+  /** The storage was away: what was typed last and is not among the `inputBytes` that are journaled was not typed. */
+  retake(inputBytes: number): void {
+    if (this.#typedTo <= inputBytes) return
+    this.#typedTail = this.#before.tail
+    this.#typedTo = this.#before.to
+    this.#typed = this.#typedFrom(this.#typedTail)
   }
 
   /** For the next engine. */
@@ -157,6 +171,7 @@ export class SessionCapture {
     bytes: Uint8Array,
     to: number
   ): { readonly bytes: Uint8Array; readonly replaced: Replaced | undefined; readonly isNoteNew: boolean } {
+    this.#before = { tail: this.#typedTail, to: this.#typedTo }
     const hadTail = this.#typedTail.length > 0
     const first = this.#typed.push(bytes)
     const rest = this.#typed.release()

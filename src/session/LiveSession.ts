@@ -422,7 +422,7 @@ export class LiveSession {
 
   /** What the session's rules are: the keeper remembers what the journal may not have. */
   async #restoreCapture(host: PtyHost): Promise<void> {
-    if (this.capture !== undefined) return
+    if (this.capture !== undefined) return this.capture.retake(this.state.inputBytes)
     const [{ SessionCapture }, { decodeNote }] = await Promise.all([
       import("../capture/SessionCapture.ts"),
       import("../exec/KeeperNote.ts")

@@ -231,3 +231,21 @@ describe("engines that die with a part journaled", () => {
     }
   })
 })
+
+describe("typed input whose write failed", () => {
+  const typed = (capture: SessionCapture, text: string, to: number) =>
+    Buffer.from(capture.typed(Buffer.from(text), to).bytes).toString()
+
+  it("is searched once when it is typed again, and not at all when something else is", () => {
+    for (const failed of ["n", "x"]) {
+      const capture = new SessionCapture({ texts: ["nnnn-secret"] })
+      let said = ""
+      for (let at = 0; at < 3; at++) said += typed(capture, "n", at + 1)
+      typed(capture, failed, 4)
+      capture.retake(3)
+      // Typed again, or something else.
+      for (const letter of "n-secret") said += typed(capture, letter, said.length + 1)
+      assert.strictEqual(said, "nnn********")
+    }
+  })
+})
