@@ -44,7 +44,7 @@ const COPIED = [
 ]
 
 /** They load native code or files beside their own, so they stay where npm put them. */
-const NATIVE_PACKAGES = [/^node-pty(\/|$)/, /^koffi(\/|$)/, /^level(\/|$)/, /^classic-level(\/|$)/]
+const NATIVE_PACKAGES = [/^node-pty(\/|$)/, /^koffi(\/|$)/]
 
 /** Types are checked by `npm run check`; here they are only written. */
 const buildLibrary = (): void => {
@@ -65,13 +65,27 @@ const withoutTls: Plugin = {
       : undefined
 }
 
+/**
+ * LevelDB's native code stays where npm put it; the 30 small files of JavaScript around it were a tenth of an engine's
+ * start. classic-level is level's dependency and not ours, so it is looked for from there.
+ */
+const levelBinding: Plugin = {
+  name: "level-binding",
+  load: (id) =>
+    id.endsWith("/classic-level/binding.js")
+      ? `import { createRequire } from "node:module"
+const binding = createRequire(createRequire(import.meta.url).resolve("level"))("classic-level/binding.js")
+export { binding as "module.exports" }`
+      : undefined
+}
+
 const buildPrograms = async (input: Readonly<Record<string, string>>): Promise<void> => {
   const bundle = await rolldown({
     cwd: root,
     input,
     platform: "node",
     external: NATIVE_PACKAGES,
-    plugins: [withoutTls],
+    plugins: [withoutTls, levelBinding],
     // Nothing of Effect and of this package runs when it is loaded, so what is not used is left out.
     // Node's own modules cost milliseconds each: those that nothing is used of are not loaded either.
     treeshake: {

@@ -7,10 +7,18 @@ import { isatty } from "node:tty"
 import { Context, Data, Effect, Layer, Queue, type Scope, Stream } from "effect"
 import type { TerminalSize } from "../journal/Event.ts"
 
-/** The reader of standard output went away: not worth a message. */
-export class OutputClosed extends Data.TaggedError("OutputClosed") {
-  override readonly message = "the reader of the output went away"
+/**
+ * Standard output cannot be written. `why` is empty where its reader went away, which is not worth a message; else (a disk
+ * that is full) it is what the system says.
+ */
+export class OutputClosed extends Data.TaggedError("OutputClosed")<{ readonly why: string }> {
+  override get message() {
+    return this.why === "" ? "the reader of the output went away" : `cannot write standard output: ${this.why}`
+  }
 }
+
+const outputClosed = (error: NodeJS.ErrnoException): OutputClosed =>
+  new OutputClosed({ why: error.code === "EPIPE" || error.code === "EBADF" ? "" : error.message })
 
 export type CallerSignal = "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGQUIT" | "SIGTSTP"
 
@@ -88,7 +96,7 @@ const processCaller = (): CallerShape => {
     input: Stream.suspend(() =>
       inputIsTerminal && isBackgroundJob()
         ? Stream.empty
-        : Stream.fromAsyncIterable(standardInput(), () => new OutputClosed()).pipe(
+        : Stream.fromAsyncIterable(standardInput(), () => new OutputClosed({ why: "" })).pipe(
             // A terminal that hung up: there is no more input.
             Stream.catch(() => Stream.empty)
           )
@@ -173,7 +181,7 @@ const writeAll = (fd: number, data: Uint8Array): Effect.Effect<void, OutputClose
           isWriting = false
           if (whenWritten !== undefined) return whenWritten()
           if (error?.code === "EAGAIN") return void setTimeout(next, WRITE_RETRY_MILLIS)
-          if (error !== null) return resume(Effect.fail(new OutputClosed()))
+          if (error !== null) return resume(Effect.fail(outputClosed(error)))
           offset += written
           if (offset < data.byteLength) return next()
           resume(Effect.void)

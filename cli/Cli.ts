@@ -6,7 +6,7 @@ import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import { ChildProcessSpawner } from "effect/process"
 import { packageVersion } from "../src/EntryPoints.ts"
 import { EngineMismatch } from "../src/remote/EngineError.ts"
-import { Caller } from "./Caller.ts"
+import { Caller, OutputClosed } from "./Caller.ts"
 import { anchor } from "./commands/anchor.ts"
 import { attach } from "./commands/attach.ts"
 import { audit } from "./commands/audit.ts"
@@ -94,7 +94,7 @@ const tell = Effect.fnUntraced(function* (cause: Cause.Cause<unknown>) {
     return error.exitCode
   }
   const exitCode = exitCodeOf(error)
-  if (exitCode === ExitCode.outputClosed) return exitCode
+  if (error instanceof OutputClosed && error.why === "") return exitCode
   // Help that was asked for, or help in place of a missing command: shown already.
   if (CliError.isCliError(error) && error._tag === "ShowHelp") {
     const first = error.errors[0]

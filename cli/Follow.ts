@@ -159,8 +159,9 @@ export const shownOn = <E>(
 }
 
 /**
- * Passes SIGINT, SIGTERM and SIGQUIT on to the program; a hang-up ends only this client. Forked before the session
- * exists, so that no signal falls in between.
+ * Passes SIGINT, SIGTERM and SIGQUIT on to the program; a hang-up ends only this client, and so does a signal that cannot
+ * be passed on: whoever asked for an end must not wait for a disk that is full. Forked before the session exists, so that
+ * no signal falls in between.
  */
 export const passSignals = Effect.fnUntraced(function* (
   session: SessionId,
@@ -174,15 +175,22 @@ export const passSignals = Effect.fnUntraced(function* (
   while (true) {
     const signal = yield* Queue.take(signals)
     if (signal === "SIGHUP") return yield* leftBySignal(session, signal)
-    yield* sessions.signal(session, signal, "foreground", { client }).pipe(Effect.ignore)
+    yield* sessions.signal(session, signal, "foreground", { client }).pipe(
+      Effect.catch((error) =>
+        // What is over needs no signal; its last output comes.
+        error.code === "FailedPrecondition" || error.code === "NotFound"
+          ? Effect.void
+          : leftBySignal(session, signal, `was not passed on: ${error.message}`)
+      )
+    )
   }
 })
 
-export const leftBySignal = (session: string, signal: string): Effect.Effect<never, Ending> =>
+export const leftBySignal = (session: string, signal: string, why = ""): Effect.Effect<never, Ending> =>
   Effect.fail(
     new Ending({
       exitCode: ExitCode.signalBase + signalNumber(signal),
-      note: `${signal}; session ${session} goes on, \`reprise attach ${session}\` comes back to it`
+      note: `${signal}${why === "" ? "" : ` ${why}`}; session ${session} goes on, \`reprise attach ${session}\` comes back to it`
     })
   )
 

@@ -5,6 +5,7 @@
  */
 import { Effect, Layer } from "effect"
 import { Journal } from "../journal/Journal.ts"
+import type { StorageUnavailable, StoreRefused } from "../journal/JournalError.ts"
 import { readNote } from "../src/care/BackupNote.ts"
 import { AccessLog } from "../src/session/AccessLog.ts"
 import { type AccessMemory, makeAccessLog } from "../src/session/AccessLogLive.ts"
@@ -12,6 +13,7 @@ import * as AuditedHistory from "../src/session/AuditedHistory.ts"
 import type { History } from "../src/session/History.ts"
 import { Reader, type ReaderShape } from "../src/session/Reader.ts"
 import type { StorePaths } from "../src/session/StorePaths.ts"
+import * as LocalJournal from "./LocalJournal.ts"
 
 export const LOCAL_READER: ReaderShape = { through: "cli without an engine" }
 
@@ -28,6 +30,15 @@ export const accesses = (paths: StorePaths, reader: ReaderShape): Layer.Layer<Ac
           return { note: (access) => note(access).pipe(Effect.provideService(Reader, reader)) }
         })
       )
+
+/** The list alone, in the journal opened here. A copy is not even opened. */
+export const layer = (
+  paths: StorePaths,
+  reader: ReaderShape
+): Layer.Layer<AccessLog, StoreRefused | StorageUnavailable> =>
+  readNote(paths) !== undefined
+    ? AccessLog.layerNone
+    : accesses(paths, reader).pipe(Layer.provide(LocalJournal.layer(paths)))
 
 /** The history, audited, and where else an access can be told. */
 export const audited = (

@@ -4,7 +4,6 @@
  */
 import { Effect, Layer, Stream } from "effect"
 import type { StorageUnavailable, StoreRefused } from "../journal/JournalError.ts"
-import * as JournalLevel from "../journal/JournalLevel.ts"
 import { Search } from "../src/search/Search.ts"
 import * as SearchLocal from "../src/search/SearchLocal.ts"
 import { AccessLog } from "../src/session/AccessLog.ts"
@@ -13,6 +12,7 @@ import * as HistoryLive from "../src/session/HistoryLive.ts"
 import type { ReaderShape } from "../src/session/Reader.ts"
 import type { StorePaths } from "../src/session/StorePaths.ts"
 import { accesses, LOCAL_READER } from "./LocalAccesses.ts"
+import * as LocalJournal from "./LocalJournal.ts"
 import { emptyHistory } from "./LocalStore.ts"
 
 type Services = History | Search
@@ -20,10 +20,8 @@ type Services = History | Search
 export const layer = (
   paths: StorePaths,
   reader: ReaderShape = LOCAL_READER
-): Layer.Layer<Services, StoreRefused | StorageUnavailable> => {
-  // LevelDB writes files when it is opened, also for reading: they are as private as the engine's.
-  process.umask(0o077)
-  return Layer.effect(
+): Layer.Layer<Services, StoreRefused | StorageUnavailable> =>
+  Layer.effect(
     Search,
     Effect.gen(function* () {
       const { search } = yield* Search
@@ -36,7 +34,7 @@ export const layer = (
     Layer.provide(SearchLocal.layer),
     Layer.provide(accesses(paths, reader)),
     Layer.provideMerge(HistoryLive.layer),
-    Layer.provide(JournalLevel.layer({ location: paths.journal, create: false, key: paths.key })),
+    Layer.provide(LocalJournal.layer(paths)),
     Layer.catchTag(
       "StoreRefused",
       (refused): Layer.Layer<Services, StoreRefused> =>
@@ -45,4 +43,3 @@ export const layer = (
           : Layer.effectContext(Effect.fail(refused))
     )
   )
-}

@@ -4,7 +4,6 @@
  */
 import { Effect, Layer, Stream } from "effect"
 import type { StorageUnavailable, StoreRefused } from "../journal/JournalError.ts"
-import * as JournalLevel from "../journal/JournalLevel.ts"
 import { SessionOutput } from "../src/remote/SessionOutput.ts"
 import { AccessLog } from "../src/session/AccessLog.ts"
 import { History } from "../src/session/History.ts"
@@ -13,18 +12,17 @@ import type { ReaderShape } from "../src/session/Reader.ts"
 import { SessionNotFound } from "../src/session/SessionError.ts"
 import type { StorePaths } from "../src/session/StorePaths.ts"
 import { audited, LOCAL_READER } from "./LocalAccesses.ts"
+import * as LocalJournal from "./LocalJournal.ts"
 
 export const layer = (
   paths: StorePaths,
   reader: ReaderShape = LOCAL_READER
-): Layer.Layer<History | SessionOutput | AccessLog, StoreRefused | StorageUnavailable> => {
-  // LevelDB writes files when it is opened, also for reading: they are as private as the engine's.
-  process.umask(0o077)
-  return SessionOutput.layer.pipe(
+): Layer.Layer<History | SessionOutput | AccessLog, StoreRefused | StorageUnavailable> =>
+  SessionOutput.layer.pipe(
     Layer.provideMerge(
       audited(paths, reader).pipe(
         Layer.provide(HistoryLive.layer),
-        Layer.provide(JournalLevel.layer({ location: paths.journal, create: false, key: paths.key })),
+        Layer.provide(LocalJournal.layer(paths)),
         Layer.catchTag(
           "StoreRefused",
           (refused): Layer.Layer<History | AccessLog, StoreRefused> =>
@@ -35,7 +33,6 @@ export const layer = (
       )
     )
   )
-}
 
 /** Of a store that does not exist. */
 export const emptyHistory: Layer.Layer<History> = Layer.sync(History, () => {

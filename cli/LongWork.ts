@@ -4,9 +4,9 @@
  */
 import { Effect, Queue } from "effect"
 import type { StorageUnavailable, StoreRefused } from "../journal/JournalError.ts"
-import type { BackupRefused, SessionDiffers, StoreInUse, TargetFull, TargetRefused } from "../src/care/CareError.ts"
+import type { BackupRefused, SessionDiffers, StoreInUse } from "../src/care/CareError.ts"
 import type { BundleUnreadable } from "../src/evidence/BundleCheck.ts"
-import type { RecordingRefused } from "../src/import/ImportError.ts"
+import type { RecordingRefused, TargetFull, TargetRefused } from "../src/files/FileError.ts"
 import { Caller } from "./Caller.ts"
 import { ExitCode } from "./ExitCode.ts"
 import { Ending, signalNumber } from "./Outcome.ts"

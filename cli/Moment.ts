@@ -3,6 +3,8 @@
  * digits; TIME is ISO 8601, unix seconds (nine digits and more, or with a fraction), or an offset from the session's
  * start such as +1.5s, +2m, +250ms.
  */
+import { parseDuration } from "./LimitFlags.ts"
+
 export type Moment =
   | { readonly _tag: "Sequence"; readonly sequence: number }
   | { readonly _tag: "Time"; readonly timeMicros: number }
@@ -34,6 +36,14 @@ export const parseMoment = (text: string): Moment | undefined => {
   if (Number.isNaN(millis)) return undefined
   const fraction = iso[2] === undefined ? 0 : Math.floor(Number(`0.${iso[2].slice(1)}`) * MICROS_PER_SECOND)
   return { _tag: "Time", timeMicros: millis * 1_000 + fraction }
+}
+
+/** A time, or how long ago it was (`90s`, `30m`, `12h`, `7d`), in microseconds; undefined when it is neither. */
+export const parseSince = (text: string, nowMillis: number): number | undefined => {
+  const ago = parseDuration(text)
+  if (ago !== undefined) return Math.round((nowMillis - ago) * 1_000)
+  const moment = parseMoment(text)
+  return moment?._tag === "Time" ? moment.timeMicros : undefined
 }
 
 /** ISO 8601 in UTC with microseconds. */

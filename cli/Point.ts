@@ -21,7 +21,7 @@ interface FlagName {
 }
 
 /** An offset counts from when the session was created. */
-export const toPlace = (text: string, { command, name }: FlagName): Effect.Effect<Place, Usage> => {
+const toPlace = (text: string, { command, name }: FlagName): Effect.Effect<Place, Usage> => {
   const place = parsePlace(text)
   return place === undefined
     ? Effect.fail(new Usage({ reason: `--${name}: "${text}" is no place in a session: give ${FORMS}`, command }))

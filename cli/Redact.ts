@@ -3,8 +3,8 @@ import { closeSync, openSync, readdirSync, readSync } from "node:fs"
 import { join, relative } from "node:path"
 import type { StorePaths } from "../src/session/StorePaths.ts"
 
+export { redactSession } from "../src/erasure/redactSession.ts"
 export { patternRule, REDACT_RULES, ruleNamed, textRule } from "../src/redact/RedactRule.ts"
-export { redactSession } from "../src/redact/redactSession.ts"
 
 /** Read at a time. */
 const PIECE_BYTES = 1024 * 1024

@@ -40,6 +40,8 @@ const IDLE_SECONDS = 2
 const BUSY_MILLIS = 150
 /** Looked through for the command that runs at a place that was jumped to; what is further away is not shown. */
 const COMMAND_EVENTS = 256
+/** An empty screen would look like a command that printed nothing. */
+const NO_COMMAND_NOTE = "no command was run in this shell"
 /** Keys that wait: a person's, and no more of a cat on the keyboard. */
 const MESSAGES_MAX = 256
 const PROMPT_CHARACTERS_MAX = 200
@@ -78,10 +80,11 @@ export const replayPlayer: (
 ) => Effect.Effect<void, PlayError, Caller | Scope.Scope> = Effect.fnUntraced(function* (history, begun, options) {
   const caller = yield* Caller
   const messages = yield* Queue.bounded<Message>(MESSAGES_MAX)
-  const head = yield* makeReplayHead(history, begun.id)
+  const head = yield* makeReplayHead(history, begun)
   const terminal = yield* openTerminal(messages)
 
   let view = begun
+  const isShell = view.kind === "exec"
   let window = (yield* caller.terminalSize) ?? FALLBACK_SIZE
   /** Of the recording, where it is shown; between two events it goes on. */
   let clock = begun.createdAt
@@ -95,14 +98,15 @@ export const replayPlayer: (
   let wanted: string | undefined
   let message: string | undefined
   let command: string | undefined
-  let landmarks = new Landmarks({ isExec: view.kind === "exec", isWhole: false })
+  let landmarks = new Landmarks({ isExec: isShell, isWhole: false })
   let frame: Frame | undefined
   let drawnAt = 0
   let tickedAt = yield* Clock.currentTimeMillis
   let isWaiting = false
   const later: Array<Message> = []
 
-  const first = () => Math.max(1, options.first)
+  /** What stands for removed events is the first that there is. */
+  const first = () => Math.max(1, options.first, view.removed?.to ?? 1)
   const last = () => (options.last === undefined ? view.sequence : Math.min(options.last, view.sequence))
   const isLiveNow = () => options.follow && options.last === undefined && isLive(view)
   const elapsed = () => Math.max(0, clock - view.createdAt)
@@ -117,7 +121,8 @@ export const replayPlayer: (
     idleSeconds,
     sequence: head.position().sequence,
     head: view.sequence,
-    message: note ?? message ?? head.defeat()?.reason,
+    message:
+      note ?? message ?? head.defeat()?.reason ?? head.label() ?? (isShell && isAtEnd ? NO_COMMAND_NOTE : undefined),
     command
   })
 
@@ -152,8 +157,11 @@ export const replayPlayer: (
   /** What ran at a place, as far as it began shortly before it. */
   const findCommand = Effect.fnUntraced(function* () {
     const at = head.position().sequence
-    landmarks = new Landmarks({ isExec: view.kind === "exec", isWhole: false })
+    landmarks = new Landmarks({ isExec: isShell, isWhole: false })
     command = undefined
+    message = undefined
+    // Its commands are known wherever it is shown.
+    if (isShell) return
     const near = yield* history
       .events(view.id, { after: Math.max(0, at - COMMAND_EVENTS), until: at })
       .pipe(Stream.runCollect)
@@ -290,7 +298,7 @@ export const replayPlayer: (
     const at = head.position().sequence
     const found = yield* cancellable(
       `searching ${text}`,
-      textFrom(history, view.id, text, by === 1 ? { after: at } : { before: at })
+      textFrom(history, view, text, by === 1 ? { after: at } : { before: at })
     )
     if (Option.isNone(found)) return
     if (found.value === undefined || found.value < first() || found.value > last()) {

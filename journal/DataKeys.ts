@@ -23,6 +23,8 @@ import type { StoreKey } from "./StoreKey.ts"
 export const KEY_SPACE = "key"
 export const KEY_COPY_SPACE = "wrap"
 export const KEY_SPACES = [KEY_SPACE, KEY_COPY_SPACE]
+/** One row: that the store's key is being changed (KeyChange.ts). */
+export const KEY_CHANGE_SPACE = "rewrap"
 
 const DATA_KEY_BYTES = 32
 const NONCE_BYTES = 12
@@ -72,6 +74,13 @@ export const newDataKey = (
   storeKey: StoreKey
 ): { readonly key: DataKey; readonly rows: ReadonlyArray<KeyValue> } => {
   const key = randomBytes(DATA_KEY_BYTES)
+  const made = { key: new DataKey(key), rows: KEY_SPACES.map((space) => wrapDataKey(space, stream, key, storeKey)) }
+  key.fill(0)
+  return made
+}
+
+/** The row of a space that keeps the key of a stream, wrapped with the store's. */
+export const wrapDataKey = (space: string, stream: Uint8Array, key: Uint8Array, storeKey: StoreKey): KeyValue => {
   const nonce = randomBytes(NONCE_BYTES)
   const cipher = createCipheriv("aes-256-gcm", storeKey.wrapping, nonce)
   cipher.setAAD(stream)
@@ -82,15 +91,8 @@ export const newDataKey = (
     cipher.final(),
     cipher.getAuthTag()
   ])
-  const made = new DataKey(key)
-  key.fill(0)
-  return {
-    key: made,
-    rows: KEY_SPACES.map((space) => {
-      const full = Keys.rowKey(space, stream)
-      return [full, encodeRow(full, wrapped)]
-    })
-  }
+  const full = Keys.rowKey(space, stream)
+  return [full, encodeRow(full, wrapped)]
 }
 
 /** What a row of KEY_SPACES says; undefined: nothing, because it is damaged, or wrapped with another key. */
@@ -99,6 +101,19 @@ export const readDataKey = (
   value: Uint8Array,
   storeKey: StoreKey
 ): DataKey | "destroyed" | undefined => {
+  const key = unwrapDataKey(full, value, storeKey)
+  if (key === undefined || key === "destroyed") return key
+  const read = new DataKey(key)
+  key.fill(0)
+  return read
+}
+
+/** As `readDataKey`, with the 32 bytes themselves: for who wraps them anew, and then fills them with zeros. */
+export const unwrapDataKey = (
+  full: Uint8Array,
+  value: Uint8Array,
+  storeKey: StoreKey
+): Buffer | "destroyed" | undefined => {
   const payload = decodeRow(full, value)
   if (payload === undefined) return undefined
   if (payload[0] === KIND_DESTROYED) return "destroyed"
@@ -108,10 +123,7 @@ export const readDataKey = (
   decipher.setAAD(full.subarray(-Keys.STREAM_ID_BYTES))
   decipher.setAuthTag(bytes.subarray(-TAG_BYTES))
   try {
-    const key = Buffer.concat([decipher.update(bytes.subarray(1 + NONCE_BYTES, -TAG_BYTES)), decipher.final()])
-    const read = new DataKey(key)
-    key.fill(0)
-    return read
+    return Buffer.concat([decipher.update(bytes.subarray(1 + NONCE_BYTES, -TAG_BYTES)), decipher.final()])
   } catch {
     return undefined
   }
@@ -162,10 +174,9 @@ const streamOfRow = (key: Uint8Array): Uint8Array => {
 
 /** Rows that say of keys; they are not encrypted. */
 export const isKeyRow = (key: Uint8Array): boolean =>
-  key[0] === Keys.ROW_PREFIX && (hasPrefix(key, KEY_PREFIX) || hasPrefix(key, COPY_PREFIX))
+  key[0] === Keys.ROW_PREFIX && KEY_PREFIXES.some((prefix) => hasPrefix(key, prefix))
 
-const KEY_PREFIX = Keys.rowKey(KEY_SPACE, new Uint8Array(0))
-const COPY_PREFIX = Keys.rowKey(KEY_COPY_SPACE, new Uint8Array(0))
+const KEY_PREFIXES = [...KEY_SPACES, KEY_CHANGE_SPACE].map((space) => Keys.rowKey(space, new Uint8Array(0)))
 const hasPrefix = (key: Uint8Array, prefix: Uint8Array): boolean => {
   for (let index = 0; index < prefix.byteLength; index++) if (key[index] !== prefix[index]) return false
   return true

@@ -19,11 +19,11 @@ import { type KeyRange, readTable, type TableDamage } from "./TableFile.ts"
  * A table or log that reprise had LevelDB write has at most 16 MiB (a write buffer of 8 MiB and two batches); nothing longer is
  * read into memory.
  */
-export const FILE_BYTES_MAX = 64 * 1024 * 1024
+const FILE_BYTES_MAX = 64 * 1024 * 1024
 /** Logs are read at once. LevelDB has two at a time, an engine that died often leaves a few more. */
 const LOGS_BYTES_MAX = 4 * FILE_BYTES_MAX
 /** At 2 MiB a table, a store of 200 GB. A folder with more is not looked through. */
-export const FILES_MAX = 100_000
+const FILES_MAX = 100_000
 /** Each try takes milliseconds, and only an opening or a merge in these milliseconds asks for another. */
 const SNAPSHOT_TRIES_MAX = 20
 const SNAPSHOT_RETRY_MILLIS = 5

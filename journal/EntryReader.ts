@@ -5,9 +5,11 @@
  */
 import { join } from "node:path"
 import { type Bounds, DatabaseReader, type FileDamage } from "./DatabaseReader.ts"
-import { KEY_SPACES } from "./DataKeys.ts"
+import { KEY_CHANGE_SPACE, KEY_SPACES } from "./DataKeys.ts"
 import { isEntry } from "./EntryCheck.ts"
 import { STORE_STREAM } from "./Event.ts"
+import { StoreRefused } from "./JournalError.ts"
+import { KEY_CHANGE_KEY, type KeyChange, keyChangeOf } from "./KeyChange.ts"
 import * as Keys from "./Keys.ts"
 import { sealValue } from "./SealedValue.ts"
 import type { KeyValue } from "./Storage.ts"
@@ -25,12 +27,14 @@ export interface EntryReader {
 
 /** Throws StoreRefused: what DatabaseReader refuses, and a key that is missing, is another, or is for a store that has none. */
 export const openEntries = async (location: string, source: StoreKeySource | undefined): Promise<EntryReader> => {
-  const key = keyFor(location, readKeyName(location), source)
+  const keyName = readKeyName(location)
+  const key = keyFor(location, keyName, source)
   const database = join(location, "db")
   checkOwnFolder(database)
   const reader = await DatabaseReader.open(database, { isEntry })
   if (key === undefined) return reader
   try {
+    refuseKeyChanged(location, keyName)
     return new OpenedReader(reader, await valueKeysOf(reader, key))
   } catch (error) {
     reader.close()
@@ -60,6 +64,16 @@ class OpenedReader implements EntryReader {
   }
 }
 
+/**
+ * What was opened under one key, while the store's key was changed, is of no use: neither key may open all of it. `keyName`: as it
+ * was before the files were opened.
+ */
+const refuseKeyChanged = (location: string, keyName: string | undefined): void => {
+  if (readKeyName(location) === keyName) return
+  const detail = "got another key while it was opened; try again with that one"
+  throw new StoreRefused({ path: location, reason: "key", detail })
+}
+
 /** The rows that keep the keys of streams, all of them, in order: 100 bytes each. */
 export const keyRowsIn = async (reader: DatabaseReader): Promise<ReadonlyArray<KeyValue>> => {
   const rows: Array<KeyValue> = []
@@ -70,6 +84,12 @@ export const keyRowsIn = async (reader: DatabaseReader): Promise<ReadonlyArray<K
     }
   }
   return rows
+}
+
+const keyChangeIn = async (reader: DatabaseReader): Promise<KeyChange | undefined> => {
+  const bounds = { from: Keys.rowKey(KEY_CHANGE_SPACE, KEY_CHANGE_KEY), to: Keys.spaceEnd(KEY_CHANGE_SPACE) }
+  for await (const [first] of reader.pages(bounds)) return first && keyChangeOf(first)
+  return undefined
 }
 
 const valueKeysOf = async (reader: DatabaseReader, key: StoreKey): Promise<ValueKeys> =>
@@ -98,6 +118,8 @@ export interface Opening {
   readonly keyName: string | undefined
   /** false: it is encrypted, and no key was given. */
   readonly isOpened: boolean
+  /** A change of the store's key that was begun and is not finished. */
+  readonly change: KeyChange | undefined
   /** The page, opened; undefined where that cannot be. */
   readonly open: (page: ReadonlyArray<KeyValue>) => Promise<ReadonlyArray<KeyValue>> | undefined
   /** A row of the store's own, as it is to be stored. */
@@ -107,6 +129,7 @@ export interface Opening {
 const PLAIN: Opening = {
   keyName: undefined,
   isOpened: true,
+  change: undefined,
   open: () => undefined,
   seal: async (entry) => entry
 }
@@ -127,14 +150,17 @@ export const openingOf = async (
     if (keyName !== null) keyFor(location, undefined, source)
     return PLAIN
   }
+  if (typeof keyName === "string") refuseKeyChanged(location, keyName)
+  const change = reader && (await keyChangeIn(reader))
   if (source === undefined) {
-    return { ...PLAIN, keyName: name ?? "", isOpened: false }
+    return { ...PLAIN, keyName: name ?? "", isOpened: false, change }
   }
   const key = keyFor(location, name, source)!
   const keys = new ValueKeys(key, rangeOf(rows))
   return {
     keyName: key.name,
     isOpened: true,
+    change,
     open: (page) => keys.open(page),
     seal: async ([full, value]) => {
       const own = await keys.load(Keys.streamBytes(STORE_STREAM))

@@ -243,7 +243,7 @@ export const RecordingImported = Schema.TaggedStruct("RecordingImported", {
  * reader that lie close together are one event.
  */
 export const HistoryAccessed = Schema.TaggedStruct("HistoryAccessed", {
-  /** read, follow, replay, inspect, attach, export, verify, search, backup; a later version may have more. */
+  /** read, follow, replay, inspect, attach, export, verify, search, backup, refused; a later version may have more. */
   what: Schema.String,
   /** null: all of the store. */
   session: Schema.NullOr(Schema.String),
@@ -256,14 +256,16 @@ export const HistoryAccessed = Schema.TaggedStruct("HistoryAccessed", {
   until: Schema.NullOr(Schema.Int),
   /** Accesses that the event stands for. */
   times: Schema.Int,
-  reason: Schema.optionalKey(Schema.String)
+  reason: Schema.optionalKey(Schema.String),
+  /** What was asked for and why it was not given: nothing was. `what` is `refused` then. */
+  refused: Schema.optionalKey(Schema.String)
 })
 /**
  * Something was done to a session, or to the store, that is no part of what its programs did. It stands in the store's own
  * stream, behind the event in the session that it is about; its actor asked for it.
  */
 export const StoreAdministered = Schema.TaggedStruct("StoreAdministered", {
-  /** hold, release, redact, rotate-key; a later version may have more. */
+  /** hold, release, redact, rotate-key, change-store-key; a later version may have more. */
   what: Schema.String,
   /** null: the store. */
   session: Schema.NullOr(Schema.String),

@@ -50,7 +50,7 @@ export const payloadDigest = (salt: Uint8Array, payload: Uint8Array): Buffer => 
   return sha256(salted.subarray(0, bytes))
 }
 
-export const leafData = (key: Uint8Array, header: Uint8Array, digest: Uint8Array): Buffer =>
+const leafData = (key: Uint8Array, header: Uint8Array, digest: Uint8Array): Buffer =>
   Buffer.concat([key, header, digest])
 
 /** The leaf hash of an event whose payload digest is known: also of one whose payload is gone. */

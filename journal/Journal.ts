@@ -51,6 +51,12 @@ export interface ReplacedRecord {
   readonly value: Uint8Array
 }
 
+/** The state of a stream that rows were made of. */
+export interface StreamPlace {
+  readonly stream: SessionId
+  readonly head: number
+}
+
 export interface Appended {
   /** Sequences of the first and last event appended. */
   readonly first: number
@@ -292,8 +298,11 @@ export interface JournalShape {
   follow(stream: SessionId, after: number): Stream.Stream<FollowItem, JournalDamaged | StorageUnavailable>
   /** Ids of all streams after `after`, in id order, found in the events themselves (the store's own stream excluded). */
   streams(after?: SessionId): Stream.Stream<SessionId, StorageUnavailable>
-  /** Writes rows without events. */
-  putRows(rows: ReadonlyArray<Row>): Effect.Effect<void, StorageUnavailable | EventRefused>
+  /**
+   * Writes rows without events. Rows that tell the latest state of a stream are told with the head they were made of, and
+   * are not written when the stream has gone on since: what was written with or after its newer events knows more.
+   */
+  putRows(rows: ReadonlyArray<Row>, madeOf?: StreamPlace): Effect.Effect<void, StorageUnavailable | EventRefused>
   /** The row, or undefined when it is missing or damaged. */
   row(space: string, key: Uint8Array): Effect.Effect<Row | undefined, StorageUnavailable>
   /** Rows of a space with from <= key <= to, ascending or (reverse) descending; damaged ones are left out. */

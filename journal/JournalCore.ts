@@ -16,6 +16,7 @@ import {
   PAGE_EVENTS_MAX,
   type RecordPage,
   type Row,
+  type StreamPlace,
   type VerifyReport
 } from "./Journal.ts"
 import { EventRefused, JournalDamaged, SequenceConflict, StorageUnavailable } from "./JournalError.ts"
@@ -345,8 +346,15 @@ export class JournalCore {
     return this.#records.pop() ?? Buffer.allocUnsafeSlow(Record.RECORD_BYTES_MAX)
   }
 
-  putRows(rows: ReadonlyArray<Row>): Promise<void> {
-    return this.#write(rows.map(rowPut))
+  async putRows(rows: ReadonlyArray<Row>, madeOf?: StreamPlace): Promise<void> {
+    const puts = rows.map(rowPut)
+    if (madeOf !== undefined) {
+      const read = this.#heads.get(madeOf.stream) ?? (await this.#headOrUnavailable(madeOf.stream))
+      const head = this.#heads.get(madeOf.stream) ?? read
+      // Nothing is awaited from here to the queue: an append that comes later is written later, and so are its rows.
+      if (head.assigned !== madeOf.head) return
+    }
+    return this.#write(puts)
   }
 
   async deleteRows(space: string, from: Uint8Array, to: Uint8Array): Promise<void> {
@@ -1158,4 +1166,4 @@ export const describe = (cause: unknown): string => {
 export const isDamage = (reason: string): boolean =>
   /corrupt|bad block|checksum|truncated|\.(ldb|sst): Invalid argument/i.test(reason)
 
-const isDiskFull = (reason: string): boolean => /ENOSPC|EDQUOT|No space left|quota exceeded/i.test(reason)
+export const isDiskFull = (reason: string): boolean => /ENOSPC|EDQUOT|No space left|quota exceeded/i.test(reason)

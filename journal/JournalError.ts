@@ -53,9 +53,11 @@ export class StorageUnavailable extends Schema.TaggedError<StorageUnavailable>()
   diskFull: Schema.Boolean
 }) {
   override get message() {
-    return this.diskFull
-      ? `the journal's disk is full: nothing was written; free some space, sessions go on by themselves then`
-      : `the journal cannot ${this.operation}: ${this.reason}`
+    if (!this.diskFull) return `the journal cannot ${this.operation}: ${this.reason}`
+    // What LevelDB has in its log it writes into tables when it opens, and nobody waits for the space meanwhile.
+    return this.operation === "open"
+      ? "the journal's disk is full: the store cannot be opened; free 16 MiB or more and try again, nothing is lost and sessions go on then"
+      : "the journal's disk is full: nothing was written; free some space, sessions go on by themselves then"
   }
 }
 

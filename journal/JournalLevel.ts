@@ -2,9 +2,11 @@
 import { Clock, Effect, Layer } from "effect"
 import { STORE_STREAM } from "./Event.ts"
 import { type Durability, Journal } from "./Journal.ts"
-import { describe, isDamage, JournalCore } from "./JournalCore.ts"
+import { describe, isDamage, isDiskFull, JournalCore } from "./JournalCore.ts"
 import { StorageUnavailable, StoreRefused } from "./JournalError.ts"
 import { JournalQuota, type QuotaOptions } from "./JournalQuota.ts"
+import type { KeyChange } from "./KeyChange.ts"
+import { killPoint } from "./KillPoint.ts"
 import { LevelStorage } from "./LevelStorage.ts"
 import { makeJournal } from "./makeJournal.ts"
 import type { Storage } from "./Storage.ts"
@@ -69,8 +71,9 @@ const open = async (options: JournalLevelOptions, durability: Durability, nowMic
         throw new StorageUnavailable({ operation: "read", reason: cause.detail, diskFull: false })
       })
     const wrapped = options.wrapStorage === undefined ? storage : options.wrapStorage(storage)
-    const readable = key === undefined ? wrapped : await encrypted(wrapped, key, location)
-    const limited = options.quota === undefined ? readable : new JournalQuota(readable, options.quota)
+    const readable = key === undefined ? undefined : await encrypted(wrapped, key, location)
+    const under = readable?.storage ?? wrapped
+    const limited = options.quota === undefined ? under : new JournalQuota(under, options.quota)
     const core = new JournalCore({
       storage: limited,
       durability,
@@ -86,6 +89,7 @@ const open = async (options: JournalLevelOptions, durability: Durability, nowMic
       core.openingDamages.push({ stream: STORE_STREAM, from: 0, to: null, reason: guarded.endsDamage })
     }
     await core.checkSeal()
+    if (readable?.change !== undefined) await tellKeyChange(core, readable.change)
     return { core, settle: opening.settle }
   } catch (error) {
     opening.undo()
@@ -96,9 +100,31 @@ const open = async (options: JournalLevelOptions, durability: Durability, nowMic
 }
 
 /** Loaded only where it is needed: what it takes of node:crypto costs every start. */
-const encrypted = async (storage: Storage, key: StoreKey, location: string): Promise<Storage> => {
-  const { EncryptedStorage } = await import("./EncryptedStorage.ts")
-  return EncryptedStorage.open(storage, key, location)
+const encrypted = async (storage: Storage, key: StoreKey, location: string) => {
+  const [{ EncryptedStorage }, { settleKeys }] = await Promise.all([
+    import("./EncryptedStorage.ts"),
+    import("./KeyChange.ts")
+  ])
+  // A disk that is full or damaged must not close the store to its readers: it opens as it is, and the next opening tries again.
+  const change = await settleKeys(storage, key).catch(async () => {
+    await storage.reopen()
+    return undefined
+  })
+  return { storage: await EncryptedStorage.open(storage, key, location), change }
+}
+
+/** Where it cannot be told now, the next opening does. */
+const tellKeyChange = async (core: JournalCore, { actor, from, timeMicros, to }: KeyChange): Promise<void> => {
+  const { KEY_CHANGE_TOLD } = await import("./KeyChange.ts")
+  const event = {
+    _tag: "StoreAdministered",
+    what: "change-store-key",
+    session: null,
+    detail: `${from} to ${to}`
+  } as const
+  killPoint("storekey.told.before")
+  await core.append(STORE_STREAM, [{ event, actor, timeMicros }], { rows: [KEY_CHANGE_TOLD] }).catch(() => {})
+  killPoint("storekey.told.after")
 }
 
 /** Until its first file is written, a folder with anything else in it would be no store. */
@@ -131,8 +157,8 @@ const refusal = (location: string, cause: unknown): StoreRefused | StorageUnavai
     return new StoreRefused({
       path: location,
       reason: "corrupt",
-      detail: `cannot be opened: ${reason}; nothing was touched`
+      detail: `cannot be opened: ${reason}; run: reprise repair; nothing was touched`
     })
   }
-  return new StorageUnavailable({ operation: "open", reason, diskFull: /ENOSPC|No space left/i.test(reason) })
+  return new StorageUnavailable({ operation: "open", reason, diskFull: isDiskFull(reason) })
 }

@@ -43,7 +43,7 @@ export interface JournalLook {
   /** Bytes of the database's files. */
   readonly bytes: number
   /** Without a key an encrypted journal is looked at too: its checksums are checked, and that the events follow one another. */
-  readonly encryption: Pick<Opening, "keyName" | "isOpened" | "seal">
+  readonly encryption: Pick<Opening, "keyName" | "isOpened" | "change" | "seal">
 }
 
 export interface LookOptions {

@@ -26,7 +26,8 @@ export class QuotaReached extends Error {
   readonly bytesMax: number
   constructor(bytesMax: number) {
     super(
-      `the store's quota of ${bytesMax} bytes is reached; raise it or delete something, sessions go on by themselves then`
+      `the store's quota of ${bytesMax} bytes is reached and nothing can be journaled; raise limits.storeBytes in its ` +
+        "config.json or remove old events with reprise prune, sessions go on by themselves then"
     )
     this.bytesMax = bytesMax
   }

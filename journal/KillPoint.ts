@@ -1,6 +1,6 @@
 /**
  * Named instructions at which the engine can be made to die, so that a test can put a crash exactly there. They stand in
- * the paths that must survive one: appending, recovery, snapshots, retention, redaction, the keeper's connection. A process dies at
+ * the paths that must survive one: appending, recovery, snapshots, retention, redaction, a change of the store's key, the keeper's connection. A process dies at
  * one only if it was started with REPRISE_KILL_POINT; in every other a kill point is a call of an empty function.
  *
  *   REPRISE_KILL_POINT=journal.batch.after:3      dies (SIGKILL) when it comes there for the third time
@@ -49,7 +49,19 @@ export const KILL_POINTS = [
   "redaction.batch.after",
   "redaction.rows.before",
   "redaction.compact.before",
-  "redaction.finish.before"
+  "redaction.finish.before",
+  "storekey.begin.before",
+  "storekey.begin.after",
+  "storekey.copies.before",
+  "storekey.copies.after",
+  "storekey.switch.before",
+  "storekey.switch.after",
+  "storekey.rows.before",
+  "storekey.rows.after",
+  "storekey.compact.before",
+  "storekey.compact.after",
+  "storekey.told.before",
+  "storekey.told.after"
 ] as const
 export type KillPointName = (typeof KILL_POINTS)[number]
 

@@ -72,7 +72,7 @@ export const joinHashes = (hashes: ReadonlyArray<Uint8Array>): Uint8Array => {
 }
 
 /** What the root of so many entries is made of. */
-export const rootNodes = (size: number): ReadonlyArray<TreeNode> => rangeNodes(0, size)
+const rootNodes = (size: number): ReadonlyArray<TreeNode> => rangeNodes(0, size)
 export const rootOf = (size: number, nodeAt: NodeSource): Uint8Array =>
   joinHashes(rootNodes(size).map(({ level, index }) => nodeAt(level, index)))
 

@@ -27,7 +27,7 @@ export const REDACTION_SPACE = "redaction"
 /** Records that one batch replaces: as large as the largest that an append writes at once. */
 export const REDACTED_BYTES_MAX = 4 * 1024 * 1024
 /** Events of one batch: what is told of them, some 250 bytes each and their ranges, then fits a record. */
-export const REDACTED_EVENTS_MAX = 2048
+const REDACTED_EVENTS_MAX = 2048
 /** Ranges told of one event; where there are more, one range stands for all of them. */
 const RANGES_MAX = 32
 /** Rows deleted in one batch. */

@@ -21,7 +21,7 @@ const HEADER_BYTES = 4 + 1 + 1
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
 /** How much longer a value is. */
-export const SEALED_BYTES_MORE = HEADER_BYTES + NONCE_BYTES + TAG_BYTES
+const SEALED_BYTES_MORE = HEADER_BYTES + NONCE_BYTES + TAG_BYTES
 
 export const UNDER_STORE_KEY = 1
 const STANDS_FOR_REMOVED = 2

@@ -63,7 +63,7 @@ export interface TlogProof {
 }
 
 /** Not empty, without spaces and "+": else a line could be read in two ways. */
-export const isKeyName = (name: string): boolean => name !== "" && !/[\s+]/u.test(name) && name.isWellFormed()
+const isKeyName = (name: string): boolean => name !== "" && !/[\s+]/u.test(name) && name.isWellFormed()
 
 /** The bytes of canonical base64; undefined for any other text: one signature has one spelling. */
 const fromBase64 = (text: string): Buffer | undefined => {

@@ -30,11 +30,11 @@ import { StoreRefused } from "./JournalError.ts"
 /** The latest format this version reads, with those before it; later ones are refused by name. */
 export const STORE_FORMAT = 3
 /** What a store begins with: nothing was ever removed from it. An older reprise reads it too. */
-export const STORE_FORMAT_FIRST = 1
+const STORE_FORMAT_FIRST = 1
 /** Beginnings of streams may have been removed. */
 export const STORE_FORMAT_REMOVALS = 2
 /** Its values are encrypted; anything of the formats before may be in it. */
-export const STORE_FORMAT_ENCRYPTED = 3
+const STORE_FORMAT_ENCRYPTED = 3
 
 const refuse = (path: string, reason: StoreRefused["reason"], detail: string) =>
   new StoreRefused({ path, reason, detail })
@@ -243,6 +243,16 @@ export const writeFormat = (location: string, format = STORE_FORMAT_FIRST, keyNa
 /** Before the first removal: from here on an older reprise refuses the store instead of calling it damaged. Durable when it returns. */
 export const allowRemovals = (location: string): void => {
   writeFormat(location, STORE_FORMAT_REMOVALS)
+  syncFolderOf(location)
+}
+
+/** From here on an encrypted store is opened with this key, and with no other. Durable when it returns. */
+export const writeKeyName = (location: string, keyName: string): void => {
+  writeFormat(location, undefined, keyName)
+  syncFolderOf(location)
+}
+
+const syncFolderOf = (location: string): void => {
   const folder = openSync(location, "r")
   try {
     fsyncSync(folder)

@@ -19,7 +19,7 @@ export interface StoreKey {
   readonly wrapping: KeyObject
 }
 
-export const STORE_KEY_BYTES = 32
+const STORE_KEY_BYTES = 32
 /** A key in base64 or hex and white space around it; a file that holds more is no key. */
 const SOURCE_BYTES_MAX = 1024
 /** A key service on another continent answers in one second; what asks a person for something is no command for this. */
@@ -40,11 +40,11 @@ export const makeStoreKey = (key: Uint8Array): StoreKey => {
 const loaded = new Map<string, StoreKey>()
 
 /** Throws StoreRefused (`key`), which says of which source and why; never what it holds. */
-export const loadStoreKey = (source: StoreKeySource): StoreKey => {
+export const loadStoreKey = (source: StoreKeySource, timeoutMillis = COMMAND_TIMEOUT_MILLIS): StoreKey => {
   const id = JSON.stringify(source)
   const known = loaded.get(id)
   if (known !== undefined) return known
-  const bytes = "file" in source ? readKeyFile(source.file) : runKeyCommand(source.command)
+  const bytes = "file" in source ? readKeyFile(source.file) : runKeyCommand(source.command, timeoutMillis)
   const key = parseStoreKey(bytes)
   bytes.fill(0)
   if (key === undefined) {
@@ -57,7 +57,7 @@ export const loadStoreKey = (source: StoreKeySource): StoreKey => {
 }
 
 /** 32 bytes as they are, or in hex or base64 with white space around them; undefined: it is none. */
-export const parseStoreKey = (bytes: Buffer): Buffer | undefined => {
+const parseStoreKey = (bytes: Buffer): Buffer | undefined => {
   if (bytes.byteLength === STORE_KEY_BYTES) return Buffer.from(bytes)
   const text = bytes.toString("latin1").trim()
   if (/^[0-9a-f]{64}$/i.test(text)) return Buffer.from(text, "hex")
@@ -80,7 +80,8 @@ export const createKeyFile = (path: string): string => {
   return name
 }
 
-const nameOf = (source: StoreKeySource): string =>
+/** For messages. */
+export const nameOf = (source: StoreKeySource): string =>
   "file" in source ? source.file : "the command of REPRISE_STORE_KEY_COMMAND"
 
 const refuse = (path: string, detail: string) => new StoreRefused({ path, reason: "key", detail })
@@ -114,17 +115,17 @@ const readKeyFile = (path: string): Buffer => {
   }
 }
 
-const runKeyCommand = (command: string): Buffer => {
+const runKeyCommand = (command: string, timeoutMillis: number): Buffer => {
   const { spawnSync } = process.getBuiltinModule("node:child_process")
   const { error, signal, status, stdout } = spawnSync("/bin/sh", ["-c", command], {
     stdio: ["ignore", "pipe", "inherit"],
-    timeout: COMMAND_TIMEOUT_MILLIS,
+    timeout: timeoutMillis,
     killSignal: "SIGKILL",
     maxBuffer: SOURCE_BYTES_MAX
   })
   const failed = (why: string) => refuse("the command of REPRISE_STORE_KEY_COMMAND", why)
   const code = (error as NodeJS.ErrnoException | undefined)?.code
-  if (code === "ETIMEDOUT") throw failed(`gave no key within ${COMMAND_TIMEOUT_MILLIS / 1000} s`)
+  if (code === "ETIMEDOUT") throw failed(`gave no key within ${timeoutMillis / 1000} s`)
   if (code === "ENOBUFS") throw failed("gives more than a key")
   if (error !== undefined) throw failed(`cannot be run: ${error.message}`)
   if (status !== 0) throw failed(`failed (${signal ?? `exit code ${status}`})`)

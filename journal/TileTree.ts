@@ -153,7 +153,7 @@ const subtrees = (hashes: ReadonlyArray<Uint8Array>, from: number): NodeSource =
 }
 
 /** The hash of a perfect subtree, read from tiles. Rejects with a RangeError where one is missing. */
-export const nodeInTiles = async (
+const nodeInTiles = async (
   { index, level }: TreeNode,
   /** The hashes of a tile. */
   tileAt: (level: number, tile: number) => Promise<ReadonlyArray<Uint8Array> | undefined>

@@ -111,7 +111,7 @@ export const makeJournal = (core: JournalCore): JournalShape => {
           )
         )
       }),
-    putRows: (rows) => attempt(isWriteError, () => core.putRows(rows)),
+    putRows: (rows, madeOf) => attempt(isWriteError, () => core.putRows(rows, madeOf)),
     row: (space, key) => unavailable(() => core.row(space, key)),
     rows: (space, range = {}) => {
       const limit = range.limit ?? Number.MAX_SAFE_INTEGER

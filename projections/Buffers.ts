@@ -12,9 +12,9 @@ import { incompleteTail, orphanHead } from "./utf8.ts"
 /** Bytes of the raw tail: several full screens with colours, and one page of a read. */
 export const TAIL_BYTES_MAX = 64 * 1024
 /** Lines of text: what terminals usually keep as scrollback. */
-export const SCROLLBACK_LINES_MAX = 10_000
+const SCROLLBACK_LINES_MAX = 10_000
 /** Characters of text in all lines: bounds the memory of one session when its lines are long. */
-export const SCROLLBACK_CHARACTERS_MAX = 1024 * 1024
+const SCROLLBACK_CHARACTERS_MAX = 1024 * 1024
 
 export interface BuffersOptions {
   readonly tailBytes?: number | undefined

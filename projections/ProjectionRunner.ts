@@ -25,7 +25,7 @@ import { WorkingDirectory } from "./WorkingDirectory.ts"
 /** Events folded before a snapshot is worth its write: about 10 ms of reading. */
 export const SNAPSHOT_EVENTS = 4096
 /** Bytes of events folded before a snapshot is worth its write: about as long. */
-export const SNAPSHOT_BYTES = 1024 * 1024
+const SNAPSHOT_BYTES = 1024 * 1024
 /** Snapshots of a large state are rarer: all of them together take at most this part of the history they stand for. */
 const SNAPSHOT_SHARE = 8
 /** What an event weighs beside its bytes: header, key and the rest of its record. */
@@ -240,7 +240,10 @@ export const summaryOf = Effect.fnUntraced(function* (stream: SessionId) {
   const summary = summarize(states.state, states.directory.cwd, states.title.title, gone)
   // Of a damaged stream no row is kept: it would look like the whole truth.
   const isCurrent = journal.redaction.count(stream) === redactions
-  if (damage === null && summary.sequence > 0 && isCurrent) yield* Effect.ignore(journal.putRows([indexRow(summary)]))
+  if (damage === null && summary.sequence > 0 && isCurrent) {
+    // Not over the row of who has seen more: a session that has ended, or lives again, would be listed as it was before.
+    yield* Effect.ignore(journal.putRows([indexRow(summary)], { stream, head: summary.sequence }))
+  }
   return { summary, damage } as { summary: SessionSummary; damage: JournalDamaged | null }
 })
 

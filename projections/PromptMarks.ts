@@ -9,7 +9,7 @@ import { feedPlainText, makePlainText, openLine, type PlainText } from "./PlainT
 /** Bytes of one mark that are waited for. A longer one is text. */
 const MARK_BYTES_MAX = 4096
 /** Characters of a command line that are kept: enough to recognize it. */
-export const COMMAND_LINE_CHARACTERS_MAX = 1024
+const COMMAND_LINE_CHARACTERS_MAX = 1024
 /** Bytes after the prompt in which the typed command is looked for; completion menus print more than the line. */
 const TYPED_BYTES_MAX = 16 * 1024
 

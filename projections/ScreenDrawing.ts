@@ -12,7 +12,7 @@ import { PlainOutput } from "./PlainOutput.ts"
 import { removedError, snapshotsBefore } from "./ProjectionRunner.ts"
 import { SCREEN_SCROLLBACK_LINES, SCREEN_VERSION } from "./ScreenBounds.ts"
 import { type ScreenDefeated, type ScreenError, ScreenService, type ScreenServiceShape } from "./ScreenService.ts"
-import type { ScreenStep } from "./ScreenWorker.ts"
+import { ScreenSteps } from "./ScreenSteps.ts"
 import { SNAPSHOT_SPACE, snapshotKey, snapshotRowOf, snapshotSequence, snapshotState } from "./SnapshotRow.ts"
 
 /** Name of the screens' snapshots in the snapshots' space. */
@@ -276,39 +276,19 @@ const save = Effect.fnUntraced(function* (stream: SessionId, key: string, sequen
   yield* Effect.ignore(journal.putRows([snapshotRowOf(SCREEN_SNAPSHOT_NAME, SCREEN_VERSION, stream, sequence, state)]))
 })
 
-/** What a page draws, and the first event whose output can be to blame: runs of output as one piece of bytes each, sizes between them, and the blank screen it begins with. */
+/** What a page draws, and the first event whose output can be to blame. `size`: of the blank screen it begins with. */
 export const stepsOf = (entries: ReadonlyArray<JournalEntry>) => {
-  const steps: Array<ScreenStep> = []
+  const steps = new ScreenSteps()
   let size: TerminalSize | undefined
-  let run: Array<Uint8Array> = []
-  let bytes = 0
   let firstDrawn: number | undefined
-  const flush = () => {
-    if (run.length === 0) return
-    let length = 0
-    for (const data of run) length += data.length
-    // Memory of its own: it is handed to the thread, and the entries' bytes are the journal's.
-    const joined = new Uint8Array(length)
-    let at = 0
-    for (const data of run) {
-      joined.set(data, at)
-      at += data.length
-    }
-    steps.push(joined)
-    run = []
-  }
   for (const { event, sequence } of entries) {
     if (event._tag === "OutputReceived") {
       if (event.channel === "tty" && event.data.length > 0) {
         firstDrawn ??= sequence
-        run.push(event.data)
-        bytes += event.data.length
+        steps.output(event.data)
       }
-    } else if (event._tag === "Resized") {
-      flush()
-      steps.push(event.size)
-    } else if (event._tag === "SessionCreated") size = event.size
+    } else if (event._tag === "Resized") steps.resize(event.size)
+    else if (event._tag === "SessionCreated") size = event.size
   }
-  flush()
-  return { size, steps, bytes, firstDrawn: firstDrawn ?? entries[0]!.sequence }
+  return { size, steps: steps.end(), bytes: steps.bytes, firstDrawn: firstDrawn ?? entries[0]!.sequence }
 }

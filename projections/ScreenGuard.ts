@@ -25,13 +25,13 @@ import {
 import { incompleteTail } from "./utf8.ts"
 
 /** Largest parameter of a CSI: what xterm and VTE clamp to (the kernel's sizes are 16 bits too). */
-export const CSI_PARAMETER_MAX = 65_535
+const CSI_PARAMETER_MAX = 65_535
 /** Parameters of one CSI; the emulator reads 32 and ignores more. */
-export const CSI_PARAMETERS_MAX = 32
+const CSI_PARAMETERS_MAX = 32
 /** Bytes of one CSI's parameters: 32 of them in their longest useful form take far less. The rest is dropped. */
 const CSI_BYTES_MAX = 1024
 /** Bytes of one OSC that are kept. Only titles pass, and 256 characters of one are shown; the rest is dropped. */
-export const OSC_BYTES_MAX = 4096
+const OSC_BYTES_MAX = 4096
 /** An OSC that no terminal knows, in the place of one of which a part was dropped. */
 const OSC_WITHOUT_MEANING = "65535;"
 /** Intermediate bytes of an escape sequence; none in use has more than two. */

@@ -146,7 +146,7 @@ const quarantineFrom = Effect.fnUntraced(function* (stream: SessionId, quarantin
   yield* Effect.ignore(journal.putRows([quarantineRow(stream, quarantine)]))
 })
 
-export const quarantineRow = (stream: SessionId, quarantine: Quarantine): Row => ({
+const quarantineRow = (stream: SessionId, quarantine: Quarantine): Row => ({
   space: QUARANTINE_SPACE,
   key: Buffer.from(stream, "latin1"),
   value: Buffer.from(JSON.stringify({ version: SCREEN_VERSION, ...quarantine }))

@@ -11,7 +11,7 @@ import { assertShape } from "./SnapshotCodec.ts"
 /** Space of the rows; the key is the session's id in ASCII. */
 export const INDEX_SPACE = "index"
 /** First byte of a row's value. */
-export const INDEX_VERSION = 2
+const INDEX_VERSION = 2
 
 /** The fields of a session's view, and whether anything can still be added to it. */
 export interface SessionSummary

@@ -320,3 +320,13 @@ const remember = (commands: Map<string, number>, id: string, sequence: number): 
     }
   }
 }
+
+/** The rules by which secrets are taken out of a session, and what they took out so far; null: it has none. */
+export const redactedAtCapture = ({ redact, redacted }: Pick<SessionState, "redact" | "redacted">) =>
+  redact.length === 0
+    ? null
+    : {
+        rules: redact,
+        found: Object.entries(redacted.rules).map(([rule, matches]) => ({ rule, matches })),
+        bytes: redacted.bytes
+      }

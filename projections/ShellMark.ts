@@ -136,7 +136,7 @@ const NAMED: Readonly<Record<string, string>> = {
 }
 
 /** Undoes what `printf %q` of bash and `${(q)}` of zsh do: backslashes, `'…'`, `"…"` and `$'…'`. */
-export const unquoteShell = (text: string): string =>
+const unquoteShell = (text: string): string =>
   text.replace(
     /\\([\s\S])|'([^']*)'|\$'((?:[^'\\]|\\[\s\S])*)'|"((?:[^"\\]|\\[\s\S])*)"/g,
     (_, escaped?: string, single?: string, ansi?: string, double?: string) =>

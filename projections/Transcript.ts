@@ -10,8 +10,8 @@ import type { Projection } from "./Projection.ts"
 import { orphanHead } from "./utf8.ts"
 
 /** Bytes of all entries: a conversation, not a log. */
-export const TRANSCRIPT_BYTES_MAX = 1024 * 1024
-export const TRANSCRIPT_ENTRIES_MAX = 10_000
+const TRANSCRIPT_BYTES_MAX = 1024 * 1024
+const TRANSCRIPT_ENTRIES_MAX = 10_000
 
 /** error: standard error of a command. What a terminal shows is output, whatever stream it was for. */
 export type TranscriptDirection = "input" | "output" | "error"

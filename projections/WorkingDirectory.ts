@@ -22,7 +22,7 @@ import { splitPair, unescapeValue } from "./ShellMark.ts"
 import { decodeSnapshot, encodeSnapshot } from "./SnapshotCodec.ts"
 
 /** Bytes of a path: PATH_MAX on Linux, its NUL included. */
-export const PATH_BYTES_MAX = 4096
+const PATH_BYTES_MAX = 4096
 
 export type WorkingDirectorySource = "created" | "osc7" | "osc133" | "osc633" | "osc1337" | "osc9" | "proc" | "exec"
 

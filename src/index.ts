@@ -11,6 +11,8 @@ export {
 export { Journal } from "../journal/Journal.ts"
 export { StorageUnavailable, StoreRefused } from "../journal/JournalError.ts"
 export { promiseClient } from "./client/promiseClient.ts"
+export { Redaction, type RedactionShape, RedactReport, RedactRequest } from "./erasure/Redaction.ts"
+export { PruneItem, PruneReport, type PruneRequest, Retention, type RetentionShape } from "./erasure/Retention.ts"
 export {
   CommandRecord,
   Exec,
@@ -50,6 +52,7 @@ export type {
 } from "./export/ExportFormat.ts"
 export { ExportLosses, type LossReport } from "./export/ExportLosses.ts"
 export * as Reprise from "./Reprise.ts"
+export * as SessionEngine from "./SessionEngine.ts"
 export {
   Search,
   SearchGap,
@@ -72,10 +75,7 @@ export {
   LiveEntry,
   SessionUsage
 } from "./session/Lifecycle.ts"
-export { Redaction, type RedactionShape, RedactReport, RedactRequest } from "./session/Redaction.ts"
-export { PruneItem, PruneReport, type PruneRequest, Retention, type RetentionShape } from "./session/Retention.ts"
 export type { RetentionPolicy, SessionRules, StoreRules } from "./session/RetentionPolicy.ts"
-export * as SessionEngine from "./session/SessionEngine.ts"
 export * from "./session/SessionError.ts"
 export {
   type CloseReport,

@@ -7,7 +7,16 @@ import { readdirSync, statSync } from "node:fs"
 import { join } from "node:path"
 
 const root = join(import.meta.dirname, "..")
-const SOURCES = ["journal", "projections", "src", "cli", "build.ts", "package.json", "tsconfig.build.json"]
+const SOURCES = [
+  "journal",
+  "projections",
+  "src",
+  "cli",
+  "build.ts",
+  "package.json",
+  "package-lock.json",
+  "tsconfig.build.json"
+]
 
 const changedAt = (path: string): number => {
   const stat = statSync(path, { throwIfNoEntry: false })

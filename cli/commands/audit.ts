@@ -1,11 +1,11 @@
 /** `reprise audit`: what the store's own stream tells: who looked at what, engines, removals, imports. */
-import { Effect, Option, Stream } from "effect"
+import { Clock, Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import { type JournalEntry, STORE_STREAM } from "../../journal/Event.ts"
 import { History } from "../../src/session/History.ts"
 import { Caller } from "../Caller.ts"
 import { toJsonLine, toTextLine } from "../EventLine.ts"
-import { parseMoment } from "../Moment.ts"
+import { parseSince } from "../Moment.ts"
 import { chosenStore } from "../Root.ts"
 import { findSession } from "../SessionArgument.ts"
 import { reading } from "../Store.ts"
@@ -18,7 +18,7 @@ export const audit = Command.make(
   {
     since: Flag.String("since").pipe(
       Flag.withMetavar("TIME"),
-      Flag.withDescription("Only what happened from then on: ISO 8601, or unix seconds"),
+      Flag.withDescription("Only what happened from then on: ISO 8601, unix seconds, or 30m, 12h, 7d ago"),
       Flag.optional
     ),
     session: Flag.String("session").pipe(
@@ -31,10 +31,12 @@ export const audit = Command.make(
   Effect.fn("cli.audit")(function* (flags) {
     const caller = yield* Caller
     const paths = yield* chosenStore
-    const since = Option.isNone(flags.since) ? undefined : parseMoment(flags.since.value)
-    if (Option.isSome(flags.since) && since?._tag !== "Time")
-      return yield* new Usage({ reason: `--since: "${flags.since.value}" is no time`, command: COMMAND })
-    const fromMicros = since?._tag === "Time" ? since.timeMicros : 0
+    const nowMillis = yield* Clock.currentTimeMillis
+    const fromMicros = Option.isNone(flags.since) ? 0 : parseSince(flags.since.value, nowMillis)
+    if (fromMicros === undefined) {
+      const reason = `--since: "${Option.getOrElse(flags.since, () => "")}" is not a time (ISO 8601, unix seconds, or 30m, 12h, 7d ago)`
+      return yield* new Usage({ reason, command: COMMAND })
+    }
     const format = flags.json || !caller.outputIsTerminal ? toJsonLine : toTextLine
     yield* Effect.gen(function* () {
       const history = yield* History
@@ -60,7 +62,7 @@ export const audit = Command.make(
   Command.withDescription(
     "Print what the store tells of itself: its engines' starts and stops, removals, redactions, holds, imports, changes of the " +
       "key, and who was given the history of which session, through what and for what (accesses of one kind within ten minutes " +
-      "are one event). JSON Lines, or on a terminal one readable line an event. Reading this is an access too."
+      "are one event), what was refused. JSON Lines, or on a terminal one readable line an event. Reading this is an access too."
   ),
   Command.withShortDescription("Print who looked, and what happened to the store"),
   Command.withExamples([

@@ -1,5 +1,5 @@
 /** `reprise backup`: a verified copy of a store, made while its engine goes on. */
-
+import { resolve } from "node:path"
 import { Clock, Effect } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { Caller } from "../Caller.ts"
@@ -8,7 +8,7 @@ import { ExitCode } from "../ExitCode.ts"
 import { longWork } from "../LongWork.ts"
 import { Ending } from "../Outcome.ts"
 import { chosenStore } from "../Root.ts"
-import { tellEngine } from "../Store.ts"
+import { tellLook } from "../Store.ts"
 import { fields } from "../Table.ts"
 import { formatBytes } from "../WatchTable.ts"
 
@@ -25,9 +25,11 @@ export const backup = Command.make(
     const caller = yield* Caller
     const paths = yield* chosenStore
     const nowMicros = (yield* Clock.currentTimeMillis) * 1000
-    const report = yield* longWork((care, signal) => care.backup(paths, target, { nowMicros, signal }))
-    yield* tellEngine(paths, "backup")
+    const report = yield* longWork((care, signal) =>
+      care.backup(paths, resolve(caller.cwd, target), { nowMicros, signal })
+    )
     const { bytes, damages, events, sessions, sha256 } = report
+    yield* tellLook(paths, "backup", { isSound: damages.length === 0 })
     yield* caller.write(
       json
         ? toJsonText(report)

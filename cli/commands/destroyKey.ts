@@ -1,9 +1,10 @@
 /** `reprise destroy-key`: destroys the key of a session of an encrypted store, so that nobody reads it again. */
-import { Effect, Option, Stream } from "effect"
+import { Effect } from "effect"
 import { Command, Flag } from "effect/cli"
+import { Redaction } from "../../src/erasure/Redaction.ts"
 import { History } from "../../src/session/History.ts"
-import { Redaction } from "../../src/session/Redaction.ts"
 import { Caller } from "../Caller.ts"
+import { confirm } from "../Confirm.ts"
 import { escapeText, toJsonText } from "../Escape.ts"
 import { ExitCode } from "../ExitCode.ts"
 import { Ending } from "../Outcome.ts"
@@ -66,10 +67,7 @@ const confirmed = Effect.fnUntraced(function* (session: string, name: string | n
   if (json || !caller.isInteractive) {
     return yield* new Usage({ reason: "nobody can be asked here: --yes destroys without asking", command: COMMAND })
   }
-  yield* caller.write(
-    `destroy the key of ${session}${name === null ? "" : ` (${escapeText(name)})`}? nobody can bring it back [y/N] `
-  )
-  const answer = yield* Stream.runHead(caller.input)
-  if (Option.isSome(answer) && /^y(es)?\s*$/i.test(Buffer.from(answer.value).toString())) return
+  const named = name === null ? "" : ` (${escapeText(name)})`
+  if (yield* confirm(`destroy the key of ${session}${named}? nobody can bring it back`)) return
   return yield* new Ending({ exitCode: ExitCode.denied, note: "nothing was destroyed" })
 })

@@ -4,13 +4,14 @@ import { Command, Flag } from "effect/cli"
 import type { DoctorReport, Finding } from "../../src/care/Doctor.ts"
 import { EngineControl } from "../../src/remote/EngineClient.ts"
 import { Caller } from "../Caller.ts"
+import { counted } from "../Counted.ts"
 import { toJsonText } from "../Escape.ts"
 import { ExitCode } from "../ExitCode.ts"
 import { longWork } from "../LongWork.ts"
 import { formatLocalTime } from "../Moment.ts"
 import { Ending } from "../Outcome.ts"
 import { chosenStore } from "../Root.ts"
-import { runningEngine, tellEngine } from "../Store.ts"
+import { runningEngine, tellLook } from "../Store.ts"
 import { fields, table } from "../Table.ts"
 import { formatBytes } from "../WatchTable.ts"
 
@@ -30,7 +31,7 @@ export const doctor = Command.make(
       Effect.catchCause(() => Effect.succeed(undefined))
     )
     const report = yield* longWork((care, signal) => care.doctor(paths, { engine, signal }))
-    yield* tellEngine(paths, "verify")
+    yield* tellLook(paths, "verify", { isSound: report.state === "healthy" })
     const now = (yield* Clock.currentTimeMillis) * 1000
     yield* caller.write(json ? toJsonText(report) : describe(report, now))
     if (report.state !== "healthy") return yield* new Ending({ exitCode: EXIT_CODES[report.state], note: "" })
@@ -38,7 +39,7 @@ export const doctor = Command.make(
 ).pipe(
   Command.withDescription(
     "Read and verify everything in the store, and tell what is damaged, what is missing and what to do about it. It changes " +
-      "nothing, takes no lock and needs no engine; one that runs goes on meanwhile. Ends with 0 when all is well, 65 when " +
+      "nothing but the list of who looked (of a store that is as it should be) and needs no engine; one that runs goes on meanwhile. Ends with 0 when all is well, 65 when " +
       "something is damaged, 73 when no engine would open the store."
   ),
   Command.withShortDescription("Check the store"),
@@ -69,13 +70,13 @@ const describe = (report: DoctorReport, nowMicros: number): string => {
         : `process ${engine.pid}${engine.version === null ? "" : `, version ${engine.version}`}`
     ],
     ...keepers.map(
-      ({ id, pid, sessions }) => ["keeper", `${id}, process ${pid ?? "?"}: ${sessions} sessions`] as const
+      ({ id, pid, sessions }) => ["keeper", `${id}, process ${pid ?? "?"}: ${counted(sessions, "session")}`] as const
     ),
     ...(content === null
       ? []
       : ([
           ["sessions", String(content.sessions)],
-          ["events", `${content.events}, ${formatBytes(content.eventBytes)}; ${content.rows} rows`],
+          ["events", `${content.events}, ${formatBytes(content.eventBytes)}; ${counted(content.rows, "row")}`],
           ["files", formatBytes(content.fileBytes)],
           ["sha256", content.sha256]
         ] as const)),
@@ -93,7 +94,7 @@ const describeEvidence = (evidence: NonNullable<DoctorReport["evidence"]>): stri
   const { lastMillis, sealedSessions, statements, unsealedEvents } = evidence
   if (statements === 0) return "nothing is sealed"
   const last = lastMillis === null ? "" : `, the last of ${formatLocalTime(lastMillis * 1000)}`
-  return `${statements} statements${last}; ${sealedSessions} sessions, ${unsealedEvents} events not sealed yet`
+  return `${counted(statements, "statement")}${last}; ${counted(sealedSessions, "session")}, ${counted(unsealedEvents, "event")} not sealed yet`
 }
 
 const row = ({ advice, level, what, where }: Finding): ReadonlyArray<string> => [level, where, what, advice]

@@ -1,12 +1,14 @@
 /** `reprise import`: takes the sessions of a backup, or a recording, into a store. */
-import { statSync } from "node:fs"
-import { resolve } from "node:path"
+import { existsSync, readdirSync, statSync } from "node:fs"
+import { join, resolve } from "node:path"
 import { Clock, Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import type { Comparison } from "../../src/care/StreamCompare.ts"
+import { RecordingRefused } from "../../src/files/FileError.ts"
 import type { RecordingImportReport } from "../../src/import/RecordingImporter.ts"
 import type { StorePaths } from "../../src/session/StorePaths.ts"
 import { Caller } from "../Caller.ts"
+import { counted } from "../Counted.ts"
 import { toJsonText } from "../Escape.ts"
 import { longWork } from "../LongWork.ts"
 import { chosenStore } from "../Root.ts"
@@ -19,7 +21,9 @@ export const importCommand = Command.make(
   {
     source: Argument.String("source").pipe(
       Argument.withMetavar("SOURCE"),
-      Argument.withDescription("A folder that `reprise backup` made, or any other store; or a file that is a recording")
+      Argument.withDescription(
+        "A folder that `reprise backup` made, or any other store; or a recording: a file, or a folder of `evidence` or `script`"
+      )
     ),
     dryRun: Flag.Boolean("dry-run").pipe(
       Flag.withDefault(false),
@@ -41,7 +45,14 @@ export const importCommand = Command.make(
     const paths = yield* chosenStore
     const path = resolve(caller.cwd, source)
     const backupKey = Option.isSome(keyFile) ? { file: resolve(caller.cwd, keyFile.value) } : undefined
-    if (isFile(path)) return yield* importFile(paths, path, { dryRun, json })
+    const recording = recordingAt(path)
+    if (recording !== undefined) return yield* importFile(paths, recording, { dryRun, json })
+    if (!holdsJournal(path)) {
+      const reason = existsSync(path)
+        ? "holds no store, no backup, and no recording that can be imported"
+        : "there is no such file or folder"
+      return yield* new RecordingRefused({ file: path, line: 0, reason })
+    }
     const report = yield* longWork((care, signal) =>
       care.importBackup(paths, path, { backupKey, dryRun, signal, skipDifferent })
     )
@@ -77,7 +88,18 @@ export const importCommand = Command.make(
   ])
 )
 
-/** Anything else is for the import of a backup to refuse. */
+/** Of the folders that `export` writes, what an import takes: evidence has the events, script the bytes. */
+const PARTS = ["events.jsonl", "typescript"]
+
+/** The file that is a recording: itself, or in the folder of one. */
+const recordingAt = (path: string): string | undefined =>
+  isFile(path) ? path : holdsJournal(path) ? undefined : PARTS.map((name) => join(path, name)).find(isFile)
+
+/** Whatever state it is in: the import of a backup tells. */
+const holdsJournal = (path: string): boolean =>
+  statSync(path, { throwIfNoEntry: false })?.isDirectory() === true &&
+  readdirSync(path).some((name) => name.startsWith("journal"))
+
 const isFile = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isFile() === true
 
 const importFile = Effect.fnUntraced(function* (
@@ -105,7 +127,7 @@ const describe = ({ differsAt, missing, outcome }: Comparison, isDryRun: boolean
     case "new":
       return isDryRun ? "would be imported" : "imported"
     case "mended":
-      return `${events} events ${isDryRun ? "would be brought back" : "brought back"}`
+      return `${counted(events, "event")} ${isDryRun ? "would be brought back" : "brought back"}`
     case "same":
       return "is here already"
     case "differs":

@@ -38,7 +38,10 @@ export const inspect = Command.make(
       const point: HistoryPoint = Option.isNone(flags.at)
         ? { _tag: "Head" }
         : yield* toPoint(flags.at.value, history, yield* history.get(session), { name: "at", command: "inspect" })
-      return yield* history.stateAt(session, point)
+      const { screen, view } = yield* history.stateAt(session, point)
+      if (view.kind !== "exec") return { screen, view }
+      const { shellScreen } = yield* Effect.promise(() => import("../ShellScreen.ts"))
+      return { screen: yield* Effect.scoped(shellScreen(history, view)), view }
     }).pipe(Effect.provide(reading(paths, { what: "inspect" })))
     const usage = flags.usage ? yield* usageOf(paths, snapshot.view.id) : undefined
     const json = () => ({ ...toJson(snapshot), ...(usage !== undefined && { usage }) })

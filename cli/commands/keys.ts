@@ -2,14 +2,15 @@
 import { resolve } from "node:path"
 import { Clock, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
-import { Evidence } from "../../src/session/Evidence.ts"
+import { Evidence } from "../../src/evidence/Evidence.ts"
 import { Caller } from "../Caller.ts"
-import { toJsonText } from "../Escape.ts"
+import { escapeText, toJsonText } from "../Escape.ts"
 import { longWork } from "../LongWork.ts"
 import { formatLocalTime } from "../Moment.ts"
 import { chosenStore } from "../Root.ts"
-import { evidencing } from "../Store.ts"
+import { ACTOR, evidencing } from "../Store.ts"
 import { fields } from "../Table.ts"
+import { Usage } from "../Usage.ts"
 
 const rotate = Command.make(
   "rotate",
@@ -42,6 +43,71 @@ const rotate = Command.make(
     {
       command: "reprise keys rotate && reprise keys --public > reprise.vkey",
       description: "Once a year, or when it may be known"
+    }
+  ])
+)
+
+const changeStoreKey = Command.make(
+  "change-store-key",
+  {
+    newKeyFile: Flag.String("new-key-file").pipe(
+      Flag.withMetavar("FILE"),
+      Flag.withDescription("The key from now on; `reprise keys --new-store-key FILE` makes one"),
+      Flag.optional
+    ),
+    newKeyCommand: Flag.String("new-key-command").pipe(
+      Flag.withMetavar("COMMAND"),
+      Flag.withDescription("Instead of a file: what /bin/sh -c prints"),
+      Flag.optional
+    ),
+    json: Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("One JSON object"))
+  },
+  Effect.fn("cli.keys.changeStoreKey")(function* ({ json, newKeyCommand, newKeyFile }) {
+    const caller = yield* Caller
+    const paths = yield* chosenStore
+    if (Option.isSome(newKeyFile) === Option.isSome(newKeyCommand)) {
+      const reason = "the new key comes from --new-key-file FILE, or from --new-key-command COMMAND"
+      return yield* new Usage({ reason, command: "keys change-store-key" })
+    }
+    const source = Option.isSome(newKeyFile)
+      ? { file: resolve(caller.cwd, newKeyFile.value) }
+      : { command: Option.getOrElse(newKeyCommand, () => "") }
+    const nowMicros = (yield* Clock.currentTimeMillis) * 1000
+    const report = yield* longWork((care, signal) =>
+      care.changeStoreKey(paths, source, { actor: ACTOR, nowMicros, signal })
+    )
+    if (json) return yield* caller.write(toJsonText(report))
+    const { from, keys, left, lost, to } = report
+    yield* caller.write(
+      from === null
+        ? `the store is under the key ${to} already; nothing was left to do but what a change that was interrupted had left\n`
+        : fields([
+            ["key until now", from],
+            ["key from now on", to],
+            ["wrapped anew", `${keys} keys`]
+          ])
+    )
+    const told = [
+      ...(lost > 0 ? [`${lost} keys were lost before, and stay so: reprise doctor names their sessions`] : []),
+      ...left.map((path) => `${escapeText(path)} still holds keys under the old one: remove it once it is of no use`),
+      ...(from === null ? [] : ["backups made before still need the old key"])
+    ]
+    yield* caller.writeError(told.map((line) => `${line}\n`).join(""))
+  })
+).pipe(
+  Command.withDescription(
+    "Put an encrypted store under another key, where it is. --key-file (or what stands for it in the environment) gives the key until now. " +
+      "The keys of its sessions are wrapped anew; what they encrypt is not touched, so it takes seconds. The engine must be " +
+      "stopped (reprise stop; its sessions go on). A process that dies meanwhile leaves a store that one of the two keys " +
+      "opens: `doctor` says which, and whoever opens it next with that one does the rest. Afterwards no file of the store " +
+      "holds anything under the old key; backups that were made before do. Give the new key to whatever starts an engine."
+  ),
+  Command.withShortDescription("Put an encrypted store under another key"),
+  Command.withExamples([
+    {
+      command:
+        "reprise keys --new-store-key new.key && reprise --key-file old.key keys change-store-key --new-key-file new.key",
+      description: "Once a year, or when somebody left"
     }
   ])
 )
@@ -87,7 +153,7 @@ export const keys = Command.make(
       "to check the store must have the verifier key from somewhere else than from the store."
   ),
   Command.withShortDescription("Show the key of the evidence, or change it"),
-  Command.withSubcommands([rotate]),
+  Command.withSubcommands([rotate, changeStoreKey]),
   Command.withExamples([
     { command: "reprise keys --public > reprise.vkey", description: "To be kept where nobody of this machine writes" },
     {

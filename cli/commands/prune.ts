@@ -1,7 +1,7 @@
 /** `reprise prune`: removes old events, by the rules of the command line or else of the store, or tells what it would. */
 import { Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import { type PruneItem, type PruneReport, Retention } from "../../src/session/Retention.ts"
+import { type PruneItem, type PruneReport, Retention } from "../../src/erasure/Retention.ts"
 import type { RetentionPolicy } from "../../src/session/RetentionPolicy.ts"
 import { Caller } from "../Caller.ts"
 import { toJsonText } from "../Escape.ts"

@@ -1,7 +1,7 @@
 /** `reprise release`: ends a hold. */
 import { Effect } from "effect"
 import { Command } from "effect/cli"
-import { Retention } from "../../src/session/Retention.ts"
+import { Retention } from "../../src/erasure/Retention.ts"
 import { chosenStore } from "../Root.ts"
 import { findSession, sessionArgument } from "../SessionArgument.ts"
 import { retaining } from "../Store.ts"

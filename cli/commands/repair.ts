@@ -1,8 +1,10 @@
 /** `reprise repair`: makes a store that no engine would open one that can be opened. Asks first, keeps the journal as it was. */
-import { Clock, Effect, Option, Stream } from "effect"
+import { Clock, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import type { RepairPlan, RepairReport } from "../../src/care/Repair.ts"
 import { Caller } from "../Caller.ts"
+import { confirm } from "../Confirm.ts"
+import { counted } from "../Counted.ts"
 import { escapeText, toJsonText } from "../Escape.ts"
 import { ExitCode } from "../ExitCode.ts"
 import { longWork } from "../LongWork.ts"
@@ -23,7 +25,7 @@ export const repair = Command.make(
     const plan: RepairPlan = yield* longWork((care, signal) => care.planRepair(paths, signal))
     const hasWork = plan.state === "repairable" || plan.state === "unfinished"
     if (!json) yield* caller.write(describePlan(plan))
-    const isWanted = hasWork && (yes || (!json && caller.isInteractive && (yield* asked)))
+    const isWanted = hasWork && (yes || (!json && caller.isInteractive && (yield* confirm("repair it?"))))
     if (!isWanted) {
       if (json) yield* caller.write(toJsonText({ ...plan, kept: null, isDone: false }))
       else if (hasWork) yield* caller.write("nothing was changed; `reprise repair --yes` does it\n")
@@ -49,23 +51,17 @@ export const repair = Command.make(
   ])
 )
 
-const asked = Effect.gen(function* () {
-  const caller = yield* Caller
-  yield* caller.write("repair it? [y/N] ")
-  const answer = yield* Stream.runHead(caller.input)
-  return Option.isSome(answer) && /^y(es)?\s*$/i.test(Buffer.from(answer.value).toString())
-})
-
 const ending = (plan: RepairPlan, isLeft: boolean): Effect.Effect<void, Ending> => {
   if (isLeft) return Effect.fail(new Ending({ exitCode: ExitCode.storeRefused, note: "" }))
   return plan.damages.length > 0 ? Effect.fail(new Ending({ exitCode: ExitCode.damaged, note: "" })) : Effect.void
 }
 
 const describePlan = ({ damages, events, reasons, sessions, state }: RepairPlan): string => {
+  const amount = amountOf(events, sessions)
   const lines = reasons.map((reason) => `found: ${reason}`)
-  if (state === "sound") lines.push(`nothing to repair: ${events} events of ${sessions} sessions verify`)
+  if (state === "sound") lines.push(`nothing to repair: ${amount} can be read and verified`)
   if (state === "damaged") lines.push("nothing to repair: the store can be opened, and what is gone stays named:")
-  if (state === "repairable") lines.push(`${events} events of ${sessions} sessions can be read and are kept`)
+  if (state === "repairable") lines.push(`${amount} can be read and are kept`)
   if (state === "unfinished") lines.push("it is finished, or undone when the new journal is not complete")
   for (const { from, reason, stream, to } of damages.slice(0, DAMAGES_SHOWN_MAX)) {
     lines.push(`gone: ${stream} from ${from} to ${to ?? "?"}: ${reason}`)
@@ -74,5 +70,8 @@ const describePlan = ({ damages, events, reasons, sessions, state }: RepairPlan)
   return lines.map((line) => `${escapeText(line)}\n`).join("")
 }
 
+const amountOf = (events: number, sessions: number): string =>
+  `${counted(events, "event")} of ${counted(sessions, "session")}`
+
 const describeReport = ({ events, kept, sessions }: RepairReport): string =>
-  `repaired: ${events} events of ${sessions} sessions${kept === null ? "" : `; the journal as it was: ${escapeText(kept)}`}\n`
+  `repaired: ${amountOf(events, sessions)}${kept === null ? "" : `; the journal as it was: ${escapeText(kept)}`}\n`

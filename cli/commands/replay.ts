@@ -1,7 +1,7 @@
 /** `reprise replay`: shows a session again with keys to move in it, or prints exactly what it printed, at once or at its own pace. */
 import { Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
-import type { JournalEntry, SessionId } from "../../journal/Event.ts"
+import type { JournalEntry, OutputChannel, SessionId } from "../../journal/Event.ts"
 import { collectRarely } from "../../src/remote/HeapGrowth.ts"
 import { SessionOutput } from "../../src/remote/SessionOutput.ts"
 import { History } from "../../src/session/History.ts"
@@ -85,11 +85,14 @@ export const replay = Command.make(
       if (Option.isSome(flags.at)) {
         const history = yield* History
         const point = yield* toPoint(flags.at.value, history, view, { name: "at", command: COMMAND })
-        return yield* printScreen(session, point, print)
+        return yield* Effect.scoped(printScreen(session, point, print))
       }
       const range = yield* toRange(flags.from, flags.until, view)
-      if (speed === "max" && range.isBySequence) return yield* printAll(session, range, print)
-      return yield* printTimed(session, range, { speed, idleLimitMicros: idleLimit * 1e6 }, print)
+      const isShell = view.kind === "exec"
+      if (!isShell && speed === "max" && range.isBySequence) return yield* printAll(session, range, print)
+      const printError = errorPrint(caller)
+      const put: Put = (data, channel) => (channel === "stderr" ? printError(data) : print(data))
+      return yield* printTimed(session, range, { speed, idleLimitMicros: idleLimit * 1e6 }, { isShell, put })
     }).pipe(
       Effect.ensuring(
         caller.outputIsTerminal ? Effect.suspend(() => Effect.ignore(caller.write(modes.reset()))) : Effect.void
@@ -118,7 +121,10 @@ const printScreen = Effect.fnUntraced(function* (session: SessionId, point: Hist
   const history = yield* History
   const caller = yield* Caller
   const { view } = yield* history.stateAt(session, point)
-  const screen = yield* history.redraw(session, { _tag: "Sequence", sequence: view.sequence })
+  const screen =
+    view.kind === "exec"
+      ? yield* (yield* Effect.promise(() => import("../ShellScreen.ts"))).shellRedraw(history, view)
+      : yield* history.redraw(session, { _tag: "Sequence", sequence: view.sequence })
   yield* print(screen.data)
   if (screen.reason === null) return
   const what = screen.sequence === 0 ? "nothing can be drawn" : `this is the screen of event ${screen.sequence}`
@@ -165,6 +171,7 @@ const toRange = Effect.fnUntraced(function* (
 })
 
 type Print = (data: Uint8Array) => Effect.Effect<void, OutputClosed>
+type Put = (data: Uint8Array, channel: OutputChannel) => Effect.Effect<void, OutputClosed>
 
 /** A terminal would answer what it is asked, into the caller's shell, and fill its clipboard: in a pipe bytes are exact. */
 const terminalPrint = (caller: CallerShape, modes: TerminalModes): Print => {
@@ -174,6 +181,13 @@ const terminalPrint = (caller: CallerShape, modes: TerminalModes): Print => {
     modes.watch(shown)
     return caller.write(shown)
   }
+}
+
+/** What commands print on their standard error, on this one's. */
+const errorPrint = (caller: CallerShape): Print => {
+  if (!caller.errorIsTerminal) return caller.writeError
+  const filter = makeReplayFilter()
+  return (data) => caller.writeError(filter.feed(data))
 }
 
 const printAll = Effect.fnUntraced(function* (session: SessionId, range: Range, print: Print) {
@@ -192,21 +206,34 @@ const tellMissing = (gap: { readonly from: number; readonly to: number | null; r
     caller.writeError(`reprise: output bytes ${gap.from} to ${gap.to ?? "?"} are missing: ${escapeText(gap.why)}\n`)
   )
 
-/** By the times in the journal. They are labels: when the clock was set back, the next event follows at once. */
-const printTimed = Effect.fnUntraced(function* (session: SessionId, range: Range, pace: Pace, put: Print) {
+/**
+ * By the times in the journal. They are labels: when the clock was set back, the next event follows at once. Of a shell
+ * for commands also what these printed, on streams of their own.
+ */
+const printTimed = Effect.fnUntraced(function* (
+  session: SessionId,
+  range: Range,
+  pace: Pace,
+  { isShell, put }: { readonly isShell: boolean; readonly put: Put }
+) {
   const history = yield* History
   const delay = makePace(pace, DELAY_MILLIS_MIN)
-  const print = (entry: JournalEntry) =>
-    Effect.forEach(
+  const printAt = ({ timeMicros }: JournalEntry, data: Uint8Array, channel: OutputChannel) => {
+    const millis = delay(timeMicros)
+    return millis === 0 ? put(data, channel) : Effect.andThen(Effect.sleep(millis), put(data, channel))
+  }
+  const print = (entry: JournalEntry) => {
+    const { event } = entry
+    if (isShell && event._tag === "OutputReceived") return printAt(entry, event.data, event.channel)
+    return Effect.forEach(
       outputItems([entry]),
       (item) => {
         if (item._tag === "Missing") return tellMissing(item)
-        if (item._tag !== "Output") return Effect.void
-        const millis = delay(entry.timeMicros)
-        return millis === 0 ? put(item.data) : Effect.andThen(Effect.sleep(millis), put(item.data))
+        return item._tag === "Output" ? printAt(entry, item.data, "tty") : Effect.void
       },
       { discard: true }
     )
+  }
 
   yield* history.events(session, { after: range.after, until: range.until }).pipe(
     Stream.takeWhile((entry) => entry.timeMicros <= range.untilMicros),

@@ -1,13 +1,13 @@
 /** `reprise search`: lines in all sessions, newest first, each with the place where it stands. */
 import { resolve } from "node:path"
-import { Effect, Option, Stream } from "effect"
+import { Clock, Effect, Option, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { Search, type SearchGap, type SearchHit, type SearchItem, type SearchQuery } from "../../src/search/Search.ts"
 import { History } from "../../src/session/History.ts"
 import { Caller } from "../Caller.ts"
 import { escapeText, toJsonText } from "../Escape.ts"
 import { ExitCode } from "../ExitCode.ts"
-import { formatLocalTime, formatTime, parseMoment } from "../Moment.ts"
+import { formatLocalTime, formatTime, parseMoment, parseSince } from "../Moment.ts"
 import { Ending } from "../Outcome.ts"
 import { chosenStore } from "../Root.ts"
 import { findSession } from "../SessionArgument.ts"
@@ -40,7 +40,10 @@ export const search = Command.make(
       Flag.withDescription("Only this one: an id, the beginning of one, a name, or `last`"),
       Flag.optional
     ),
-    since: timeFlag("since", "Not before this time: ISO 8601, unix seconds, or with --session +1.5s from its start"),
+    since: timeFlag(
+      "since",
+      "Not before this time: ISO 8601, unix seconds, 30m, 12h, 7d ago, or with --session +1.5s from its start"
+    ),
     until: timeFlag("until", "Not after this time"),
     cwd: Flag.String("cwd").pipe(
       Flag.withMetavar("DIR"),
@@ -136,16 +139,20 @@ const patternOf = (text: string, isFixed: boolean): Pick<SearchQuery, "pattern" 
   return regex === null ? { pattern: text } : { pattern: regex[1]!, regex: true, flags: regex[2]! }
 }
 
-const toMicros = (text: Option.Option<string>, flag: string, startMicros: number | undefined) => {
-  if (Option.isNone(text)) return Effect.succeed(undefined)
+const toMicros = Effect.fnUntraced(function* (
+  text: Option.Option<string>,
+  flag: string,
+  startMicros: number | undefined
+) {
+  if (Option.isNone(text)) return undefined
+  const micros = parseSince(text.value, yield* Clock.currentTimeMillis)
+  if (micros !== undefined) return micros
   const moment = parseMoment(text.value)
-  if (moment?._tag === "Time") return Effect.succeed(moment.timeMicros)
-  if (moment?._tag === "Offset" && startMicros !== undefined) return Effect.succeed(startMicros + moment.micros)
+  if (moment?._tag === "Offset" && startMicros !== undefined) return startMicros + moment.micros
   const also = startMicros === undefined ? "; +1.5s needs --session" : ", +1.5s"
-  return Effect.fail(
-    new Usage({ reason: `--${flag}: "${text.value}" is not a time (ISO 8601, unix seconds${also})`, command: COMMAND })
-  )
-}
+  const reason = `--${flag}: "${text.value}" is not a time (ISO 8601, unix seconds, 30m, 12h, 7d ago${also})`
+  return yield* new Usage({ reason, command: COMMAND })
+})
 
 const isGap = (item: SearchItem): item is SearchGap => item._tag === "Gap"
 

@@ -4,11 +4,13 @@ import { isIP } from "node:net"
 import { join } from "node:path"
 import { Effect, Option, Queue } from "effect"
 import { Command, Flag } from "effect/cli"
+import { refusal } from "../../src/session/AccessLog.ts"
 import { Caller } from "../Caller.ts"
 import { toJsonText } from "../Escape.ts"
 import { ExitCode } from "../ExitCode.ts"
 import { Ending } from "../Outcome.ts"
 import { chosenStore } from "../Root.ts"
+import { tell } from "../Store.ts"
 import { Usage } from "../Usage.ts"
 
 const file = (name: string, description: string) =>
@@ -59,7 +61,20 @@ export const serve = Command.make(
     const token = Option.isSome(tokenFile) ? yield* DoorToken.readToken(tokenFile.value) : DoorToken.makeToken()
 
     const signals = yield* caller.signals(["SIGINT", "SIGTERM", "SIGHUP"])
-    const door = yield* WebSocketDoor.open({ paths, start: true, ...address, token, allowedOrigins: allowOrigin, tls })
+    const door = yield* WebSocketDoor.open({
+      paths,
+      start: true,
+      ...address,
+      token,
+      allowedOrigins: allowOrigin,
+      tls,
+      wrongTokens: (counts) =>
+        tell(
+          paths,
+          counts.map((count) => refusal(null, `wrong token at ${listen}, from ${count.address}`, count.times)),
+          "serve"
+        )
+    })
     const keptIn = Option.getOrElse(tokenFile, () => join(paths.run, `serve-${door.port}.token`))
     if (Option.isNone(tokenFile)) yield* DoorToken.keepToken(keptIn, token)
     yield* caller.write(

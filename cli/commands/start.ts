@@ -77,7 +77,7 @@ export const start = Command.make(
     )
     env.PWD = cwd
     Object.assign(env, yield* parseVariables(flags.env, "start"))
-    const limits = { ...(yield* limitsOf(flags, "start")), ...(yield* redactOf(flags, "start")) }
+    const terms = { ...(yield* limitsOf(flags, "start")), ...(yield* redactOf(flags, "start")) }
     const paths = yield* chosenStore
 
     const shell = Option.getOrUndefined(flags.shell)
@@ -95,7 +95,7 @@ export const start = Command.make(
           secretEnv,
           size,
           name: Option.getOrUndefined(flags.name),
-          ...limits
+          ...terms
         })
       )
     }).pipe(Effect.provide(engine(paths)))

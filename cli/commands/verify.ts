@@ -9,6 +9,7 @@ import type { BundleCheckOptions, BundleVerdict } from "../../src/evidence/Bundl
 import type { EvidenceFinding, SessionEvidence } from "../../src/evidence/SessionWalk.ts"
 import type { VerifyReport } from "../../src/evidence/Verify.ts"
 import { Caller } from "../Caller.ts"
+import { counted } from "../Counted.ts"
 import { escapeText, toJsonText } from "../Escape.ts"
 import { ExitCode } from "../ExitCode.ts"
 import { longWork } from "../LongWork.ts"
@@ -16,7 +17,7 @@ import { formatLocalTime } from "../Moment.ts"
 import { Ending } from "../Outcome.ts"
 import { chosenStore } from "../Root.ts"
 import { findSession } from "../SessionArgument.ts"
-import { reading, tellEngine } from "../Store.ts"
+import { reading, tellLook } from "../Store.ts"
 import { fields, table } from "../Table.ts"
 import { Usage } from "../Usage.ts"
 
@@ -76,9 +77,10 @@ export const verify = Command.make(
       if (verifierText !== undefined && verifier === undefined) return undefined
       return verifyStore(paths, { ...(chosen.length > 0 && { sessions: chosen }), anchors, key: verifier, signal })
     })
-    yield* tellEngine(paths, COMMAND, chosen.length === 1 ? chosen[0] : null)
     if (report === undefined)
       return yield* wrong("--key: this is no verifier key (NAME+KEYID+BASE64) and no file with one")
+    const isSound = report.integrity !== "violated" && report.completeness !== "incomplete"
+    yield* tellLook(paths, COMMAND, { isSound, session: chosen.length === 1 ? chosen[0]! : null })
     yield* caller.write(json ? toJsonText(jsonOf(report)) : describe(report))
     const exitCode = exitCodeOf(report)
     if (exitCode !== ExitCode.ok) return yield* new Ending({ exitCode, note: "" })
@@ -88,7 +90,8 @@ export const verify = Command.make(
     "Check the recorded events against the signed evidence beside them, and tell two things apart: integrity (what is there is " +
       "what was recorded) and completeness (all of it is there). Each is told with reasons: edited, reordered, removed, truncated, " +
       "session gone, rolled back, forked, wrong key and more. What was recorded in the last seconds is not sealed yet, and told as " +
-      "such; what the recorder itself knows to be missing is listed. It reads at one moment, changes nothing and needs no engine. " +
+      "such; what the recorder itself knows to be missing is listed. It reads at one moment, changes nothing but the list of who " +
+      "looked, and needs no engine. " +
       "Ends with 0 when both hold, 82 when integrity is violated, 83 when something is missing, 84 when there is no evidence."
   ),
   Command.withShortDescription("Check what is recorded against its evidence"),
@@ -194,7 +197,7 @@ const describe = ({ anchors, completeness, findings, integrity, key, log, sessio
       "log",
       log === null
         ? "none: nothing is sealed"
-        : `${log.statements} statements${log.lastMillis === null ? "" : `, the last of ${formatLocalTime(log.lastMillis * 1000)}`}`
+        : `${counted(log.statements, "statement")}${log.lastMillis === null ? "" : `, the last of ${formatLocalTime(log.lastMillis * 1000)}`}`
     ],
     ...anchors.map(
       ({ name, statements }) => ["anchor", `${escapeText(name)}: ${statements ?? "?"} statements`] as const

@@ -9,7 +9,7 @@
  */
 
 import { ByteScan } from "../redact/ByteScan.ts"
-import { cellsOf, maskOf } from "../redact/CellMask.ts"
+import { cellsOf, isInvisible, maskOf } from "../redact/CellMask.ts"
 import { stringViews } from "../redact/StringText.ts"
 import type { CaptureRule } from "./CaptureRule.ts"
 
@@ -203,6 +203,7 @@ export class CaptureFilter {
   // --- what the stream says ------------------------------------------------------------------------------------------
 
   #print(code: number, from: number, to: number): void {
+    if (code >= 0xad && isInvisible(code)) return
     this.#endWrap()
     if (this.#col >= this.#cols) {
       this.#col = 0
@@ -275,7 +276,8 @@ export class CaptureFilter {
         this.#cursor = this.#length
         if (this.#col === this.#cols) this.#wrapReturnAt = from
         else if (this.#wrapReturnAt < 0) {
-          this.#put(CR, from, to - from)
+          // Enter is what ends a line of what is typed; a text has line feeds.
+          this.#put(this.#isTyped ? LF : CR, from, to - from)
           this.#row = this.#cursor
         }
         this.#col = 0

@@ -4,6 +4,7 @@
  * patterns are secrets themselves, and are never journaled.
  */
 
+import { visibleOf } from "../redact/CellMask.ts"
 import {
   MATCH_UNITS_MAX,
   patternRule,
@@ -13,18 +14,21 @@ import {
   TEXT_RULE
 } from "../redact/RedactRule.ts"
 import type { CaptureRequest } from "./CaptureRequest.ts"
-import { ENDLESS, partialPattern } from "./PartialPattern.ts"
+import { partialPattern } from "./PartialPattern.ts"
 
 /** In the place of a name: all named rules. */
-export const ALL_RULES = "all"
+const ALL_RULES = "all"
 
 /** Characters of the shortest text: shorter ones stand in ordinary output everywhere. */
 const TEXT_CHARACTERS_MIN = 4
 /** Texts and patterns of one session, and all their bytes: they travel with the request that starts its program. */
 const GIVEN_MAX = 64
 const GIVEN_BYTES_MAX = 64 * 1024
-/** Ways in which a pattern may match at one place: with 64 KiB of output at a time, a tenth of a second at worst. */
-const WAYS_MAX = 2 * ENDLESS
+/**
+ * Characters that a pattern may look at from one place: with 64 KiB of output that was made for it, a second at worst. With
+ * one repetition that has no end, there are some 1000 and for each character behind it as many.
+ */
+const STEPS_MAX = 8192
 
 /**
  * Characters of a beginning that has not gone on in time that are given out as they are: as many as say nothing. Words that
@@ -34,7 +38,7 @@ const OPEN_UNITS_KEPT = 5
 const TEXT_UNITS_KEPT = 3
 
 /** UTF-16 units of the text at whose end a match of a pattern can have begun without having its least length. */
-export const OPEN_UNITS_MAX = 4096
+const OPEN_UNITS_MAX = 4096
 /** The same of the named rules: those of their matches have some 100. */
 const NAMED_OPEN_UNITS_MAX = 1024
 
@@ -69,7 +73,8 @@ export const captureRefusal = ({ patterns = [], rules = [], texts = [] }: Captur
   if ([...texts, ...patterns].reduce((sum, text) => sum + Buffer.byteLength(text), 0) > GIVEN_BYTES_MAX)
     return `texts and patterns have at most ${GIVEN_BYTES_MAX} bytes in all`
   for (const text of texts) {
-    if (text.trim().length < TEXT_CHARACTERS_MIN) return `a text has at least ${TEXT_CHARACTERS_MIN} characters`
+    if (visibleOf(text).trim().length < TEXT_CHARACTERS_MIN)
+      return `a text has at least ${TEXT_CHARACTERS_MIN} characters`
     if (text.length > MATCH_UNITS_MAX) return `a text has at most ${MATCH_UNITS_MAX} characters`
   }
   for (const source of patterns) {
@@ -87,10 +92,10 @@ const patternRefusal = (source: string): string | undefined => {
     return `a pattern is no regular expression: ${error instanceof Error ? error.message : String(error)}`
   }
   if (isEmpty) return "a pattern finds nothing everywhere: it matches the empty text"
-  const { refusal, ways } = partialPattern(source, { marksRuns: false })
+  const { refusal, steps } = partialPattern(source, { isGiven: true })
   if (refusal !== undefined) return `a pattern ${refusal}, which is not possible while output runs`
-  if (ways > WAYS_MAX)
-    return "a pattern can match in too many ways to be looked for while output runs: of *, + and {n,} it may have one; write others with an end, such as {0,40}"
+  if (steps > STEPS_MAX)
+    return "a pattern can match in too many ways to be looked for while output runs: of *, + and {n,} it may have one, with little behind it; write others with an end, such as {0,40}"
   return undefined
 }
 
@@ -102,8 +107,8 @@ export const captureRules = ({ patterns = [], rules = [], texts = [] }: CaptureR
     ...[...new Set(texts)].map(givenText),
     ...[...new Set(patterns)].map(
       (source): CaptureRule => ({
-        rule: patternRule(source),
-        open: openByPattern(new RegExp(source, "u"), { marksRuns: false, unitsMax: OPEN_UNITS_MAX }),
+        rule: patternRule(partialPattern(source, { isGiven: true }).whole),
+        open: openByPattern(new RegExp(source, "u"), { isGiven: true, unitsMax: OPEN_UNITS_MAX }),
         keptUnits: OPEN_UNITS_KEPT
       })
     )
@@ -113,7 +118,7 @@ export const captureRules = ({ patterns = [], rules = [], texts = [] }: CaptureR
 const namedRule = (rule: RedactRule): CaptureRule => {
   const open =
     rule.pattern !== undefined
-      ? openByPattern(rule.pattern, { marksRuns: true, unitsMax: NAMED_OPEN_UNITS_MAX })
+      ? openByPattern(rule.pattern, { isGiven: false, unitsMax: NAMED_OPEN_UNITS_MAX })
       : rule.name === "private-key"
         ? openKey(rule)
         : openCard
@@ -122,14 +127,15 @@ const namedRule = (rule: RedactRule): CaptureRule => {
 
 const openByPattern = (
   pattern: RegExp,
-  { marksRuns, unitsMax }: { readonly marksRuns: boolean; readonly unitsMax: number }
+  { isGiven, unitsMax }: { readonly isGiven: boolean; readonly unitsMax: number }
 ): CaptureRule["open"] => {
-  const { isNamed, source } = partialPattern(pattern.source, { marksRuns })
+  const { isNamed, source } = partialPattern(pattern.source, { isGiven })
   const flags = pattern.flags.replace(/[dg]/g, "")
   const partial = new RegExp(`(?:${source})(?![^])`, `${flags}g`)
   // Places of groups cost more than the search, which nearly always finds nothing.
   const placed = new RegExp(partial.source, `${flags}dy`)
-  return (text, open, unopened) => {
+  return (shown, open, unopened) => {
+    const text = isGiven ? lineEnded(shown) : shown
     partial.lastIndex = open ?? Math.max(unopened, text.length - unitsMax)
     const found = partial.exec(text)
     if (found === null || found.index === text.length) return undefined
@@ -145,9 +151,12 @@ const openByPattern = (
   }
 }
 
+/** A carriage return at the end is a line's: the line feed behind it, which takes its place, has not come. */
+const lineEnded = (text: string): string => (text.endsWith("\r") ? `${text.slice(0, -1)}\n` : text)
+
 /** A text; its line ends are those of the window, which has one character for each. */
 const givenText = (given: string): CaptureRule => {
-  const text = given.replace(/\r\n?/g, "\n")
+  const text = visibleOf(given).replace(/\r\n?/g, "\n")
   const rule: RedactRule = {
     name: TEXT_RULE,
     description: "a text that was given",
@@ -162,7 +171,8 @@ const givenText = (given: string): CaptureRule => {
   const failure = failureOf(text)
   return {
     rule,
-    open: (within) => {
+    open: (shown) => {
+      const within = lineEnded(shown)
       let matched = 0
       for (let at = Math.max(0, within.length - text.length + 1); at < within.length; at++) {
         const unit = within.charCodeAt(at)

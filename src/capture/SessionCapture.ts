@@ -4,6 +4,7 @@
  * journals nothing itself. What it was given to look for is in its memory, and in its keeper's for the next engine.
  */
 import type { NewEvent, SessionEvent } from "../../journal/Event.ts"
+import { maskedText } from "../redact/maskedText.ts"
 import { everythingRule } from "../redact/RedactRule.ts"
 import { SessionScan } from "../redact/SessionScan.ts"
 import { type Captured, CaptureFilter, type CaptureFilterOptions } from "./CaptureFilter.ts"
@@ -14,7 +15,7 @@ import { type CaptureRule, captureRules } from "./CaptureRule.ts"
  * What may be the beginning of a match waits so long for the rest. A program that prints a secret in one go is read within a
  * millisecond or two; an echo that comes this much later is not seen by anybody.
  */
-export const HOLD_MILLIS = 20
+const HOLD_MILLIS = 20
 
 /** Far more pieces than are on their way to the journal, unless a program prints byte by byte beside a slow disk. */
 const STEPS_MAX = 4096
@@ -236,9 +237,10 @@ export class SessionCapture {
 
   /** A text that is shown to whoever asks, and journaled nowhere. */
   maskedText(text: string): string {
-    const event: SessionEvent = { _tag: "MarkerSet", label: text }
-    const masked = maskedEvent(new SessionScan({ rules: this.#rules.map(({ rule }) => rule) }), event)
-    return masked._tag === "MarkerSet" ? masked.label : text
+    return maskedText(
+      this.#rules.map(({ rule }) => rule),
+      text
+    )
   }
 }
 
@@ -250,16 +252,6 @@ const UNSEARCHED: ReadonlySet<SessionEvent["_tag"]> = new Set([
 ])
 
 const maskedEvent = (scan: SessionScan, event: SessionEvent): SessionEvent => {
-  // Of these a redaction afterwards keeps every word; only the command lines of processes were written by somebody.
-  if (event._tag === "SessionClosed") {
-    const survivors = event.survivors.map(({ command, pid }) => {
-      const masked = maskedEvent(scan, { _tag: "MarkerSet", label: command })
-      return { pid, command: masked._tag === "MarkerSet" ? masked.label : command }
-    })
-    return survivors.some(({ command }, index) => command !== event.survivors[index]!.command)
-      ? { ...event, survivors }
-      : event
-  }
   scan.take({ sequence: 1, actor: "", timeMicros: 0, event })
   const payload = scan.end()[0]?.payload
   if (payload === undefined) return event

@@ -18,9 +18,9 @@ import { JournalWriter, syncFolder } from "../../journal/JournalWriter.ts"
 import * as Keys from "../../journal/Keys.ts"
 import { checkPrivateFolder, replaceFile } from "../../journal/StoreGuard.ts"
 import { packageVersion } from "../EntryPoints.ts"
+import { makeTargetFolder } from "../files/TargetFolder.ts"
 import { type StorePaths, storePaths } from "../session/StorePaths.ts"
 import { BACKUP_NOTE_FILE, type BackupNote } from "./BackupNote.ts"
-import { makeTargetFolder } from "./TargetFolder.ts"
 
 export interface BackupReport {
   readonly target: string

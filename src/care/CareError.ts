@@ -1,28 +1,6 @@
-/** What a backup, an import or a repair refuses to do, with what to do about it. Nothing was changed. */
+/** What an import of a backup or a repair refuses to do, with what to do about it. Nothing was changed. */
 import { Schema } from "effect"
 import type { ErrorCode } from "../session/SessionError.ts"
-
-/** The place a backup is to be written to cannot be used. */
-export class TargetRefused extends Schema.TaggedError<TargetRefused>()("TargetRefused", {
-  target: Schema.String,
-  reason: Schema.String
-}) {
-  readonly code: ErrorCode = "InvalidArgument"
-  override get message() {
-    return `${this.target}: ${this.reason}`
-  }
-}
-
-/** No room for a backup. */
-export class TargetFull extends Schema.TaggedError<TargetFull>()("TargetFull", {
-  target: Schema.String,
-  reason: Schema.String
-}) {
-  readonly code: ErrorCode = "ResourceExhausted"
-  override get message() {
-    return `${this.target}: its disk is full (${this.reason}); nothing was left there`
-  }
-}
 
 /** A backup holds something that no reprise would have written, or that is damaged: nothing of it was taken. */
 export class BackupRefused extends Schema.TaggedError<BackupRefused>()("BackupRefused", {

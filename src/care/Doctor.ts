@@ -82,6 +82,15 @@ export const doctor = async (paths: StorePaths, options: DoctorOptions): Promise
     const what = "is encrypted, and no key was given: checksums were verified, and that events follow one another"
     add("note", paths.journal, what, "with --key-file what is in them is checked too")
   }
+  if (look?.encryption.change !== undefined) {
+    const { from, to } = look.encryption.change
+    const isSwitched = look.encryption.keyName === to
+    const what = `a change of its key from ${from} to ${to} was interrupted ${isSwitched ? "behind" : "before"} the moment that counts`
+    const advice = isSwitched
+      ? `whatever opens it next with the key ${to} finishes it; until then files hold keys under ${from} too`
+      : `whatever opens it next with the key ${from} takes it back`
+    add("warning", paths.journal, what, advice)
+  }
   for (const { detail, file, loss, needsRepair } of look?.files ?? []) {
     const advice = needsRepair ? REPAIR : loss === "none" ? "the next engine puts it right" : ""
     add(loss === "none" ? "warning" : "damaged", join(paths.journal, "db", file), detail, advice)

@@ -1,6 +1,6 @@
 /** How much room a disk has, asked before something large is written to it. */
 import { statfsSync } from "node:fs"
-import { TargetFull } from "./CareError.ts"
+import { TargetFull } from "../files/FileError.ts"
 
 /** Asked for on top of what is written: LevelDB's log and the tables that it merges. */
 const ROOM_BYTES = 32 * 1024 * 1024

@@ -2,6 +2,7 @@
 import type { Effect } from "effect"
 import type { SessionId } from "../../journal/Event.ts"
 import type { ExecShape } from "../exec/Exec.ts"
+import { invalid } from "./RepriseError.ts"
 import type { Shell, ShellCommandOptions, ShellPollOptions, ShellResult } from "./Shell.ts"
 
 export interface LiveShellOptions {
@@ -22,7 +23,9 @@ export class LiveShell implements Shell {
     this.#call = call
   }
 
-  exec(code: string, { stdin, ...options }: ShellCommandOptions = {}): Promise<ShellResult> {
+  async exec(code: string, { stdin, ...options }: ShellCommandOptions = {}): Promise<ShellResult> {
+    // The command's length is measured before it is sent, where no schema has looked at it yet.
+    if (typeof code !== "string") throw invalid("code", "must be a string: the command")
     const data = typeof stdin === "string" ? new TextEncoder().encode(stdin) : stdin
     const input = data === undefined ? {} : { stdin: { _tag: "Bytes", data } as const }
     return this.#call(this.#exec.exec(this.sessionId, { code, ...options, ...input }))

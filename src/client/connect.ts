@@ -27,7 +27,11 @@ export interface ConnectOptions {
  * FailedPrecondition: it refuses the store, or is of another version. PermissionDenied: the token is wrong.
  */
 export const connect = async (options: ConnectOptions = {}): Promise<Client> => {
+  if (typeof options !== "object" || options === null) {
+    throw invalid("options", 'are an object, such as { store: "sessions" }')
+  }
   const { actor = ACTOR_DEFAULT, ca, start = true, store, token, url } = options
+  if (store !== undefined && typeof store !== "string") throw invalid("store", "must be a string: a folder")
   if (url === undefined) {
     if (token !== undefined || ca !== undefined) throw invalid("url", "is needed with token and ca")
     const paths = storePaths(store ?? defaultStore(process.env), defaultKey(process.env))

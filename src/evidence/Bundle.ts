@@ -9,7 +9,8 @@
  *   statement.tlog-proof    it is in the log (c2sp.org/tlog-proof@v1)
  *   store.checkpoint        signed: the size and root of the store's log
  *   consistency.txt         the log goes on the checkpoint that was given (--since): size and root of it, then the hashes
- *   store.vkey              the key that signed all of it. Take it from the store's owner, not from here
+ *   rotations.json          how the store's key was followed by another, and proof of each; only where that happened
+ *   store.vkey              the key that signs now. Take it from the store's owner, not from here
  *   redactions.json         payloads that were replaced, by which rules, and what rules at capture replaced
  *   manifest.json           who exported what, when and why; what is there and what is not; the digest of each file
  *   manifest.note           signed: the digest of the manifest
@@ -28,6 +29,7 @@ export const BUNDLE_FILES = {
   proof: "statement.tlog-proof",
   storeCheckpoint: "store.checkpoint",
   consistency: "consistency.txt",
+  rotations: "rotations.json",
   key: "store.vkey",
   redactions: "redactions.json",
   manifest: "manifest.json",
@@ -37,7 +39,7 @@ export const BUNDLE_FILES = {
 } as const
 
 /** First line of the text that is signed for a manifest: no checkpoint begins so, an origin has no space. */
-export const MANIFEST_NOTE_HEADER = "reprise bundle v1"
+const MANIFEST_NOTE_HEADER = "reprise bundle v1"
 
 /** The line of an event in a bundle. */
 export interface SealedLine extends EventLine {
@@ -52,6 +54,17 @@ export interface MissingLine {
   readonly missing: number
   readonly leaf: string
   readonly why: "removed" | "damaged"
+}
+
+/** A change of the store's key: an entry of rotations.json, in the order of the log. */
+export interface BundleRotation {
+  /** The log's entry that names both keys. */
+  readonly statement: string
+  /** Of the log up to this entry, signed by both. */
+  readonly checkpoint: string
+  /** Base64: the statement is the last entry under the checkpoint; the log of store.checkpoint goes on from it. */
+  readonly inclusion: ReadonlyArray<string>
+  readonly consistency: ReadonlyArray<string>
 }
 
 export interface Gap {

@@ -15,19 +15,27 @@ import { Frontier, HASH_BYTES, leafHash, sha256, verifyConsistency, verifyInclus
 import {
   type Checkpoint,
   NOTE_BYTES_MAX,
-  openNote,
   parseCheckpoint,
   parseNote,
   parseTlogProof,
   parseVerifierKey,
-  type Verifier
+  type Verifier,
+  verifierKey
 } from "../../journal/SignedNote.ts"
 import { parseStatement } from "../../journal/Statement.ts"
 import { EVENT_LINES_FORMAT, EVENT_LINES_VERSION } from "../export/EventLine.ts"
-import { RecordingRefused } from "../import/ImportError.ts"
-import { RecordingFile } from "../import/RecordingFile.ts"
+import { RecordingRefused } from "../files/FileError.ts"
+import { RecordingFile } from "../files/RecordingFile.ts"
 import type { ErrorCode } from "../session/SessionError.ts"
-import { BUNDLE_FILES, BUNDLE_FORMAT, BUNDLE_VERSION, type Manifest, manifestNoteText } from "./Bundle.ts"
+import {
+  BUNDLE_FILES,
+  BUNDLE_FORMAT,
+  BUNDLE_VERSION,
+  type BundleRotation,
+  type Manifest,
+  manifestNoteText
+} from "./Bundle.ts"
+import { type KeyTerm, keyChain, type Rotation, readRotation, signersOf, wasKeyAt } from "./Rotation.ts"
 
 /** As `reprise verify` names them for a store (SessionWalk.ts). */
 export type BundleReason =
@@ -37,6 +45,7 @@ export type BundleReason =
   | "forged seal"
   | "evidence missing"
   | "wrong key"
+  | "forged rotation"
   | "forked"
   | "removed"
   | "truncated"
@@ -58,7 +67,7 @@ export interface BundleVerdict {
   readonly events: number
   /** Up to this event a signed checkpoint stands for them. */
   readonly sealed: number
-  /** Name and id of the key; "" without one. */
+  /** Name and id of the key that is trusted; "" without one. */
   readonly key: string
   /** What a person should know and nothing is wrong with. */
   readonly notes: ReadonlyArray<string>
@@ -127,6 +136,9 @@ class BundleCheck {
   readonly #notes: Array<string> = []
   #manifest!: Manifest
   #session = "" as SessionId
+  /** The trusted key and those that the rotations lead to, in order; the last one signed the bundle. */
+  #keys: ReadonlyArray<KeyTerm> = []
+  #rotations: ReadonlyArray<ProvenRotation> = []
 
   constructor(folder: string, options: BundleCheckOptions) {
     this.#folder = folder
@@ -138,9 +150,10 @@ class BundleCheck {
     this.#manifest = parseManifest(this.#folder, bytes)
     this.#session = this.#manifest.session as SessionId
     const verifier = await this.#verifier()
-    const isSigned = await this.#checkManifest(bytes!, verifier)
-    const checkpoint = await this.#checkpoint(verifier)
-    if (checkpoint !== undefined) await this.#checkLog(checkpoint, verifier)
+    if (verifier !== undefined) await this.#readKeys(verifier)
+    const isSigned = await this.#checkManifest(bytes!)
+    const checkpoint = await this.#checkpoint()
+    if (checkpoint !== undefined) await this.#checkLog(checkpoint)
     const sealed = checkpoint?.size ?? 0
     const lines = await this.#checkLines(sealed, isSigned)
     this.#checkRoots(lines, checkpoint)
@@ -192,16 +205,15 @@ class BundleCheck {
     return (await this.#read(name))?.toString("utf8")
   }
 
+  /** The key that is trusted. */
   async #verifier(): Promise<Verifier | undefined> {
-    const own = (await this.#text(BUNDLE_FILES.key))?.trim()
     const given = this.#options.key?.trim()
     if (given !== undefined) {
       const verifier = parseVerifierKey(given)
       if (verifier === undefined) throw new BundleUnreadable("the key that was given is no verifier key")
-      if (own !== undefined && own !== given)
-        this.#wrong("wrong key", "the bundle names another key than the one that was given")
       return verifier
     }
+    const own = (await this.#text(BUNDLE_FILES.key))?.trim()
     const verifier = own === undefined ? undefined : parseVerifierKey(own)
     if (verifier === undefined) return undefined
     this.#notes.push(
@@ -210,60 +222,98 @@ class BundleCheck {
     return verifier
   }
 
-  /** Whether its signature is right. */
-  async #checkManifest(bytes: Buffer, verifier: Verifier | undefined): Promise<boolean> {
-    const note = await this.#text(BUNDLE_FILES.manifestNote)
-    if (note === undefined || verifier === undefined) return false
-    const text = openNote(note, verifier)
-    if (text === undefined) {
-      this.#wrong(...signatureFinding(BUNDLE_FILES.manifestNote, note, verifier))
-      return false
+  /** The keys that the trusted one leads to: to the bundle's own, or the bundle is of another store. */
+  async #readKeys(trusted: Verifier): Promise<void> {
+    const bytes = await this.#read(BUNDLE_FILES.rotations, MANIFEST_BYTES_MAX)
+    const found = bytes === undefined ? [] : rotationsOf(bytes)
+    for (const [at, one] of found.entries()) {
+      if (typeof one === "string") this.#wrong("forged rotation", `change ${at + 1} of the key: ${one}`)
     }
-    if (text === manifestNoteText(this.#session, sha256(bytes))) return true
+    // Behind one that is forged, nothing is followed.
+    const sound = found.filter((one) => typeof one !== "string")
+    this.#rotations = sound.length === found.length ? sound : []
+    this.#keys = keyChain(trusted, this.#rotations)
+    const own = (await this.#text(BUNDLE_FILES.key))?.trim()
+    const present = verifierKey(this.#keys.at(-1)!.key)
+    if (own !== undefined && own !== present) {
+      this.#wrong("wrong key", "the bundle names another key than the one that was given, or that this one leads to")
+    } else if (present !== verifierKey(trusted)) {
+      this.#notes.push(`signed by ${present}, to which the store's log leads from that key`)
+    }
+  }
+
+  /** Whether its signature is right. */
+  async #checkManifest(bytes: Buffer): Promise<boolean> {
+    const text = await this.#text(BUNDLE_FILES.manifestNote)
+    if (text === undefined || this.#keys.length === 0) return false
+    const note = this.#opened(BUNDLE_FILES.manifestNote, text, this.#present)
+    if (note === undefined) return false
+    if (note.text === manifestNoteText(this.#session, sha256(bytes))) return true
     this.#wrong("edited", `${BUNDLE_FILES.manifest} is not the one that was signed`)
     return false
   }
 
-  /** Of the session; undefined: there is none that counts. */
-  async #checkpoint(verifier: Verifier | undefined): Promise<Checkpoint | undefined> {
+  get #present(): ReadonlyArray<KeyTerm> {
+    return this.#keys.slice(-1)
+  }
+
+  /** Of the session, by a key of any time: the log says whether it counts. undefined: there is none that does. */
+  async #checkpoint(): Promise<Checkpoint | undefined> {
     const note = await this.#text(BUNDLE_FILES.sessionCheckpoint)
-    if (note === undefined || verifier === undefined) {
+    const [first] = this.#keys
+    if (note === undefined || first === undefined) {
       const isKnown = this.#manifest.coverage.sealed > 0
       if (isKnown) this.#wrong("evidence missing", `${BUNDLE_FILES.sessionCheckpoint} or the key is missing`)
       return undefined
     }
-    const checkpoint = this.#signed(BUNDLE_FILES.sessionCheckpoint, note, verifier)
+    const checkpoint = this.#signed(BUNDLE_FILES.sessionCheckpoint, note, this.#keys)?.checkpoint
     if (checkpoint === undefined) return undefined
-    const origin = `${verifier.name}/${this.#session}`
-    if (checkpoint.origin === origin) return checkpoint
+    if (checkpoint.origin === `${first.key.name}/${this.#session}`) return checkpoint
     this.#wrong("forged seal", `${BUNDLE_FILES.sessionCheckpoint} is that of ${checkpoint.origin}`)
     return undefined
   }
 
-  #signed(name: string, note: string, verifier: Verifier): Checkpoint | undefined {
-    const text = openNote(note, verifier)
-    const checkpoint = text === undefined ? undefined : parseCheckpoint(text)
-    if (checkpoint !== undefined) return checkpoint
-    this.#wrong(
-      ...(text === undefined
-        ? signatureFinding(name, note, verifier)
-        : (["forged seal", `${name} is no checkpoint`] as const))
-    )
+  /** The note, signed by one of the keys, or undefined after what is wrong with it was told. */
+  #opened(
+    name: string,
+    text: string,
+    keys: ReadonlyArray<KeyTerm>
+  ): { readonly text: string; readonly signers: ReadonlyArray<KeyTerm> } | undefined {
+    const note = parseNote(text)
+    const signers = note === undefined ? "forged seal" : signersOf(note, keys)
+    if (note !== undefined && typeof signers !== "string") return { text: note.text, signers }
+    const of = keys.at(-1)?.key.name
+    if (signers === "wrong key") this.#wrong(signers, `${name} is not signed by ${of}`)
+    else this.#wrong("forged seal", `the signature of ${name} is wrong`)
     return undefined
   }
 
-  async #checkLog(session: Checkpoint, verifier: Verifier | undefined): Promise<void> {
+  #signed(
+    name: string,
+    text: string,
+    keys: ReadonlyArray<KeyTerm>
+  ): { readonly checkpoint: Checkpoint; readonly signers: ReadonlyArray<KeyTerm> } | undefined {
+    const note = this.#opened(name, text, keys)
+    if (note === undefined) return undefined
+    const checkpoint = parseCheckpoint(note.text)
+    if (checkpoint !== undefined) return { checkpoint, signers: note.signers }
+    this.#wrong("forged seal", `${name} is no checkpoint`)
+    return undefined
+  }
+
+  async #checkLog(session: Checkpoint): Promise<void> {
     const note = await this.#text(BUNDLE_FILES.storeCheckpoint)
-    const store =
-      note === undefined || verifier === undefined
-        ? undefined
-        : this.#signed(BUNDLE_FILES.storeCheckpoint, note, verifier)
-    if (note === undefined) this.#wrong("evidence missing", `${BUNDLE_FILES.storeCheckpoint} is missing`)
-    if (store === undefined || verifier === undefined) return
-    if (store.origin !== verifier.name)
+    if (note === undefined) return this.#wrong("evidence missing", `${BUNDLE_FILES.storeCheckpoint} is missing`)
+    const store = this.#signed(BUNDLE_FILES.storeCheckpoint, note, this.#present)?.checkpoint
+    if (store === undefined) return
+    if (store.origin !== this.#keys.at(-1)!.key.name)
       this.#wrong("forged seal", `${BUNDLE_FILES.storeCheckpoint} is that of ${store.origin}`)
+    for (const { checkpoint, consistency } of this.#rotations) {
+      if (verifyConsistency(checkpoint.size, store.size, checkpoint.root, store.root, consistency)) continue
+      this.#wrong("forged rotation", `the log does not go on from where it names another key, at ${checkpoint.size}`)
+    }
     await this.#checkStatement(session, store, note)
-    await this.#checkAnchor(store, verifier)
+    for (const { name, text } of this.#options.anchors ?? []) await this.#checkAnchor(store, name, text)
   }
 
   async #checkStatement(session: Checkpoint, store: Checkpoint, note: string | undefined): Promise<void> {
@@ -290,16 +340,13 @@ class BundleCheck {
   }
 
   /** Against a checkpoint from before, that did not come with the bundle. */
-  async #checkAnchor(store: Checkpoint, verifier: Verifier): Promise<void> {
-    for (const { name, text } of this.#options.anchors ?? []) await this.#checkOneAnchor(store, verifier, name, text)
-  }
-
-  async #checkOneAnchor(store: Checkpoint, verifier: Verifier, name: string, note: string): Promise<void> {
-    const text = openNote(note, verifier)
-    const anchor = text === undefined ? undefined : parseCheckpoint(text)
-    if (anchor === undefined || anchor.origin !== store.origin) {
-      return this.#wrong("wrong key", `the anchor ${name} is no checkpoint that this key signed for this store`)
-    }
+  async #checkAnchor(store: Checkpoint, name: string, note: string): Promise<void> {
+    const signed = this.#signed(`the anchor ${name}`, note, this.#keys)
+    if (signed === undefined) return
+    const { checkpoint: anchor, signers } = signed
+    if (anchor.origin !== store.origin) return this.#wrong("wrong key", `the anchor ${name} is of ${anchor.origin}`)
+    if (!wasKeyAt(signers, anchor.size))
+      return this.#wrong("wrong key", `the anchor ${name} is signed by a key that was not the store's key then`)
     if (anchor.size > store.size) {
       const sizes = `${store.size} entries, and had ${anchor.size}`
       return this.#incomplete("rolled back", `the store's log has ${sizes}`)
@@ -534,16 +581,31 @@ const parseManifest = (folder: string, bytes: Buffer | undefined): Manifest => {
   return manifest
 }
 
-const signatureFinding = (name: string, note: string, verifier: Verifier): readonly [BundleReason, string] => {
-  const parsed = parseNote(note)
-  const isOther =
-    parsed !== undefined &&
-    !parsed.signatures.some(
-      ({ keyId, name: by }) => by === verifier.name && Buffer.compare(keyId, verifier.keyId) === 0
-    )
-  if (isOther) return ["wrong key", `${name} is not signed by ${verifier.name}`]
-  return ["forged seal", `the signature of ${name} is wrong`]
+// --- keys ------------------------------------------------------------------------------------------------------------
+
+interface ProvenRotation extends Rotation {
+  readonly consistency: ReadonlyArray<Uint8Array>
 }
+
+/** What rotations.json says; a `string`: why it is none. */
+const rotationsOf = (bytes: Buffer): ReadonlyArray<ProvenRotation | string> => {
+  try {
+    const entries: ReadonlyArray<BundleRotation> = JSON.parse(bytes.toString("utf8"))
+    return entries.map(({ checkpoint, consistency, inclusion, statement }) => {
+      const { size } = parseCheckpoint(parseNote(checkpoint)?.text ?? "") ?? { size: 0 }
+      const rotation = readRotation(size - 1, checkpoint, statement)
+      if (typeof rotation === "string") return rotation
+      const { index, checkpoint: signed } = rotation
+      const isInLog = verifyInclusion(leafHash(Buffer.from(statement)), index, size, signed.root, hashesOf(inclusion))
+      return isInLog ? { ...rotation, consistency: hashesOf(consistency) } : "the statement is not in the log"
+    })
+  } catch {
+    return [`${BUNDLE_FILES.rotations} cannot be read`]
+  }
+}
+
+const hashesOf = (texts: ReadonlyArray<string>): ReadonlyArray<Uint8Array> =>
+  texts.map((text) => Buffer.from(text, "base64"))
 
 // --- lines -----------------------------------------------------------------------------------------------------------
 

@@ -23,14 +23,13 @@ import {
   TILE_SPACE,
   tileOf
 } from "../../journal/EvidenceRows.ts"
+import type { Row } from "../../journal/Journal.ts"
 import { syncFolder } from "../../journal/JournalWriter.ts"
 import * as Keys from "../../journal/Keys.ts"
 import { Frontier, HASH_BYTES, leafHash, MerkleTree, sha256 } from "../../journal/Merkle.ts"
 import { decodeRecord } from "../../journal/Record.ts"
 import {
   type Checkpoint,
-  checkpointText,
-  openNote,
   parseCheckpoint,
   parseNote,
   type Signer,
@@ -38,8 +37,7 @@ import {
   tlogProofText
 } from "../../journal/SignedNote.ts"
 import { parseStatement } from "../../journal/Statement.ts"
-import { SessionState } from "../../projections/SessionState.ts"
-import { makeTargetFolder } from "../care/TargetFolder.ts"
+import { redactedAtCapture, SessionState } from "../../projections/SessionState.ts"
 import { packageVersion, verifyScript } from "../EntryPoints.ts"
 import {
   EVENT_LINES_FORMAT,
@@ -50,6 +48,7 @@ import {
 } from "../export/EventLine.ts"
 import { isoTime } from "../export/ExportTime.ts"
 import { StoreSnapshot } from "../export/StoreSnapshot.ts"
+import { makeTargetFolder } from "../files/TargetFolder.ts"
 import { ownerName } from "../session/CreateRequest.ts"
 import { SessionNotFound } from "../session/SessionError.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
@@ -57,6 +56,7 @@ import {
   BUNDLE_FILES,
   BUNDLE_FORMAT,
   BUNDLE_VERSION,
+  type BundleRotation,
   type Coverage,
   type Gap,
   type Manifest,
@@ -65,6 +65,7 @@ import {
   type SealedLine
 } from "./Bundle.ts"
 import { bundleReadme } from "./BundleReadme.ts"
+import { readRotations } from "./Rotation.ts"
 
 /** A recording beside the events: its bytes, and in words what it has no room for. */
 export interface BundleRecording {
@@ -135,13 +136,16 @@ interface StoreLog {
   /** The statements under the checkpoint, in order. */
   readonly statements: ReadonlyArray<string>
   readonly tree: MerkleTree
+  readonly rotations: ReadonlyArray<BundleRotation>
 }
 
 /** undefined: nothing was ever sealed, or what is there of the log is not what the checkpoint says. */
 const readLog = async (store: StoreSnapshot): Promise<StoreLog | undefined> => {
   let key: string | undefined
   let note: string | undefined
+  const rows: Array<Row> = []
   for await (const row of store.rows(STORE_SPACE)) {
+    rows.push({ ...row, key: Uint8Array.from(row.key), value: Uint8Array.from(row.value) })
     if (Buffer.compare(row.key, STORE_KEY_KEY) === 0) key = Buffer.from(row.value).toString("utf8").trim()
     if (Buffer.compare(row.key, STORE_CHECKPOINT_KEY) === 0) note = Buffer.from(row.value).toString("utf8")
   }
@@ -157,8 +161,26 @@ const readLog = async (store: StoreSnapshot): Promise<StoreLog | undefined> => {
     statements.push(text.toString("utf8"))
   }
   const isWhole = statements.length === checkpoint.size && Buffer.compare(tree.root(), checkpoint.root) === 0
-  return isWhole ? { key, note, checkpoint, statements, tree } : undefined
+  if (!isWhole) return undefined
+  const changes = await readRotations(rows, async (index) => statementBytes(statements[index]))
+  // One that is none is taken along: whoever checks the bundle is told of it as of one in the store.
+  const rotations = changes.flatMap(({ index, note: signed, statement }) =>
+    statement === undefined
+      ? []
+      : [
+          {
+            statement,
+            checkpoint: signed,
+            inclusion: tree.inclusionProof(index, index + 1).map(base64),
+            consistency: tree.consistencyProof(index + 1).map(base64)
+          }
+        ]
+  )
+  return { key, note, checkpoint, statements, tree, rotations }
 }
+
+const statementBytes = (text: string | undefined): Uint8Array | undefined =>
+  text === undefined ? undefined : Buffer.from(text)
 
 const checkpointOf = (note: string): Checkpoint | undefined => {
   const parsed = parseNote(note)
@@ -384,11 +406,9 @@ class BundleWriter {
   }
 
   #writeProofs(seal: Seal, log: StoreLog): void {
-    // A session that is quiet for long may be sealed under the key before; the log, under the present one, has its root.
-    const { signer } = this.#options
-    const isOfPresentKey = signer === undefined || openNote(seal.note, signer) !== undefined
-    const sessionNote = isOfPresentKey ? seal.note : signNote(checkpointText(seal.checkpoint), signer)
-    this.#put(BUNDLE_FILES.sessionCheckpoint, sessionNote)
+    // A session that is quiet for long may be sealed under a key before the present one.
+    this.#put(BUNDLE_FILES.sessionCheckpoint, seal.note)
+    if (log.rotations.length > 0) this.#put(BUNDLE_FILES.rotations, `${JSON.stringify(log.rotations, null, 2)}\n`)
     this.#put(BUNDLE_FILES.storeCheckpoint, log.note)
     this.#put(BUNDLE_FILES.key, `${log.key}\n`)
     // The newest one: it was written in one batch with the checkpoint.
@@ -425,14 +445,7 @@ class BundleWriter {
       interruptions: this.#interruptions,
       hiddenInputs: this.#hiddenInputs,
       redacted: this.#redacted.size,
-      atCapture:
-        this.#state.redact.length === 0
-          ? null
-          : {
-              rules: this.#state.redact,
-              found: Object.entries(this.#state.redacted.rules).map(([rule, matches]) => ({ rule, matches })),
-              bytes: this.#state.redacted.bytes
-            },
+      atCapture: redactedAtCapture(this.#state),
       ended: closed || status === "lost" || status === "failed"
     }
     return { text: inWords(facts), ...facts }

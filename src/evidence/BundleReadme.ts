@@ -18,7 +18,8 @@ folder came: ${key === undefined ? "this bundle has no key and no seals" : `${BU
 check with --anchor FILE that the store's log still goes on from it.
 
 It answers with two verdicts. Integrity: what is here is what was recorded. Completeness: everything that was recorded is
-here. It ends with 0 when both hold, 65 when integrity does not, 66 when only completeness does not, 64 when this is no bundle.
+here. It ends with 0 when both hold, 82 when integrity does not, 83 when only completeness does not, 84 when nothing is signed, 64
+when this is no bundle.
 Nothing here proves that what was recorded is true.
 
 ${BUNDLE_FILES.events}
@@ -29,6 +30,9 @@ ${BUNDLE_FILES.sessionCheckpoint}, ${BUNDLE_FILES.storeCheckpoint}
     signed notes (c2sp.org/signed-note): size and root of the RFC 6962 trees of the session's events and of the store's log
 ${BUNDLE_FILES.statement}, ${BUNDLE_FILES.proof}
     the log's entry about this session, and the proof that it is in the log (c2sp.org/tlog-proof)
+${BUNDLE_FILES.rotations}
+    only where the store's key was followed by another: the log's entry that names both keys, the checkpoint that both signed,
+    and the proofs that it is in the log. Who has the key of before is led to the present one, and the other way round
 ${BUNDLE_FILES.manifest}, ${BUNDLE_FILES.manifestNote}
     who exported this, when, why; what is covered and every gap; the digest of each file; signed
 ${BUNDLE_FILES.redactions}

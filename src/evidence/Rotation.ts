@@ -3,9 +3,12 @@
  * signed by both. So who trusts one of them can trust the other, up to that statement or from there on, and nobody who lacks
  * the old key can make it. It reads and makes texts; where they lie is in EvidenceRows.ts.
  */
+import { rotationIndexOf } from "../../journal/EvidenceRows.ts"
+import type { Row } from "../../journal/Journal.ts"
 import {
   type Checkpoint,
   isSignedBy,
+  type Note,
   parseCheckpoint,
   parseNote,
   parseVerifierKey,
@@ -37,6 +40,38 @@ export const readRotation = (index: number, noteText: string, statement: string 
   return isSignedBy(note, to) ? { index, from, to, checkpoint } : "the key that follows did not sign it"
 }
 
+/** A row of `ev-store` that says that the key was changed. */
+export interface RotationRow {
+  /** Of the statement, in the log. */
+  readonly index: number
+  readonly note: string
+  /** undefined: the log has none there. */
+  readonly statement: string | undefined
+  /** A `string`: why it is none. */
+  readonly rotation: Rotation | string
+}
+
+/** Those among the rows of `ev-store`, in order. `statementAt` gives an entry of the log. */
+export const readRotations = async (
+  rows: Iterable<Row> | AsyncIterable<Row>,
+  statementAt: (index: number) => Promise<Uint8Array | undefined>
+): Promise<ReadonlyArray<RotationRow>> => {
+  const found: Array<RotationRow> = []
+  for await (const { key, value } of rows) {
+    const index = rotationIndexOf(key)
+    if (index === undefined) continue
+    const note = Buffer.from(value).toString("utf8")
+    const bytes = await statementAt(index)
+    const statement = bytes && Buffer.from(bytes).toString("utf8")
+    found.push({ index, note, statement, rotation: readRotation(index, note, statement) })
+  }
+  return found
+}
+
+/** Those that are what they say. */
+export const rotationsIn = (rows: ReadonlyArray<RotationRow>): ReadonlyArray<Rotation> =>
+  rows.flatMap(({ rotation }) => (typeof rotation === "string" ? [] : [rotation]))
+
 /** A key, and the sizes of the log of which it may have signed checkpoints; `to` is Infinity for the present one. */
 export interface KeyTerm {
   readonly key: Verifier
@@ -64,3 +99,20 @@ export const keyChain = (trusted: Verifier, rotations: ReadonlyArray<Rotation>):
   }
   return terms
 }
+
+/** Those of the keys whose signatures on the note are right; a word: none is, and what is wrong with that. */
+export const signersOf = (
+  note: Note,
+  keys: ReadonlyArray<KeyTerm>
+): ReadonlyArray<KeyTerm> | "wrong key" | "forged seal" => {
+  const named = keys.filter(({ key }) =>
+    note.signatures.some(({ keyId, name }) => name === key.name && Buffer.compare(keyId, key.keyId) === 0)
+  )
+  const signers = named.filter(({ key }) => isSignedBy(note, key))
+  if (signers.length > 0) return signers
+  return named.length > 0 ? "forged seal" : "wrong key"
+}
+
+/** Whether one of them was the key of the log when it had so many entries. */
+export const wasKeyAt = (signers: ReadonlyArray<KeyTerm>, size: number): boolean =>
+  signers.some(({ from, to }) => size >= from && size <= to)

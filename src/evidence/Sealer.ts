@@ -31,7 +31,7 @@ import {
 } from "../../journal/SignedNote.ts"
 import type { StatementReason } from "../../journal/Statement.ts"
 import { lastTiles, TileTree } from "../../journal/TileTree.ts"
-import { keyChain, type Rotation, readRotation } from "./Rotation.ts"
+import { keyChain, readRotations, rotationsIn } from "./Rotation.ts"
 import { predecessorOf, StoreLog } from "./StoreLog.ts"
 
 const { LEAF_ENTRY_BYTES, SEAL_SPACE, STORE_SPACE, TILE_ENTRIES, TILE_SPACE } = Rows
@@ -162,16 +162,15 @@ export const makeSealer = Effect.fnUntraced(function* ({ isLive, journal, nextSi
     })
 
   const rotations = Effect.gen(function* () {
-    const found: Array<Rotation> = []
-    for (const { key, value } of yield* Stream.runCollect(journal.rows(STORE_SPACE))) {
-      const index = Rows.rotationIndexOf(key)
-      if (index === undefined) continue
-      const statement = yield* journal.row(Rows.LOG_SPACE, Rows.logKey(index))
-      const text = statement && Buffer.from(statement.value).toString("utf8")
-      const rotation = readRotation(index, Buffer.from(value).toString("utf8"), text)
-      if (typeof rotation !== "string") found.push(rotation)
-    }
-    return found
+    const rows = yield* Stream.runCollect(journal.rows(STORE_SPACE))
+    const statementAt = (index: number) => Effect.runPromise(rowValue(Rows.LOG_SPACE, Rows.logKey(index)))
+    return rotationsIn(
+      yield* Effect.tryPromise({
+        try: () => readRotations(rows, statementAt),
+        // Nothing else fails in it.
+        catch: (cause) => cause as StorageUnavailable
+      })
+    )
   })
 
   const giveUp = (reason: string) =>

@@ -17,7 +17,6 @@ import { Frontier, HASH_BYTES, leafHash } from "../../journal/Merkle.ts"
 import { decodeRecord, decodeRow } from "../../journal/Record.ts"
 import {
   type Checkpoint,
-  isSignedBy,
   parseCheckpoint,
   parseNote,
   parseVerifierKey,
@@ -28,7 +27,7 @@ import { parseStatement } from "../../journal/Statement.ts"
 import { checkPrivateFolder, readFormat, STORE_FORMAT } from "../../journal/StoreGuard.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
 import { readKey } from "./Keys.ts"
-import { type KeyTerm, keyChain, type Rotation, readRotation } from "./Rotation.ts"
+import { type KeyTerm, keyChain, type Rotation, readRotations, rotationsIn, signersOf, wasKeyAt } from "./Rotation.ts"
 import { type Entry, type EvidenceFinding, type SealedRoot, type SessionEvidence, SessionWalk } from "./SessionWalk.ts"
 import { TileCheck, type WrongTile } from "./TileCheck.ts"
 
@@ -145,18 +144,16 @@ class Verification {
   // --- the log -------------------------------------------------------------------------------------------------------
 
   async #readRotations(trusted: Verifier): Promise<void> {
-    const rotations: Array<Rotation> = []
-    for await (const { key, value } of this.#rows(Rows.STORE_SPACE)) {
-      const index = Rows.rotationIndexOf(key)
-      if (index === undefined) continue
-      const statement = await this.#row(Rows.LOG_SPACE, Rows.logKey(index))
-      const text = statement && Buffer.from(statement.value).toString("utf8")
-      const rotation = readRotation(index, Buffer.from(value).toString("utf8"), text)
-      if (typeof rotation !== "string") rotations.push(rotation)
-      else this.#add("integrity", "forged rotation", null, `the key was not changed by statement ${index}: ${rotation}`)
+    const rows = await readRotations(
+      this.#rows(Rows.STORE_SPACE),
+      async (index) => (await this.#row(Rows.LOG_SPACE, Rows.logKey(index)))?.value
+    )
+    for (const { index, rotation } of rows) {
+      if (typeof rotation !== "string") continue
+      this.#add("integrity", "forged rotation", null, `the key was not changed by statement ${index}: ${rotation}`)
     }
-    this.#rotations = rotations
-    this.#keys = keyChain(trusted, rotations)
+    this.#rotations = rotationsIn(rows)
+    this.#keys = keyChain(trusted, this.#rotations)
   }
 
   /** undefined: there is none. */
@@ -243,22 +240,16 @@ class Verification {
       this.#add("integrity", "forged seal", session, `${what} cannot be read`)
       return undefined
     }
-    const ours = keys.filter(({ key }) =>
-      note.signatures.some(({ keyId, name }) => name === key.name && Buffer.compare(keyId, key.keyId) === 0)
-    )
-    const valid = ours.filter(({ key }) => isSignedBy(note, key))
-    if (valid.length === 0 && ours.length > 0) {
-      this.#add("integrity", "forged seal", session, `${what} has a signature that is not of its key`)
+    const signers = signersOf(note, keys)
+    if (signers === "forged seal") {
+      this.#add("integrity", signers, session, `${what} has a signature that is not of its key`)
       return undefined
     }
     // The size of a session's tree says nothing of when it was signed; the log does.
-    const isInTime = valid.some(
-      ({ from, to }) => session !== null || (checkpoint.size >= from && checkpoint.size <= to)
-    )
-    if (!isInTime) {
+    if (signers === "wrong key" || (session === null && !wasKeyAt(signers, checkpoint.size))) {
       const name = keys.at(-1)?.key.name
       const why =
-        valid.length === 0 ? `is not signed by ${name}` : `is signed by a key of ${name} that was not its key then`
+        signers === "wrong key" ? `is not signed by ${name}` : `is signed by a key of ${name} that was not its key then`
       this.#add("integrity", "wrong key", session, `${what} ${why}`)
       return undefined
     }
@@ -519,20 +510,4 @@ const sorted = (seals: ReadonlyArray<SealedRoot>): ReadonlyArray<SealedRoot> =>
 const checkpointIn = (text: string): Checkpoint | undefined => {
   const note = parseNote(text)
   return note && parseCheckpoint(note.text)
-}
-
-/** The store's signed checkpoint as it is stored; undefined: nothing was sealed yet. Throws StoreRefused. */
-export const readAnchor = async (paths: StorePaths): Promise<string | undefined> => {
-  checkPrivateFolder(paths.journal)
-  const reader = await openEntries(paths.journal, paths.key)
-  try {
-    const key = Keys.rowKey(Rows.STORE_SPACE, Rows.STORE_CHECKPOINT_KEY)
-    for await (const [entry] of reader.pages({ from: key, to: Buffer.concat([key, Buffer.of(0)]) })) {
-      const value = entry && decodeRow(entry[0], entry[1])
-      return value && Buffer.from(value).toString("utf8")
-    }
-    return undefined
-  } finally {
-    reader.close()
-  }
 }

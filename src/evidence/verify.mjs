@@ -15,22 +15,32 @@ const attempt = (work) => { try { return work() } catch {} }
 // RFC 6962: a tree of n entries splits behind the largest power of two below n. A proof that is not used up is wrong.
 const splitOf = (n, k = 1) => (k * 2 < n ? splitOf(n, k * 2) : k)
 const rootOf = (list, k = splitOf(list.length)) => list.length < 2 ? (list[0] ?? sha("")) : nodeOf(rootOf(list.slice(0, k)), rootOf(list.slice(k)))
-const climb = (leaf, index, n, path, k = splitOf(n)) => {
-  if (n === 1) return leaf
-  const below = index < k ? climb(leaf, index, k, path) : climb(leaf, index - k, n - k, path)
-  return index < k ? nodeOf(below, path.shift()) : nodeOf(path.shift(), below)
-}
-const bothRoots = (m, n, first, path, k = splitOf(n)) => {
-  if (m === n) return first ? [first, first] : [path[0], path.shift()]
+const climb = (leaf, index, n, path, k = splitOf(n), top = n > 1 && path.pop()) =>
+  n === 1 ? leaf : index < k ? nodeOf(climb(leaf, index, k, path), top) : nodeOf(top, climb(leaf, index - k, n - k, path))
+const bothRoots = (m, n, first, path, k = splitOf(n), top = (m < n || !first) && path.pop()) => {
+  if (m === n) return first ? [first, first] : [top, top]
   const [before, now] = m <= k ? bothRoots(m, k, first, path) : bothRoots(m - k, n - k, undefined, path)
-  const other = path.shift()
-  return m <= k ? [before, nodeOf(now, other)] : [nodeOf(other, before), nodeOf(other, now)]
+  return m <= k ? [before, nodeOf(now, top)] : [nodeOf(top, before), nodeOf(top, now)]
 }
+const holds = ({ root, size }, index, text, path) => index < size && attempt(() => climb(leafOf(text), index, size, path))?.equals(root) && !path.length
+const goesOn = (before, now, path, [first, second] = attempt(() => bothRoots(before.size, now.size, before.root, path)) ?? []) =>
+  !before.size || (first?.equals(before.root) && second.equals(now.root) && !path.length)
 const parseKey = (text = "") => {
-  const [, name, id, bytes] = /^([^+\s]+)\+([0-9a-f]{8})\+(\S+)$/.exec(text.trim()) ?? []
+  const [vkey, name, id, bytes] = /^([^+\s]+)\+([0-9a-f]{8})\+(\S+)$/.exec(text.trim()) ?? []
   if (!name || !sha(`${name}\n`, b64(bytes)).subarray(0, 4).equals(hex(id)) || b64(bytes)[0] !== 1) return undefined
   const jwk = { kty: "OKP", crv: "Ed25519", x: b64(bytes).subarray(1).toString("base64url") }
-  return { name, id: hex(id), key: createPublicKey({ key: jwk, format: "jwk" }) }
+  return { vkey, name, id: hex(id), key: createPublicKey({ key: jwk, format: "jwk" }), from: 0, to: Infinity }
+}
+const textOf = (note) => note.slice(0, note.lastIndexOf("\n\n") + 1)
+const isSigned = (note, { id, key, name }) => // All signatures under its name and id are right; undefined: there is none.
+  [...note.matchAll(/^— (\S+) (\S+)$/gm)].filter(([, by, bytes]) => by === name && b64(bytes).subarray(0, 4).equals(id))
+    .reduce((all = true, [, , bytes]) => all && verify(null, Buffer.from(textOf(note)), key, b64(bytes).subarray(4)), undefined)
+const parse = (text, [origin, size, root] = text.split("\n")) => ({ origin, size: Number(size), root: b64(root) })
+const changeOf = ({ checkpoint, consistency, inclusion, statement }) => { // Of the key: the log's last entry names two, and both signed it.
+  const { origin, root, size } = parse(checkpoint)
+  const [before, after] = ["from", "to"].map((word) => parseKey(new RegExp(`^${word} (.+)$`, "m").exec(statement)[1]))
+  const isSound = [before, after].every((key) => key.name === origin && isSigned(checkpoint, key)) && holds({ root, size }, size - 1, statement, inclusion.map(b64))
+  return isSound ? { before, after, root, size, path: consistency.map(b64) } : undefined
 }
 const idBytes = (id, digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ") => number([...id].reduce((sum, digit) => sum * 32n + BigInt(digits.indexOf(digit)), 0n), 16)
 const label = (text = "") => Buffer.concat([Buffer.of(text.length), Buffer.from(text, "latin1")])
@@ -38,60 +48,57 @@ const headerOf = ({ actor, command, kind, record, time }) => Buffer.concat([Buff
 async function* linesOf(file) { for await (const line of createInterface(createReadStream(file))) yield JSON.parse(line) }
 const check = async (folder) => {
   const [integrity, completeness] = [new Set(), new Set()]
-  const teller = (set) => (is, reason, detail) => void (is && set.add(`${reason}: ${detail}`))
-  const [wrong, lacks] = [teller(integrity), teller(completeness)]
+  const [wrong, lacks] = [integrity, completeness].map((set) => (is, reason, detail) => void (is && set.add(`${reason}: ${detail}`)))
   const read = (name) => attempt(() => readFileSync(`${folder}/${name}`))
   const text = (name) => read(name)?.toString("utf8") ?? ""
   const { coverage, files, session } = JSON.parse(text("manifest.json"))
   const key = parseKey(givenKey ?? text("store.vkey"))
-  wrong(givenKey && givenKey.trim() !== text("store.vkey").trim(), "wrong key", "the bundle names another key")
-  const opened = (name, note = text(name)) => {
-    if (!note || !key) return undefined
-    const signed = note.slice(0, note.lastIndexOf("\n\n") + 1)
-    const lines = note.slice(signed.length + 1).split("\n").map((line) => line.split(" "))
-    const own = lines.flatMap(([dash, name, bytes]) => (dash === "—" && name === key.name ? [b64(bytes)] : []))
-    const mine = own.filter((bytes) => bytes.subarray(0, 4).equals(key.id)).map((bytes) => bytes.subarray(4))
-    if (mine.length && mine.every((bytes) => verify(null, Buffer.from(signed), key.key, bytes))) return signed
-    wrong(true, mine.length ? "forged seal" : "wrong key", `${name} is not signed by ${key.name}`)
+  const told = attempt(() => JSON.parse(text("rotations.json") || "[]").map(changeOf)) ?? [undefined]
+  const changes = told.every(Boolean) ? told : []
+  wrong(changes !== told, "forged rotation", "a key is said to follow another, and that one did not sign it")
+  const keys = key ? [key] : [] // Those that the trusted one leads to, forward and back.
+  for (const { after, before, size } of changes) if (keys.at(-1)?.vkey === before.vkey) keys.splice(-1, 1, { ...keys.at(-1), to: size }, { ...after, from: size })
+  for (const { after, before, size } of changes.toReversed()) if (keys[0]?.vkey === after.vkey) keys.splice(0, 1, { ...before, to: size }, { ...keys[0], from: size })
+  const [present, keysAt] = [keys.slice(-1), (size) => keys.filter(({ from, to }) => size >= from && size <= to)]
+  wrong(text("store.vkey") && key && present[0].vkey !== text("store.vkey").trim(), "wrong key", "the given key does not lead to the bundle's")
+  const opened = (name, signers, note = text(name)) => {
+    const found = signers.map((signer) => isSigned(note, signer))
+    wrong(key && note && !found.includes(true), found.includes(false) ? "forged seal" : "wrong key", `${name} is not signed by ${key?.name}`)
+    return found.includes(true) ? textOf(note) : undefined
   }
-  const checkpoint = (name, expected, note) => {
-    const [origin, size, root] = opened(name, note)?.split("\n") ?? []
+  const checkpoint = (name, expected, signers, note) => {
+    const { origin, root, size } = parse(opened(name, signers, note) ?? "")
     wrong(origin && origin !== expected, note ? "wrong key" : "forged seal", `${name} is that of ${origin}`)
-    return origin === expected ? { size: Number(size), root: b64(root) } : undefined
+    return origin === expected ? { size, root } : undefined
   }
-  const note = opened("manifest.note")
+  const note = opened("manifest.note", present)
   const expected = `reprise bundle v1\nsession ${session}\nmanifest ${sha(text("manifest.json")).toString("base64")}\n`
   wrong(note && note !== expected, "edited", "manifest.json is not the one that was signed")
-  const seal = checkpoint("session.checkpoint", `${key?.name}/${session}`)
+  const seal = checkpoint("session.checkpoint", `${key?.name}/${session}`, keys)
   wrong(coverage.sealed > 0 && !(key && text("session.checkpoint")), "evidence missing", "session.checkpoint or the key is missing")
-  wrong(seal && !note, "evidence missing", "manifest.json is not signed")
-  const store = seal && checkpoint("store.checkpoint", key.name)
-  wrong(seal && !text("store.checkpoint"), "evidence missing", "store.checkpoint is missing")
+  const store = seal && checkpoint("store.checkpoint", key.name, present)
+  for (const name of ["manifest.note", "store.checkpoint"]) wrong(seal && !text(name), "evidence missing", `${name} is missing`)
   if (store) {
+    wrong(!changes.every((change) => goesOn(change, store, change.path)), "forged rotation", "the log does not go on from where it names another key")
     const [head, ...rest] = text("statement.tlog-proof").split("\n\n")
     const [, index, ...path] = head.split("\n").map((line, at) => (at > 1 ? b64(line) : Number(line.split(" ")[1])))
     const [, id, size, root] = /^session (\S+)\nsize (\d+)\nroot (\S+)$/m.exec(text("statement.txt")) ?? []
     wrong(rest.join("\n\n") !== text("store.checkpoint"), "forged seal", "the proof is for another checkpoint of the store")
-    const found = attempt(() => climb(leafOf(text("statement.txt")), index, store.size, path))
-    wrong(!(index < store.size && found?.equals(store.root)) || path.length, "forged seal", "the statement is not in the store's log")
+    wrong(!holds(store, index, text("statement.txt"), path), "forged seal", "the statement is not in the store's log")
     wrong(id !== session || Number(size) !== seal.size, "forged seal", "the log speaks of another session or size")
     wrong(Number(size) === seal.size && !b64(root).equals(seal.root), "forked", "the log has another root for the session")
-    const anchor = anchorNote && checkpoint("the anchor", key.name, anchorNote)
+    const anchor = anchorNote && checkpoint("the anchor", key.name, keysAt(parse(anchorNote).size), anchorNote)
     const [since, ...hops] = text("consistency.txt").trim().split("\n").map((line, at) => (at ? b64(line) : Number(line)))
-    wrong(anchor?.size === store.size && !anchor.root.equals(store.root), "forked", "the log has another root than the anchor")
+    const known = anchor && { [since]: hops.shift(), [store.size]: store.root }[anchor.size]
+    wrong(known && !known.equals(anchor.root), "forked", "the bundle knows another log of the anchor's size")
     lacks(anchor?.size > store.size, "rolled back", `the log has ${store.size} entries, and had ${anchor?.size}`)
-    wrong(anchor?.size < store.size && since !== anchor.size, "evidence missing", "no proof that the log goes on from the anchor")
-    if (anchor?.size < store.size && since === anchor.size && since > 0) {
-      const isSame = hops.shift()?.equals(anchor.root)
-      wrong(!isSame, "forked", "the bundle knows another log of the anchor's size")
-      const [before, now] = attempt(() => bothRoots(since, store.size, anchor.root, hops)) ?? []
-      wrong(isSame && !(before?.equals(anchor.root) && now?.equals(store.root) && !hops.length), "forged seal", "the log does not go on from the anchor")
-    }
+    wrong(anchor?.size < store.size && !known, "evidence missing", "no proof that the log goes on from the anchor")
+    wrong(anchor?.size < store.size && known?.equals(anchor.root) && !goesOn(anchor, store, hops), "forged seal", "the log does not go on from the anchor")
   }
-  const [sealed, id, redacted, leaves, others] = [seal?.size ?? 0, idBytes(session), new Map(), [], []]
   const removedTo = note === expected && coverage.removed?.isRecorded ? coverage.removed.to : 0
+  const [sealed, id, redacted, leaves, others] = [seal?.size ?? 0, idBytes(session), new Map(), [], []]
   let [events, last, next] = [0, 0, 1]
-  try {
+  const readEvents = async () => {
     for await (const { kind, payload } of linesOf(`${folder}/events.jsonl`))
       for (const { original, replacement, sealed, sequence } of kind === 44 ? JSON.parse(b64(payload)).events : [])
         redacted.set(sequence, { was: redacted.get(sequence)?.was || (sealed ? original : ""), is: replacement })
@@ -107,8 +114,7 @@ const check = async (folder) => {
       wrong(!isRemoval && sequence < next, "reordered", `event ${sequence} stands behind event ${last}`)
       lacks(!isRemoval && sequence > next, "removed", `events ${next} to ${sequence - 1} are missing`)
       ;[last, next] = [Math.max(last, sequence), Math.max(next, sequence + 1)]
-      const isLeaf = !isRemoval && sequence <= sealed
-      if (!isLeaf && others.push(leafOf(place, headerOf(line), sha(Buffer.alloc(16), payload)))) continue
+      if ((isRemoval || sequence > sealed) && others.push(leafOf(place, headerOf(line), sha(Buffer.alloc(16), payload)))) continue
       const before = salt ? undefined : redacted.get(sequence)
       wrong(before && !sha(payload).equals(hex(before.is)), "edited", `event ${sequence} is not what it was redacted to`)
       const found = leafOf(place, headerOf(line), before ? hex(before.was) : sha(b64(salt ?? ""), payload))
@@ -116,9 +122,8 @@ const check = async (folder) => {
       wrong(!isAbsent && !found.equals(b64(leaf)), "edited", `event ${sequence} is not what was sealed`)
       leaves.push(b64(leaf))
     }
-  } catch (error) {
-    wrong(true, "edited", `events.jsonl cannot be read: ${error.message}`)
   }
+  await readEvents().catch(({ message }) => wrong(true, "edited", `events.jsonl cannot be read: ${message}`))
   lacks((last < sealed || last < coverage.last) && !completeness.size, "truncated", `event ${last} is the last`)
   lacks(events !== coverage.events && !completeness.size, "removed", `${events} of ${coverage.events} events are there`)
   lacks(sealed < coverage.sealed, "rolled back", `${sealed} events are sealed, and ${coverage.sealed} were`)
@@ -132,17 +137,12 @@ const check = async (folder) => {
     wrong(read(name) && !sha(read(name)).equals(hex(sha256)), "edited", `${name} is not the file that was exported`)
   }
   console.log(`session ${session}: ${events} events, ${sealed} sealed; key ${key?.name}+${key?.id.toString("hex")}${givenKey ? "" : " (the bundle's own: compare it)"}`)
-  const told = (set, bad, good) => (set.size ? bad : seal || note ? good : "unproven")
-  console.log([`integrity ${told(integrity, "violated", "intact")}`, ...integrity].join("\n  "))
-  console.log([`completeness ${told(completeness, "incomplete", "complete")}`, ...completeness].join("\n  "))
+  const inWord = (set, bad, good) => (set.size ? bad : seal || note ? good : "unproven")
+  console.log([`integrity ${inWord(integrity, "violated", "intact")}`, ...integrity].join("\n  "))
+  console.log([`completeness ${inWord(completeness, "incomplete", "complete")}`, ...completeness].join("\n  "))
   return integrity.size ? 82 : completeness.size ? 83 : seal || note ? 0 : 84
 }
-try {
-  const [codes, inside] = [[], existsSync(`${top}/manifest.json`) ? [top] : readdirSync(top).map((name) => `${top}/${name}`)]
-  for (const folder of inside) if (existsSync(`${folder}/manifest.json`)) codes.push(await check(folder))
-  if (!codes.length) throw new Error(`${top} is no evidence of reprise`)
-  process.exitCode = [82, 83, 84, 0].find((code) => codes.includes(code))
-} catch (error) {
-  console.error(`verify: ${error.message}`)
-  process.exitCode = 64
-}
+process.on("uncaughtException", ({ message }) => { console.error(`verify: ${message}`); process.exit(64) })
+const [codes, inside] = [[], existsSync(`${top}/manifest.json`) ? [top] : readdirSync(top).map((name) => `${top}/${name}`)]
+for (const folder of inside) if (existsSync(`${folder}/manifest.json`)) codes.push(await check(folder))
+process.exitCode = [82, 83, 84, 0].find((code) => codes.includes(code)) ?? console.error(`verify: ${top} is no evidence of reprise`) ?? 64

@@ -5,9 +5,9 @@
  */
 import type { SessionEvent } from "../../journal/Event.ts"
 import type { CaptureStream } from "../capture/SessionCapture.ts"
+import type { KeeperNote } from "../session/KeeperNote.ts"
 import type { ControlFrame } from "./ControlFrames.ts"
 import type { ExecRequest } from "./Exec.ts"
-import type { KeeperNote } from "./KeeperNote.ts"
 import { MASK, type StreamRedactor } from "./Secrets.ts"
 
 /** Of each stream, for the answer: what one read of the journal costs more than. */

@@ -25,7 +25,7 @@ export interface CommandScope {
   readonly since: number
 }
 
-export const processesOfCommand = ({ session, shell, since }: CommandScope): ReadonlyArray<ProcessEntry> =>
+const processesOfCommand = ({ session, shell, since }: CommandScope): ReadonlyArray<ProcessEntry> =>
   processesOfSession({ leader: shell, marker: session }).filter(
     (entry) => entry.pid !== shell.pid && Number(entry.startTime) >= since
   )

@@ -4,7 +4,6 @@
  * the keeper and the journal. Everything is journaled before it acts: a command is never run twice, and its result can be
  * read for as long as the store lives, also when the engine was killed meanwhile.
  */
-
 import { Context, type Effect, Schema } from "effect"
 import {
   CommandStatus,

@@ -55,7 +55,8 @@ import {
   type StartShell
 } from "./Exec.ts"
 import { ExecFinished, ExecNotFound, ExecRejected, PolicyDenied } from "./ExecError.ts"
-import { EXEC_SPACE, ExecSession, type ExecSessionPort, execRowKey } from "./ExecSession.ts"
+import { EXEC_SPACE, execRowKey } from "./ExecRow.ts"
+import { ExecSession, type ExecSessionPort } from "./ExecSession.ts"
 import { keysBytes } from "./Keys.ts"
 import { POLICY_RULE_CHARACTERS_MAX, POLICY_RULES_MAX, Policy } from "./Policy.ts"
 import { SECRET_VALUES_MAX } from "./Secrets.ts"
@@ -81,6 +82,8 @@ export interface ExecEngineOptions {
   readonly paths: StorePaths
   readonly nowMicros: () => number
   readonly run: <A, E>(effect: Effect.Effect<A, E>) => Promise<A>
+  /** Told of what the policy of a session forbids, before that is thrown. */
+  readonly refused: (error: PolicyDenied) => void
   /** As `run`, for what needs the journal. */
   readonly load: (session: SessionId) => Promise<CommandsState>
 }
@@ -271,7 +274,7 @@ export class ExecEngine {
     if (known === "finished") return this.#result(id, execId, { maxOutputBytes: request.maxOutputBytes })
     const shell = known ?? (await this.#shell(id))
     const rule = shell.policy.refusesCommand(request.code)
-    if (rule !== undefined) throw new PolicyDenied({ session: id, rule })
+    if (rule !== undefined) throw this.#refusedBy(id, rule)
     // Looked for again: another call may have asked for the same meanwhile.
     const command = shell.find(execId) ?? shell.submit(execId, request)
     try {
@@ -285,6 +288,12 @@ export class ExecEngine {
     return this.#result(id, execId, { maxOutputBytes: request.maxOutputBytes, command })
   }
 
+  #refusedBy(session: SessionId, rule: string): PolicyDenied {
+    const error = new PolicyDenied({ session, rule })
+    this.#options.refused(error)
+    return error
+  }
+
   /** The shell in which this very command waits or runs, "finished", or undefined for an id that is new. */
   async #known(id: SessionId, execId: string, request: ExecRequest): Promise<ExecSession | "finished" | undefined> {
     const shell = this.#liveShell(id)
@@ -296,7 +305,7 @@ export class ExecEngine {
     const entry = await this.#entry(id, execId)
     if (entry === undefined) return undefined
     const start = entry.codeCut ? await this.#readStart(id, entry.firstSequence) : undefined
-    const code = shell?.live.capture?.maskedText(request.code) ?? request.code
+    const code = shell?.live.shown(request.code) ?? request.code
     if (![code, request.code].includes(start?.started.code ?? entry.code)) throw usedBefore(execId)
     return "finished"
   }
@@ -329,7 +338,7 @@ export class ExecEngine {
     const { command, shell } = await this.#runningCommand(id, execId)
     const allowed = (bytes: Uint8Array): Uint8Array => {
       const rule = shell.policy.refusesTyped(bytes)
-      if (rule !== undefined) throw new PolicyDenied({ session: id, rule })
+      if (rule !== undefined) throw this.#refusedBy(id, rule)
       return bytes
     }
     const isStream = command.request.stdin?._tag === "Stream"
@@ -355,13 +364,13 @@ export class ExecEngine {
 
   async interrupt(id: SessionId, execId: string | undefined): Promise<void> {
     const { command, shell } = await this.#runningCommand(id, execId)
-    await shell.interrupt(command, undefined)
+    await shell.stop.interrupt(command, undefined)
   }
 
   async kill(id: SessionId, execId: string | undefined, signal = "SIGKILL"): Promise<void> {
     const checked = checkSignal(signal, constants.signals)
     const { command, shell } = await this.#runningCommand(id, execId)
-    await shell.kill(command, checked, undefined)
+    await shell.stop.kill(command, checked, undefined)
   }
 
   async #runningCommand(
@@ -385,13 +394,13 @@ export class ExecEngine {
 
   async reset(id: SessionId): Promise<RestoreReport> {
     const shell = await this.#shell(id)
-    return shell.reset()
+    return shell.restart.reset()
   }
 
   async restore(id: SessionId): Promise<RestoreReport | null> {
     if (this.#liveShell(id) !== undefined) return null
     const shell = await this.#shell(id)
-    return shell.lastRestore
+    return shell.restart.lastRestore
   }
 
   async state(id: SessionId): Promise<ShellStateView> {
@@ -438,7 +447,7 @@ export class ExecEngine {
     const session = await this.core.openForRelaunch(id)
     const { extension } = session
     if (!(extension instanceof ExecSession)) throw notForCommands()
-    await extension.bringBack()
+    await extension.restart.bringBack()
     return extension
   }
 
@@ -552,7 +561,7 @@ export class ExecEngine {
     if (wait === null) return null
     const text = makePlainText()
     feedPlainText(text, shell.terminalTail, () => undefined)
-    const prompt = shell.live.capture?.maskedText(openLine(text)) ?? openLine(text)
+    const prompt = shell.live.shown(openLine(text))
     return { kind: wait.kind, confidence: wait.confidence, prompt: prompt.slice(-PROMPT_CHARACTERS_MAX) }
   }
 }
@@ -620,7 +629,7 @@ const chosenLanguage = ({ language, shell }: StartShell): Language => {
   if (chosen === undefined) {
     throw invalid(
       "shell",
-      `"${shell}" is none of bash, zsh, python3 and node; say with language which of them it speaks`
+      `"${shell}" is none of bash, zsh, python3 and node; say with language (--lang) which of them it speaks`
     )
   }
   return chosen

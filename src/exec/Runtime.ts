@@ -17,11 +17,11 @@ const LANGUAGES: ReadonlyArray<Language> = ["bash", "zsh", "python", "node"]
 const EVALUATED: ReadonlyArray<string> = ["python", "node"]
 
 /** Milliseconds without a command after which a workspace ends. */
-export const IDLE_TIMEOUT_MILLIS = 1_800_000
+const IDLE_TIMEOUT_MILLIS = 1_800_000
 /** Of one command, unless asked otherwise: a tool call that is not answered is of no use. */
 export const COMMAND_TIMEOUT_MILLIS = 30_000
 /** Commands a workspace remembers. */
-export const HISTORY_SIZE = 100
+const HISTORY_SIZE = 100
 /** How often idleness is looked for: at most this part of the idle timeout late. */
 const IDLE_CHECK_PART = 10
 const HISTORY_LIMIT_DEFAULT = 20

@@ -12,7 +12,7 @@ export const MASK = "***"
  * Bytes of the shortest value that is looked for in output. Shorter ones ("1", "root") stand in ordinary text so often that
  * masking them destroys it.
  */
-export const SECRET_VALUE_BYTES_MIN = 6
+const SECRET_VALUE_BYTES_MIN = 6
 /** Values of one redactor: more than a command is ever given. It keeps five numbers for each of their bytes. */
 export const SECRET_VALUES_MAX = 64
 

@@ -6,11 +6,11 @@
  */
 import type { CommandsState } from "../../projections/Commands.ts"
 import type { CaptureNote } from "../capture/CaptureRequest.ts"
-import type { SessionCapture } from "../capture/SessionCapture.ts"
 import { SPAWN_NOTE_BYTES_MAX } from "../keeper/PipeHost.ts"
+import { encodeNote, type KeeperNote } from "../session/KeeperNote.ts"
+import type { LiveSession } from "../session/LiveSession.ts"
 import type { Driver, ShellState } from "./Driver.ts"
 import type { RestoreReport } from "./Exec.ts"
-import { encodeNote, type KeeperNote } from "./KeeperNote.ts"
 import { maskEnv, redactValues, StreamRedactor } from "./Secrets.ts"
 import { shellDiff } from "./ShellDiff.ts"
 
@@ -26,8 +26,7 @@ export type CommandNote = KeeperNote["commands"][string]
 
 export class ShellMemory {
   readonly #driver: Driver
-  /** The session's rules for what is journaled. */
-  readonly #capture: () => Pick<SessionCapture, "note" | "maskedText"> | undefined
+  readonly #live: Pick<LiveSession, "capture" | "shown">
   environment: ShellEnvironment | undefined
   /** A new shell was started and does not have the state of the old one yet. */
   unfinishedRestart: KeeperNote["restarting"] = null
@@ -41,13 +40,9 @@ export class ShellMemory {
   /** Exported by commands and not stored, as an engine before knew them. */
   #masked: KeeperNote["masked"] = {}
 
-  constructor(
-    driver: Driver,
-    environment: ShellEnvironment | undefined,
-    capture: () => Pick<SessionCapture, "note" | "maskedText"> | undefined
-  ) {
+  constructor(live: Pick<LiveSession, "capture" | "shown">, driver: Driver, environment: ShellEnvironment | undefined) {
+    this.#live = live
     this.#driver = driver
-    this.#capture = capture
     this.environment = environment
   }
 
@@ -61,7 +56,7 @@ export class ShellMemory {
         masked: this.#maskedNow(state),
         commands: Object.fromEntries(this.#commands),
         restarting: this.unfinishedRestart,
-        capture: this.#capture()?.note
+        capture: this.#live.capture?.note
       },
       bytesMax
     )
@@ -109,11 +104,6 @@ export class ShellMemory {
     return values.length === 0 ? undefined : new StreamRedactor(values, { keepsLength: true })
   }
 
-  /** A text as the session's rules let it be journaled. */
-  shown(text: string): string {
-    return this.#capture()?.maskedText(text) ?? text
-  }
-
   /** Exported variables whose values are not stored. */
   #maskedNow(state: CommandsState): KeeperNote["masked"] {
     const env = this.#shell?.env
@@ -142,7 +132,7 @@ export class ShellMemory {
     const names = this.environment?.secretNames ?? NO_NAMES
     const values = this.secretsOf(exec)
     const holdsSecret = (text: string) =>
-      (values.length > 0 && redactValues(text, values) !== text) || this.shown(text) !== text
+      (values.length > 0 && redactValues(text, values) !== text) || this.#live.shown(text) !== text
     // Of what was masked before an engine died nobody knows the value any more: it is not taken for a new one.
     const wasMasked = (name: string) => state.masked.has(name) && !before.env.has(name)
     const changed = shellDiff(exec, before, shell, {

@@ -4,10 +4,10 @@
  */
 import type { JournalEntry, TerminalSize } from "../../journal/Event.ts"
 import { commandOf, escapeText } from "../SafeText.ts"
+import { exitStatus, RecordedItems, type RecordingOpening } from "../session/RecordedItems.ts"
 import type { SessionView } from "../session/SessionView.ts"
+import { type TerminalItem, TerminalItems } from "../session/TerminalItems.ts"
 import type { ExportSource } from "./ExportFormat.ts"
-import { exitStatus, RecordedItems, type RecordingOpening } from "./RecordedItems.ts"
-import { type TerminalItem, TerminalItems } from "./TerminalItems.ts"
 import { Utf8Text } from "./Utf8Text.ts"
 
 /** o: output, i: input, r: a new size, m: marker, x: exit status. Readers take only these for granted. */

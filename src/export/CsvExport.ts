@@ -19,7 +19,7 @@ import { isoTime } from "./ExportTime.ts"
 import { PlainExcerpt } from "./PlainExcerpt.ts"
 
 /** Public: a column is added at the end, none changes its meaning. */
-export const CSV_COLUMNS = [
+const CSV_COLUMNS = [
   "number",
   "time",
   "command",

@@ -3,7 +3,7 @@
  * for the file. A format that holds everything counts nothing. It counts; it knows no session and no format.
  */
 
-import type { RecordedItem } from "./RecordedItems.ts"
+import type { RecordedItem } from "../session/RecordedItems.ts"
 
 /** Names are public, and none changes its meaning. */
 const LOSSES = {

@@ -60,8 +60,8 @@ export interface PlayerIndex {
   readonly notices: ReadonlyArray<string>
 }
 
-export const RECORD_OUTPUT = 0
-export const RECORD_SIZE = 1
+const RECORD_OUTPUT = 0
+const RECORD_SIZE = 1
 
 /** What a record can take beside its output: five varints of at most 8 bytes. */
 const RECORD_HEAD_BYTES_MAX = 40

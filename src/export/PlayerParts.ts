@@ -12,6 +12,7 @@ import { SCREEN_SCROLLBACK_LINES } from "../../projections/ScreenBounds.ts"
 import { guard, makeScreenGuard, type ScreenGuard } from "../../projections/ScreenGuard.ts"
 import { encodeSnapshot } from "../../projections/SnapshotCodec.ts"
 import { escapeLines, escapeText } from "../SafeText.ts"
+import type { RecordingOpening } from "../session/RecordedItems.ts"
 import type { SessionView } from "../session/SessionView.ts"
 import { describeCommand } from "./CommandOutcome.ts"
 import {
@@ -24,7 +25,6 @@ import {
   type PlayerMark,
   RecordWriter
 } from "./PlayerFormat.ts"
-import type { RecordingOpening } from "./RecordedItems.ts"
 
 const CR = 0x0d
 const LF = 0x0a

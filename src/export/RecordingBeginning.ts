@@ -3,8 +3,8 @@
  * A session that has all its events begins with the size it was made with, on an empty screen.
  */
 import { Effect } from "effect"
+import type { RecordingOpening } from "../session/RecordedItems.ts"
 import type { ExportSource } from "./ExportFormat.ts"
-import type { RecordingOpening } from "./RecordedItems.ts"
 
 export const openingOf = ({ screenAt, view }: ExportSource): Effect.Effect<RecordingOpening | undefined> => {
   const to = view.removed?.to

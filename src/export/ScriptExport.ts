@@ -6,14 +6,14 @@
 import { Effect, Stream } from "effect"
 import type { JournalEntry, TerminalSize } from "../../journal/Event.ts"
 import { commandOf, escapeText } from "../SafeText.ts"
+import { exitStatus, RecordedItems, type RecordingOpening } from "../session/RecordedItems.ts"
+import { type TerminalItem, TerminalItems } from "../session/TerminalItems.ts"
 import { secondsText } from "./AsciicastExport.ts"
 import { describeExit } from "./CastEvents.ts"
 import { type ExportFold, type ExportSource, type FilePiece, foldEvents, type WriteFolder } from "./ExportFormat.ts"
-import { exitStatus, RecordedItems, type RecordingOpening } from "./RecordedItems.ts"
 import { openingOf } from "./RecordingBeginning.ts"
-import { type TerminalItem, TerminalItems } from "./TerminalItems.ts"
 
-export const SCRIPT_FILES = { output: "typescript", input: "input", timing: "timing" } as const
+const SCRIPT_FILES = { output: "typescript", input: "input", timing: "timing" } as const
 /** Characters of a value in the timing: scriptreplay has 255 bytes for one. */
 const VALUE_BYTES_MAX = 200
 

@@ -14,11 +14,11 @@ import { type CastEvent, CastEvents } from "./CastEvents.ts"
 import { type ExportFold, type ExportSource, type FilePiece, foldEvents, type WriteFolder } from "./ExportFormat.ts"
 import { openingOf } from "./RecordingBeginning.ts"
 
-export const INDEX_FILE = "index.json"
+const INDEX_FILE = "index.json"
 /** Bytes of text in one segment: what a seek loads and draws at most, a tenth of a second. */
-export const SEGMENT_TEXT_BYTES = 512 * 1024
+const SEGMENT_TEXT_BYTES = 512 * 1024
 /** Events in one segment: many small ones cost more than their text. */
-export const SEGMENT_EVENTS_MAX = 10_000
+const SEGMENT_EVENTS_MAX = 10_000
 /** Markers that the index lists; the rest are in the segments alone. */
 const INDEX_MARKERS_MAX = 20_000
 

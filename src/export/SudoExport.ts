@@ -8,8 +8,8 @@
 import { Effect, Stream } from "effect"
 import type { JournalEntry, TerminalSize } from "../../journal/Event.ts"
 import { commandOf, escapeText } from "../SafeText.ts"
+import { type RecordedItem, RecordedItems, type RecordingOpening } from "../session/RecordedItems.ts"
 import { type ExportFold, type ExportSource, type FilePiece, foldEvents, type WriteFolder } from "./ExportFormat.ts"
-import { type RecordedItem, RecordedItems, type RecordingOpening } from "./RecordedItems.ts"
 import { openingOf } from "./RecordingBeginning.ts"
 
 /** Streams as `timing` numbers them. */

@@ -8,10 +8,10 @@ import { Effect, Stream } from "effect"
 import type { JournalEntry } from "../../journal/Event.ts"
 import { feedPlainText, makePlainText, openLine } from "../../projections/PlainText.ts"
 import { escapeText } from "../SafeText.ts"
+import { RecordedItems, type RecordingOpening } from "../session/RecordedItems.ts"
+import { type TerminalItem, TerminalItems } from "../session/TerminalItems.ts"
 import { type ExportFold, type ExportSource, foldEvents, type WriteExport } from "./ExportFormat.ts"
-import { RecordedItems, type RecordingOpening } from "./RecordedItems.ts"
 import { openingOf } from "./RecordingBeginning.ts"
-import { type TerminalItem, TerminalItems } from "./TerminalItems.ts"
 
 const LINE_END = new Uint8Array([0x0a])
 

@@ -5,10 +5,10 @@
  */
 import { Effect, Stream } from "effect"
 import type { JournalEntry } from "../../journal/Event.ts"
+import { RecordedItems, type RecordingOpening } from "../session/RecordedItems.ts"
+import { type TerminalItem, TerminalItems } from "../session/TerminalItems.ts"
 import { type ExportFold, type ExportSource, foldEvents, type WriteExport } from "./ExportFormat.ts"
-import { RecordedItems, type RecordingOpening } from "./RecordedItems.ts"
 import { openingOf } from "./RecordingBeginning.ts"
-import { type TerminalItem, TerminalItems } from "./TerminalItems.ts"
 import { TlogMessages } from "./TlogMessages.ts"
 
 /** What the audit of a system gives to a login; this value says that there is none. */

@@ -5,11 +5,11 @@
  */
 import { Effect, Stream } from "effect"
 import type { JournalEntry } from "../../journal/Event.ts"
+import { RecordedItems, type RecordingOpening } from "../session/RecordedItems.ts"
+import { type TerminalItem, TerminalItems } from "../session/TerminalItems.ts"
 import { type ExportFold, type ExportSource, foldEvents, type WriteExport } from "./ExportFormat.ts"
 import { PieceBytes } from "./PieceBytes.ts"
-import { RecordedItems, type RecordingOpening } from "./RecordedItems.ts"
 import { openingOf } from "./RecordingBeginning.ts"
-import { type TerminalItem, TerminalItems } from "./TerminalItems.ts"
 
 const HEADER_BYTES = 12
 const MICROS_PER_SECOND = 1_000_000

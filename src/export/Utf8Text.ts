@@ -49,7 +49,7 @@ export class Utf8Text {
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
 
 /** Bytes that belong to no well-formed character. They are few: what is not text is looked at a byte at a time. */
-export const countInvalid = (bytes: Uint8Array): number => {
+const countInvalid = (bytes: Uint8Array): number => {
   let invalid = 0
   for (let at = 0; at < bytes.length; ) {
     const length = characterLength(bytes, at)

@@ -3,9 +3,9 @@
  * with the number of the line. Events of a code that no version has are kept whole, as markers.
  */
 import type { NewEvent } from "../../journal/Event.ts"
+import type { RecordingFile } from "../files/RecordingFile.ts"
 import { type RecordedHead, RecordedSession } from "./RecordedSession.ts"
 import type { OpenRecording } from "./Recording.ts"
-import type { RecordingFile } from "./RecordingFile.ts"
 
 /** Version 1 is one JSON value and is read as a whole: files of this version hold minutes. */
 const VERSION_1_BYTES_MAX = 64 * 1024 * 1024

@@ -7,8 +7,8 @@ import type { Row } from "../../journal/Journal.ts"
 import { FORMAT_VERSION, RARE_RECORD_BYTES_MAX } from "../../journal/Record.ts"
 import { BASE_SPACE, snapshotKey } from "../../projections/SnapshotRow.ts"
 import { EVENT_LINES_FORMAT, EVENT_LINES_VERSION } from "../export/EventLine.ts"
+import type { RecordingFile } from "../files/RecordingFile.ts"
 import type { OpenRecording } from "./Recording.ts"
-import type { RecordingFile } from "./RecordingFile.ts"
 
 /** Projections whose state is kept: a handful. */
 const KEPT_MAX = 64

@@ -4,7 +4,7 @@
  * line here.
  */
 import { EVENT_LINES_FORMAT } from "../export/EventLine.ts"
-import { RecordingRefused } from "./ImportError.ts"
+import { RecordingRefused } from "../files/FileError.ts"
 import type { OpenRecording } from "./Recording.ts"
 import { isAsciicast, isScript, isTlog, isTtyrec } from "./Signatures.ts"
 
@@ -22,7 +22,7 @@ export interface RecordingImport {
 export const DETECT_BYTES = 4096
 
 /** The first that detects a file has it: those that are sure by a name or a number in it come before those that guess. */
-export const RECORDING_IMPORTS: ReadonlyArray<RecordingImport> = [
+const RECORDING_IMPORTS: ReadonlyArray<RecordingImport> = [
   {
     name: "events",
     description: "JSON Lines of `reprise export --format events`",

@@ -1,5 +1,5 @@
 /** Bytes of a file in the amounts that a format asks for. It holds no more than a piece of the file and what was asked. */
-import type { RecordingFile } from "./RecordingFile.ts"
+import type { RecordingFile } from "../files/RecordingFile.ts"
 
 export class PieceReader {
   readonly #pieces: AsyncGenerator<Buffer, undefined>

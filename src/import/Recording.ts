@@ -1,7 +1,7 @@
 /** What one recording in a file gives to whoever imports it, whatever its format. The formats are in Import.ts. */
 import type { NewEvent, SessionId } from "../../journal/Event.ts"
 import type { Row } from "../../journal/Journal.ts"
-import type { RecordingFile } from "./RecordingFile.ts"
+import type { RecordingFile } from "../files/RecordingFile.ts"
 
 /** What a file holds, ready to be appended. */
 export interface Recording {

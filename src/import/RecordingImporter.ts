@@ -30,11 +30,11 @@ import { BackupRefused, SessionDiffers } from "../care/CareError.ts"
 import { checkRoom } from "../care/FreeSpace.ts"
 import { RecordCheck } from "../care/RecordCheck.ts"
 import { Batch, begin, noteEnds, withTarget } from "../care/TargetStore.ts"
+import { RecordingFile } from "../files/RecordingFile.ts"
 import { ownerName } from "../session/CreateRequest.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
 import { DETECT_BYTES, importFormat } from "./Import.ts"
 import type { Recording } from "./Recording.ts"
-import { RecordingFile } from "./RecordingFile.ts"
 
 export interface RecordingImportOptions {
   /** Checks and compares, writes nothing. */

@@ -5,11 +5,11 @@
  */
 import type { NewEvent } from "../../journal/Event.ts"
 import { CHUNK_BYTES_MAX } from "../../journal/Record.ts"
-import { RecordingRefused } from "./ImportError.ts"
+import { RecordingRefused } from "../files/FileError.ts"
+import type { RecordingFile } from "../files/RecordingFile.ts"
 import { PieceReader } from "./PieceReader.ts"
 import { type RecordedHead, RecordedSession } from "./RecordedSession.ts"
 import type { OpenRecording } from "./Recording.ts"
-import type { RecordingFile } from "./RecordingFile.ts"
 import { CLASSIC_TIMING as CLASSIC, TYPESCRIPT_BEGINNING as FIRST_LINE, isTypescript } from "./Signatures.ts"
 
 const FORMAT = "script"

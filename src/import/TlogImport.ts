@@ -4,9 +4,9 @@
  * timing does not count, which tlog-play drops. Errors name the line.
  */
 import type { NewEvent } from "../../journal/Event.ts"
+import type { RecordingFile } from "../files/RecordingFile.ts"
 import { type RecordedHead, RecordedSession } from "./RecordedSession.ts"
 import type { OpenRecording } from "./Recording.ts"
-import type { RecordingFile } from "./RecordingFile.ts"
 
 const MICROS_PER_SECOND = 1_000_000
 const MICROS_PER_MILLI = 1000

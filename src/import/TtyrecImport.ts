@@ -3,10 +3,10 @@
  * one that of the beginning: so are sizes written there. Errors name the frame, from 1.
  */
 import type { NewEvent } from "../../journal/Event.ts"
+import type { RecordingFile } from "../files/RecordingFile.ts"
 import { PieceReader } from "./PieceReader.ts"
 import { type RecordedHead, RecordedSession } from "./RecordedSession.ts"
 import type { OpenRecording } from "./Recording.ts"
-import type { RecordingFile } from "./RecordingFile.ts"
 import { TTYREC_FRAME_BYTES_MAX as FRAME_BYTES_MAX, TTYREC_HEADER_BYTES as HEADER_BYTES } from "./Signatures.ts"
 
 const FORMAT = "ttyrec"

@@ -170,7 +170,7 @@ export const readPipe = (bytes: Buffer, at: number): number => {
 }
 
 /** Offsets stay below 2^53: at 1 GB/s that is 104 days of output, and JavaScript counts no further. */
-export const writeU64 = (bytes: Buffer, at: number, value: number): void => {
+const writeU64 = (bytes: Buffer, at: number, value: number): void => {
   bytes.writeUInt32BE(Math.floor(value / 2 ** 32), at)
   bytes.writeUInt32BE(value % 2 ** 32, at + 4)
 }
@@ -186,7 +186,7 @@ const VALUES = new Map([...ALPHABET].map((character, index) => [character.charCo
 const SESSION_CHARS = 26
 
 /** The 128 bits of a ULID. Throws FrameError for anything else. */
-export const writeSession = (bytes: Buffer, at: number, session: SessionId): void => {
+const writeSession = (bytes: Buffer, at: number, session: SessionId): void => {
   if (session.length !== SESSION_CHARS) throw new FrameError("a session id has 26 characters")
   // 26 characters of 5 bits are 130 bits: the first character holds 3.
   let bits = 0

@@ -6,9 +6,9 @@
 import { readdirSync, readFileSync, statSync } from "node:fs"
 
 /** Processes or threads that must stay free: the program and its waiter, and room for whoever forks meanwhile. */
-export const PROCESS_MARGIN = 32
+const PROCESS_MARGIN = 32
 /** File descriptors that must stay free: master, slave, pid handle, engine connection, and Node's own. */
-export const DESCRIPTOR_MARGIN = 16
+const DESCRIPTOR_MARGIN = 16
 
 /** Where to look: other roots are for tests. */
 export interface HeadRoomRoots {

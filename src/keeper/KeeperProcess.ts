@@ -11,7 +11,7 @@ import { type KeeperWelcome, probeKeeper } from "./KeeperClient.ts"
 import { HostUnavailable } from "./PtyHost.ts"
 
 /** From the spawn to its first word; on a busy machine Node alone can take a second. */
-export const KEEPER_START_MILLIS_MAX = 10_000
+const KEEPER_START_MILLIS_MAX = 10_000
 const SOCKET_SUFFIX = ".sock"
 /** One line of JSON; more than this is no answer of a keeper. */
 const READY_CHARS_MAX = 4096

@@ -10,9 +10,9 @@ import { missingHeadRoom } from "./HeadRoom.ts"
 import { SpawnError, type SpawnRequest } from "./PtyHost.ts"
 
 /** The kernel takes no longer single argument or variable (MAX_ARG_STRLEN, with its end mark). */
-export const ARGUMENT_BYTES_MAX = 128 * 1024 - 1
+const ARGUMENT_BYTES_MAX = 128 * 1024 - 1
 /** All of them together: a quarter of the usual 8 MiB stack is the kernel's limit; the rest is for the program's name. */
-export const ARGUMENTS_BYTES_MAX = 1536 * 1024
+const ARGUMENTS_BYTES_MAX = 1536 * 1024
 /** A pointer stands beside each string. */
 const POINTER_BYTES = 8
 /** The kernel's default where the environment has no PATH. */

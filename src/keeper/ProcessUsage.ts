@@ -48,7 +48,7 @@ export class ProcessUsage {
 
   /** undefined where there is no /proc. */
   async of({ leader, marker }: SessionIdentity): Promise<ProcessesUsage | undefined> {
-    const units = kernelUnits()
+    const units = kernelUnits
     if (units === undefined) return undefined
     const { atMillis, byLeader, byMarker, byPid } = await this.#now(units)
     const now = byPid.get(leader.pid)
@@ -154,9 +154,7 @@ interface KernelUnits {
 const AT_PAGESZ = 6n
 const AT_CLKTCK = 17n
 
-let known: KernelUnits | undefined
-const kernelUnits = (): KernelUnits | undefined => {
-  if (known !== undefined) return known
+const readKernelUnits = (): KernelUnits | undefined => {
   let vector: Buffer
   try {
     vector = readFileSync("/proc/self/auxv")
@@ -171,6 +169,8 @@ const kernelUnits = (): KernelUnits | undefined => {
     if (type === AT_PAGESZ) pageBytes = value
     if (type === AT_CLKTCK) ticksPerSecond = value
   }
-  known = { ticksPerSecond, pageBytes }
-  return known
+  return { ticksPerSecond, pageBytes }
 }
+
+/** Read when this is loaded: a process that has forbidden dumps of itself, and is not root, may not read it any more. */
+const kernelUnits = readKernelUnits()

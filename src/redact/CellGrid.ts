@@ -4,7 +4,7 @@
  * matter to it. A row is searched before something of it is overwritten, shifted or erased, and when the cursor leaves it.
  */
 import { TERMINAL_CELLS_MAX } from "../../journal/Event.ts"
-import { cellsOf } from "./CellMask.ts"
+import { cellsOf, isInvisible } from "./CellMask.ts"
 
 interface GridRow {
   readonly codes: Uint32Array
@@ -29,6 +29,8 @@ const BLANK = 0x20
 /** The second cell of a wide character. */
 const TAIL = 0xffffffff
 const TAB_CELLS = 8
+/** Of rows that only look as if a word went on in the next one, so many before and behind are looked at together. */
+const JOINED_ROWS_MAX = 4
 /** What a screen looks like to who must see a private key on it. */
 const MULTILINE_MARK = "PRIVATE KEY"
 
@@ -72,7 +74,7 @@ export class CellGrid {
   }
 
   print(code: number, from: number, to: number): void {
-    const width = cellsOf(code)
+    const width = isInvisible(code) ? 0 : cellsOf(code)
     // It belongs to the cell before it.
     if (width === 0) return
     if (this.#isPending || this.#col + width > this.#cols) {
@@ -359,9 +361,19 @@ export class CellGrid {
     const line = (first === last ? plainRow(this.#screen[at]!) : undefined) ?? this.#textOf(first, last)
     this.#search(line)
     if (line.text.includes(MULTILINE_MARK)) this.#search(this.#textOf(0, this.#rows - 1))
+    const [top, bottom] = [first, last]
+    while (top - first < JOINED_ROWS_MAX && first > 0 && this.#seemsToGoOn(first - 1)) first--
+    while (last - bottom < JOINED_ROWS_MAX && last < this.#rows - 1 && this.#seemsToGoOn(last)) last++
+    if (first < top || last > bottom) this.#search(this.#textOf(first, last, true))
   }
 
-  #textOf(first: number, last: number): GridText {
+  /** The row is full and a word may go on in the next one: a program moved the cursor there itself. */
+  #seemsToGoOn(row: number): boolean {
+    const [end, begin] = [this.#screen[row]!.codes[this.#cols - 1]!, this.#screen[row + 1]!.codes[0]!]
+    return end !== BLANK && begin !== BLANK && !isFrame(end) && !isFrame(begin)
+  }
+
+  #textOf(first: number, last: number, isJoined = false): GridText {
     const length = (last - first + 1) * (this.#cols + 1)
     const codes = new Uint32Array(length)
     const from = new Float64Array(length)
@@ -371,7 +383,8 @@ export class CellGrid {
     for (let index = first; index <= last; index++) {
       const row = this.#screen[index]!
       let end = this.#cols
-      if (!row.wraps) while (end > 0 && row.codes[end - 1] === BLANK) end--
+      const wraps = row.wraps || (isJoined && index < last)
+      if (!wraps) while (end > 0 && row.codes[end - 1] === BLANK) end--
       for (let col = 0; col < end; col++) {
         const code = row.codes[col]!
         if (code === TAIL) continue
@@ -381,7 +394,7 @@ export class CellGrid {
         // One unit for each cell, so that places in the text are places of cells.
         units.push(code < 0x10000 ? String.fromCharCode(code) : "\ufffd")
       }
-      if (!row.wraps) {
+      if (!wraps) {
         codes[at++] = 0x0a
         units.push("\n")
       }
@@ -402,6 +415,9 @@ const plainRow = ({ bytes, codes, from, wraps }: GridRow): GridText | undefined 
   }
   return { text: scratch.toString("latin1", 0, end), codes, from, bytes, searchFrom: 0, searchTo: end }
 }
+/** Lines and blocks, as around windows. */
+const isFrame = (code: number): boolean => (code >= 0x2500 && code < 0x25a0) || code === 0x7c
+
 const scratch = Buffer.alloc(TERMINAL_CELLS_MAX)
 
 const makeRows = (cols: number, rows: number): Array<GridRow> => Array.from({ length: rows }, () => makeRow(cols))

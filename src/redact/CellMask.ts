@@ -23,6 +23,21 @@ export const cellsOf = (code: number): number => {
   return isWide(code) || (code >= 0x1f300 && code <= 0x1faff) || (code >= 0x20000 && code <= 0x3ffff) ? 2 : 1
 }
 
+/**
+ * Format characters that a terminal shows nothing of, and that nobody types: soft hyphen, zero width spaces and joiners,
+ * directions. Within a word they hide it from a search and from nobody else.
+ */
+export const isInvisible = (code: number): boolean =>
+  code === 0xad ||
+  (code >= 0x200b && code <= 0x200f) ||
+  (code >= 0x202a && code <= 0x202e) ||
+  (code >= 0x2060 && code <= 0x206f) ||
+  code === 0xfeff
+
+/** The same text without them. */
+export const visibleOf = (text: string): string =>
+  text.replace(/[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]/gu, "")
+
 const isCombining = (code: number): boolean => /^[\p{Mn}\p{Me}\p{Cf}]$/u.test(String.fromCodePoint(code))
 
 /** East Asian wide and fullwidth, below 0x10000. */

@@ -6,7 +6,7 @@
 import type { RedactRule, Span } from "./RedactRule.ts"
 
 /** UTF-16 units of the shortest piece: shorter ones stand in other words. */
-export const PIECE_UNITS = 6
+const PIECE_UNITS = 6
 /** Beyond so many a session is full of what rules find, and each has been found where it stood. */
 const SECRETS_MAX = 10_000
 

@@ -4,6 +4,7 @@
  * only the program knows (history, completion) are not followed.
  */
 import type { GridText } from "./CellGrid.ts"
+import { isInvisible } from "./CellMask.ts"
 
 /** Characters of one line; beyond it the line is searched and begins anew, with as many as a match can have. */
 const LINE_CHARACTERS_MAX = 64 * 1024
@@ -22,6 +23,7 @@ export class LineInput {
   }
 
   print(code: number, from: number, to: number): void {
+    if (code >= 0xad && isInvisible(code)) return
     this.#codes.splice(this.#at, 0, code)
     this.#from.splice(this.#at, 0, from)
     this.#bytes.splice(this.#at, 0, to - from)

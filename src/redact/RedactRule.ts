@@ -4,6 +4,8 @@
  * sessions. What has no shape (a password alone on a line) no rule can find.
  */
 
+import { visibleOf } from "./CellMask.ts"
+
 /** UTF-16 units of the longest match: what is found is not longer, so that streams are searched in bounded windows. */
 export const MATCH_UNITS_MAX = 16 * 1024
 
@@ -237,7 +239,9 @@ export const PATTERN_RULE = "pattern"
 
 /** Finds a text wherever it stands; a line end of it is found however a terminal shows it. */
 export const textRule = (text: string): RedactRule => {
-  const parts = text.split(/\r?\n/).map((part) => part.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"))
+  const parts = visibleOf(text)
+    .split(/\r?\n/)
+    .map((part) => part.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"))
   return given(TEXT_RULE, new RegExp(parts.join("[\\r\\n]+"), "dgu"))
 }
 

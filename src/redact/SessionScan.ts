@@ -45,6 +45,10 @@ const STRUCTURE = new Set([
   "redact",
   "secretEnvNames"
 ])
+/** Fields with names in them that somebody gave; the names in others are those of the format. */
+const GIVEN_NAMES = new Set(["env", "functions", "aliases"])
+/** Of these a `reason` is one of a few words, and not what somebody wrote. */
+const REASON_IS_ONE_OF = new Set<SessionEvent["_tag"]>(["SessionClosed", "ShellRestarted"])
 /** Of these nothing is replaced: they tell what became of others. */
 const KEPT_TAGS = new Set<SessionEvent["_tag"]>([
   "EventsRemoved",
@@ -52,7 +56,6 @@ const KEPT_TAGS = new Set<SessionEvent["_tag"]>([
   "SecretsRedacted",
   "InputHidden",
   "Unknown",
-  "SessionClosed",
   "EngineStarted",
   "EngineStopped"
 ])
@@ -201,20 +204,26 @@ export class SessionScan {
       isChanged = true
       return replaced
     }
-    const walk = (value: unknown): unknown => {
+    const walk = (value: unknown, hasGivenNames = false): unknown => {
       if (typeof value === "string") return masked(value)
       if (Array.isArray(value))
-        return value.every((one) => typeof one === "string") ? this.#words(value, masked) : value.map(walk)
+        return value.every((one) => typeof one === "string")
+          ? this.#words(value, masked)
+          : value.map((one) => walk(one))
       if (value === null || typeof value !== "object") return value
       // fromEntries defines what assignment would not: a variable may be called __proto__.
       return Object.fromEntries(
         Object.entries(value).map(([name, inner]) => [
-          masked(name),
+          hasGivenNames ? masked(name) : name,
           typeof inner === "string" ? this.#named(name, inner, masked) : walk(inner)
         ])
       )
     }
-    const fields = Object.entries(event).map(([name, value]) => [name, STRUCTURE.has(name) ? value : walk(value)])
+    const isText = (name: string) => !STRUCTURE.has(name) && !(name === "reason" && REASON_IS_ONE_OF.has(event._tag))
+    const fields = Object.entries(event).map(([name, value]) => [
+      name,
+      isText(name) ? walk(value, GIVEN_NAMES.has(name)) : value
+    ])
     return isChanged ? (Object.fromEntries(fields) as SessionEvent) : undefined
   }
 

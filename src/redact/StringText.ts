@@ -18,7 +18,8 @@ export interface StringView {
   readonly edits: (spans: ReadonlyArray<{ readonly from: number; readonly to: number }>) => ReadonlyArray<Edit>
 }
 
-const BASE64 = /[A-Za-z0-9+/]{16,}={0,2}/g
+/** Four characters in it are six here: the shortest text that is looked for. */
+const BASE64 = /[A-Za-z0-9+/]{6,}={0,2}/g
 
 /** Every view that says something else than the one before it. */
 export const stringViews = (payload: Uint8Array): ReadonlyArray<StringView> => {

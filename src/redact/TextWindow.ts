@@ -2,6 +2,7 @@
  * A long text that comes a character at a time, searched in windows that overlap by more than a match can have: what is found
  * does not depend on how the bytes came. Each character knows the bytes that it was; the finder is told of them.
  */
+import { isInvisible } from "./CellMask.ts"
 import { MATCH_UNITS_MAX } from "./RedactRule.ts"
 
 /** Searched at a time. */
@@ -36,6 +37,7 @@ export class TextWindow {
 
   /** Its bytes are [from, to); a line feed takes the place of the carriage return before it. */
   push(code: number, from: number, to: number): void {
+    if (code >= 0xad && isInvisible(code)) return
     if (code === 0x0a && this.#length > 0 && this.#units[this.#length - 1] === 0x0d) this.#length--
     if (this.#length + 2 > this.#units.length) {
       if (this.#units.length < WINDOW_UNITS) this.#grow()

@@ -63,10 +63,33 @@ const isLoopbackHost = (host: string | undefined): boolean => {
   return host !== undefined && hostname !== undefined && isLoopback(hostname)
 }
 
+/** Addresses with a count of their own until they are told; the others have one together. */
+const WRONG_TOKEN_ADDRESSES_MAX = 50
+
+/** Wrong tokens from one address, since that was told last. */
+export interface WrongTokenCount {
+  readonly address: string
+  readonly times: number
+}
+
 /** Counts wrong tokens. A right one is never held up by it: whoever floods the door must not close it for others. */
 export class WrongTokens {
   #second = 0
   #count = 0
+  #byAddress = new Map<string, number>()
+
+  came(from: string): void {
+    const isKnown = this.#byAddress.has(from) || this.#byAddress.size < WRONG_TOKEN_ADDRESSES_MAX
+    const address = isKnown ? from : "others"
+    this.#byAddress.set(address, (this.#byAddress.get(address) ?? 0) + 1)
+  }
+
+  /** What came since the last call. */
+  take(): ReadonlyArray<WrongTokenCount> {
+    const counts = Array.from(this.#byAddress, ([address, times]) => ({ address, times }))
+    this.#byAddress = new Map()
+    return counts
+  }
 
   /** true: this one gets an answer. */
   admit(nowMillis: number): boolean {

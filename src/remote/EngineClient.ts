@@ -15,16 +15,16 @@ import { Socket } from "effect/socket"
 import type { SessionId } from "../../journal/Event.ts"
 import { EVENT_KIND_MAX } from "../../journal/EventKind.ts"
 import { packageVersion } from "../EntryPoints.ts"
+import { Redaction, type RedactionShape } from "../erasure/Redaction.ts"
+import { Retention, type RetentionShape } from "../erasure/Retention.ts"
+import { Evidence, type EvidenceShape } from "../evidence/Evidence.ts"
 import { Exec } from "../exec/Exec.ts"
 import { Search, type SearchShape } from "../search/Search.ts"
 import { AccessLog, type AccessLogShape } from "../session/AccessLog.ts"
 import { Attach, type AttachItem, type AttachShape } from "../session/Attach.ts"
-import { Evidence, type EvidenceShape } from "../session/Evidence.ts"
 import { type FollowEvents, History, type HistoryShape } from "../session/History.ts"
 import { Lifecycle, type LifecycleItem, type LifecycleShape } from "../session/Lifecycle.ts"
 import type { OutputItem } from "../session/OutputItem.ts"
-import { Redaction, type RedactionShape } from "../session/Redaction.ts"
-import { Retention, type RetentionShape } from "../session/Retention.ts"
 import { InvalidRequest, SessionUnavailable } from "../session/SessionError.ts"
 import { type CommandOptions, type EngineStatus, Sessions, type SessionsShape } from "../session/Sessions.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
@@ -32,6 +32,7 @@ import { withoutClosedWrites } from "./ClosedWrites.ts"
 import { asLost, ConnectionLost } from "./ConnectionLost.ts"
 import { connect } from "./EngineConnection.ts"
 import { EngineError, EngineUnavailable } from "./EngineError.ts"
+import type { EngineServices } from "./EngineServices.ts"
 import { asSkew, type EngineGreeting, mismatchWith } from "./EngineSkew.ts"
 import type { EngineStart } from "./EngineStart.ts"
 import { makeExec } from "./ExecClient.ts"
@@ -98,21 +99,7 @@ interface Connection {
 /** Fails when there is no engine to talk to (and none may be started), or when it is not to be talked to. */
 export const layer = (
   options: EngineClientOptions
-): Layer.Layer<
-  | Sessions
-  | History
-  | Exec
-  | Attach
-  | Lifecycle
-  | Retention
-  | Redaction
-  | Search
-  | SessionOutput
-  | Evidence
-  | AccessLog
-  | EngineControl,
-  EngineError
-> =>
+): Layer.Layer<EngineServices | SessionOutput | EngineControl, EngineError> =>
   Layer.effectContext(
     Effect.gen(function* () {
       const remote = yield* makeRemote(options)
@@ -295,18 +282,19 @@ const makeRemote = Effect.fnUntraced(function* (options: EngineClientOptions) {
 
   const remote: Remote = {
     actor: options.actor,
-    knows: ({ group, inheritEnv, limits, redact }) =>
-      (group ?? limits ?? inheritEnv ?? redact) === undefined
-        ? Effect.void
-        : redact !== undefined
-          ? remote.call((_, engine) =>
-              (engine.revision ?? 0) < CAPTURE_REVISION
-                ? Effect.die(mismatchWith(engine, "rules that redact at capture"))
-                : Effect.void
-            )
-          : remote.call((client, { revision }) =>
-              revision === undefined ? Effect.asVoid(client.Live()) : Effect.void
-            ),
+    knows: ({ group, inheritEnv, limits, redact }) => {
+      if (redact !== undefined) {
+        return remote.call((_, engine) =>
+          (engine.revision ?? 0) < CAPTURE_REVISION
+            ? Effect.die(mismatchWith(engine, "rules that redact at capture"))
+            : Effect.void
+        )
+      }
+      if ((group ?? limits ?? inheritEnv) === undefined) return Effect.void
+      return remote.call((client, { revision }) =>
+        revision === undefined ? Effect.asVoid(client.Live()) : Effect.void
+      )
+    },
     call: (f) =>
       persistently(attempt(f), passes).pipe(Effect.mapError((error) => (isOurs(error) ? gone(error) : error))) as never,
     once: (f) =>
@@ -548,7 +536,8 @@ const makeEvidence = ({ actor, call, once }: Remote): EvidenceShape => ({
 
 /** An engine that knows no such call keeps no such event. */
 const makeAccessLog = ({ call }: Remote): AccessLogShape => ({
-  note: ({ session, what }) => Effect.ignoreCause(call((client) => client.NoteAccess({ what, session })))
+  note: ({ refused, session, times, what }) =>
+    Effect.ignoreCause(call((client) => client.NoteAccess({ what, session, times, refused })))
 })
 
 const makeControl = (remote: Remote): EngineControlShape => ({

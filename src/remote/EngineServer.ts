@@ -11,18 +11,14 @@ import { RpcSchema, RpcSerialization, RpcServer } from "effect/rpc"
 import { SocketServer } from "effect/socket"
 import { packageVersion } from "../EntryPoints.ts"
 import { Exec } from "../exec/Exec.ts"
-import type { Search } from "../search/Search.ts"
 import { AccessLog } from "../session/AccessLog.ts"
 import { Attach } from "../session/Attach.ts"
-import type { Evidence } from "../session/Evidence.ts"
 import { History } from "../session/History.ts"
 import { Lifecycle } from "../session/Lifecycle.ts"
-import { Reader } from "../session/Reader.ts"
-import type { Redaction } from "../session/Redaction.ts"
-import type { Retention } from "../session/Retention.ts"
 import { HistoryDamaged } from "../session/SessionError.ts"
 import { Sessions } from "../session/Sessions.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
+import type { EngineServices } from "./EngineServices.ts"
 import { evidenceHandlers } from "./EvidenceHandlers.ts"
 import { execHandlers } from "./ExecHandlers.ts"
 import { EngineRpcs } from "./ExecRpcs.ts"
@@ -39,19 +35,6 @@ import { checkSocketPath, makeSocketFolder, type SocketFolderRefused } from "./S
 
 /** Sessions that `Stop` ends at a time: each may need seconds of HUP, TERM, KILL, and a keeper looks for all of them at once. */
 const CLOSE_CONCURRENCY = 256
-
-/** What a server of the engine needs: the engine. */
-export type EngineServices =
-  | Sessions
-  | History
-  | Exec
-  | Attach
-  | Lifecycle
-  | Retention
-  | Redaction
-  | Search
-  | Evidence
-  | AccessLog
 
 /** Connections that wait to be accepted: the most that Linux allows. Beyond it clients try again. */
 const BACKLOG = 4096
@@ -129,31 +112,29 @@ const sessionHandlers = SessionRpcs.toLayer(
             // An earlier client cannot read that error: it is told what it can, with the same reason.
             Effect.fail(KnownEvents.isSilent(client) ? new HistoryDamaged({ session, reason: error.reason }) : error)
           ),
-          Effect.provideService(Reader, Readers.of(client))
+          Readers.as(client)
         ),
       Redraw: ({ session, point, ...options }, { client }) =>
-        history.redraw(session, point, options).pipe(Effect.provideService(Reader, Readers.of(client))),
+        history.redraw(session, point, options).pipe(Readers.as(client)),
       Events: ({ session, after, until }, { client }) => {
         const known = KnownEvents.forClient(client)
         return history.events(session, { after, until }).pipe(
           Stream.mapArray((page) => Arr.of(page.map(known))),
-          Stream.provideService(Reader, Readers.of(client))
+          Readers.as(client)
         )
       },
       Follow: ({ session, after }, { client }) => {
         const known = KnownEvents.forClient(client)
         return Stream.map(history.follow(session, after), (item) =>
           item._tag === "Page" ? { ...item, entries: item.entries.map(known) } : item
-        ).pipe(Stream.provideService(Reader, Readers.of(client)))
+        ).pipe(Readers.as(client))
       },
       Output: ({ session, after, until, live }, { client }) =>
-        outputOf(history, session, { after, until, live }).pipe(Stream.provideService(Reader, Readers.of(client))),
+        outputOf(history, session, { after, until, live }).pipe(Readers.as(client)),
 
       Attach: ({ session, ...options }, { client }) =>
         Stream.onFirst(attach.attach(session, { ...options, isBroken }), () =>
-          accesses
-            .note({ what: "attach", session, after: options.after ?? null })
-            .pipe(Effect.provideService(Reader, Readers.of(client)))
+          accesses.note({ what: "attach", session, after: options.after ?? null }).pipe(Readers.as(client))
         ),
       Feed: ({ after }, { client }) => {
         const known = KnownEvents.forClient(client)

@@ -1,13 +1,13 @@
 /**
  * Starts the engine of a store in the background as tmux does: its own session and process group, no terminal, its
  * messages in the store's `engine.log`, readiness told by a line on a pipe. Two clients that start one at the same time
- * both succeed: the engine that does not get the store's lock waits until the other answers, says so and ends. Loaded
- * only by a client that found no engine.
+ * both succeed: the engine that does not get the store's lock waits until the other answers, says so and ends. Connections
+ * of one process start one together. Loaded only by a client that found no engine.
  */
 import { spawn } from "node:child_process"
 import { closeSync, fstatSync, ftruncateSync, openSync } from "node:fs"
 import type { Socket } from "node:net"
-import { Effect, Schema } from "effect"
+import { Deferred, Effect, Exit, Schema } from "effect"
 import { StoreRefused } from "../../journal/JournalError.ts"
 import { engineEntry } from "../EntryPoints.ts"
 import { prepareStoreFolder } from "../session/StoreFolder.ts"
@@ -38,8 +38,31 @@ export const StartMessage = Schema.Union([
 export type StartMessage = typeof StartMessage.Type
 const decodeStartMessage = Schema.decodeUnknownEffect(Schema.fromJsonString(StartMessage))
 
-/** Starts an engine and returns when it, or another one, serves the store. */
+type StartFailure = EngineRefused | EngineUnavailable
+
+/** Starts of this process that are under way, by store: a client whose engine dies loses all its connections at once. */
+const underWay = new Map<string, Deferred.Deferred<void, StartFailure>>()
+
+/** Starts an engine and returns when it, or another one, serves the store. Whoever comes while one starts has its outcome. */
 export const start = Effect.fn("EngineStart.start")(function* (paths: StorePaths, options: EngineStart) {
+  const other = underWay.get(paths.store)
+  if (other !== undefined) return yield* Deferred.await(other)
+  yield* Effect.acquireUseRelease(
+    Effect.sync(() => {
+      const mine = Deferred.makeUnsafe<void, StartFailure>()
+      underWay.set(paths.store, mine)
+      return mine
+    }),
+    () => startOne(paths, options),
+    (mine, exit) => {
+      underWay.delete(paths.store)
+      // Who gave up says nothing of the engine: the others look whether it is there.
+      return Deferred.done(mine, Exit.hasInterrupts(exit) ? Exit.void : exit)
+    }
+  )
+})
+
+const startOne = Effect.fnUntraced(function* (paths: StorePaths, options: EngineStart) {
   const log = yield* Effect.try({
     try: () => openLog(paths),
     catch: (cause) =>

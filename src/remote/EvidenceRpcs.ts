@@ -5,13 +5,18 @@
 import { Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { SessionId } from "../../journal/Event.ts"
-import { RotationReport, SealReport } from "../session/Evidence.ts"
+import { RotationReport, SealReport } from "../evidence/Evidence.ts"
 import { SessionUnavailable } from "../session/SessionError.ts"
 
 export class EvidenceRpcs extends RpcGroup.make(
-  /** Of files that the client read beside the engine. */
+  /** Of files that the client read beside the engine, and of what it refused to others. */
   Rpc.make("NoteAccess", {
-    payload: { what: Schema.String, session: Schema.NullOr(SessionId) },
+    payload: {
+      what: Schema.String,
+      session: Schema.NullOr(SessionId),
+      times: Schema.optional(Schema.Int),
+      refused: Schema.optional(Schema.String)
+    },
     error: SessionUnavailable
   }),
   Rpc.make("Seal", { success: SealReport, error: SessionUnavailable }),

@@ -4,25 +4,50 @@
  */
 import { Effect, Stream } from "effect"
 import type { Rpc } from "effect/rpc"
+import type { SessionId } from "../../journal/Event.ts"
 import { type CommandRecord, Exec, MESSAGE_OUTPUT_BYTES_MAX } from "../exec/Exec.ts"
+import { AccessLog } from "../session/AccessLog.ts"
 import { HistoryRemoved, InvalidRequest } from "../session/SessionError.ts"
 import { ExecRpcs, fromWireInput } from "./ExecRpcs.ts"
 import * as KnownEvents from "./KnownEvents.ts"
+import * as Readers from "./Readers.ts"
 
 /** Of commands in one message. A single one may be larger (CODE_BYTES_MAX) and still fits. */
 const PAGE_CODE_BYTES_MAX = 512 * 1024
 const PAGE_COMMANDS_MAX = 200
+/** Commands remembered of one connection; of an older one its output is an access. */
+const GIVEN_MAX = 1000
 
 export const execHandlers = ExecRpcs.toLayer(
   Effect.gen(function* () {
     const exec = yield* Exec
+    const accesses = yield* AccessLog
+    const given = new GivenCommands()
+    /** What a command printed is history to whoever did not give it. */
+    const read = <A, E>(
+      client: Rpc.ServerClient,
+      session: SessionId,
+      execId: string | undefined,
+      call: Effect.Effect<A, E>
+    ) =>
+      execId !== undefined && given.isFrom(client, session, execId)
+        ? call
+        : Effect.tap(call, () => accesses.note({ what: "read", session }).pipe(Readers.as(client)))
     return ExecRpcs.of({
       ExecStart: (request) => exec.start(request),
       Exec: ({ session, ...request }, { client }) =>
-        readable(client, exec.exec(session, { ...request, ...inMessage(request) })),
+        readable(client, exec.exec(session, { ...request, ...inMessage(request) })).pipe(
+          Effect.tap(({ execId }) => Effect.sync(() => given.keep(client, session, execId)))
+        ),
       ExecPoll: ({ session, execId, ...options }, { client }) =>
-        readable(client, exec.poll(session, execId, { ...options, ...inMessage(options) })),
-      ExecOutput: ({ session, execId, ...range }, { client }) => readable(client, exec.output(session, execId, range)),
+        read(
+          client,
+          session,
+          execId,
+          readable(client, exec.poll(session, execId, { ...options, ...inMessage(options) }))
+        ),
+      ExecOutput: ({ session, execId, ...range }, { client }) =>
+        read(client, session, execId, readable(client, exec.output(session, execId, range))),
       ExecSend: ({ session, execId, input, ...options }) => exec.send(session, execId, fromWireInput(input), options),
       ExecInterrupt: ({ session, execId }) => exec.interrupt(session, execId),
       ExecKill: ({ session, execId, signal }) => exec.kill(session, execId, signal),
@@ -37,11 +62,27 @@ export const execHandlers = ExecRpcs.toLayer(
             )
           )
         ),
-      ExecHistory: ({ session, ...options }) => Stream.unwrap(Effect.map(exec.history(session, options), paged)),
+      ExecHistory: ({ session, ...options }, { client }) =>
+        Stream.unwrap(Effect.map(read(client, session, undefined, exec.history(session, options)), paged)),
       ExecEnd: ({ session }) => exec.end(session)
     })
   })
 )
+
+/** By connection, the commands that it gave: their output is not history to it. */
+class GivenCommands {
+  readonly #given = new WeakMap<Rpc.ServerClient, Set<string>>()
+
+  keep(client: Rpc.ServerClient, session: SessionId, execId: string): void {
+    const commands = this.#given.get(client) ?? new Set()
+    this.#given.set(client, commands.add(`${session} ${execId}`))
+    if (commands.size > GIVEN_MAX) commands.delete(commands.values().next().value!)
+  }
+
+  isFrom(client: Rpc.ServerClient, session: SessionId, execId: string): boolean {
+    return this.#given.get(client)?.has(`${session} ${execId}`) === true
+  }
+}
 
 /** An earlier client cannot read that a command was removed: it is told so in an error that it knows. */
 const readable = <A, E>(

@@ -2,9 +2,9 @@
  * What the client at the other end of a connection calls itself, and what it reads for: it says so in its Handshake. What it
  * is given is told under that name (AccessLog.ts). It is the client's own word: the socket lets in one user alone.
  */
-import { Context } from "effect"
+import { Context, Effect, Stream } from "effect"
 import type { Rpc } from "effect/rpc"
-import { READER_TEXT_LENGTH_MAX, type ReaderShape } from "../session/Reader.ts"
+import { READER_TEXT_LENGTH_MAX, Reader, type ReaderShape } from "../session/Reader.ts"
 
 class Said extends Context.Service<Said, ReaderShape>()("reprise/remote/Readers/Said") {}
 
@@ -28,5 +28,13 @@ export const keep = (
 }
 
 /** The name of one that said none is `client`. */
-export const of = (client: Rpc.ServerClient): ReaderShape =>
-  Context.getOrUndefined(client.annotations, Said) ?? NAMELESS
+const of = (client: Rpc.ServerClient): ReaderShape => Context.getOrUndefined(client.annotations, Said) ?? NAMELESS
+
+/** What is read is read by this client. */
+export const as =
+  (client: Rpc.ServerClient) =>
+  <W extends Effect.Effect<unknown, unknown, unknown> | Stream.Stream<unknown, unknown, unknown>>(work: W): W =>
+    // It is a reference with a default: neither has it among its requirements.
+    (Effect.isEffect(work)
+      ? Effect.provideService(work, Reader, of(client))
+      : Stream.provideService(work, Reader, of(client))) as W

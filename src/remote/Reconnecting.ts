@@ -5,8 +5,12 @@
 import { Clock, Effect, Schedule } from "effect"
 import { ConnectionLost } from "./ConnectionLost.ts"
 
-/** Losses of the connection in a row that one call, or one stream between two items, survives. */
-export const RECONNECTS_MAX = 8
+/**
+ * Losses of the connection in a row that one call, or one stream between two items, survives: 10.5 s with the pauses below.
+ * Who may not start an engine waits that long for the one that somebody else starts, which takes a second, and several on
+ * a busy machine.
+ */
+export const RECONNECTS_MAX = 11
 /** What lasted this long met a working engine: its loss is the first in a row. A call may wait for hours, and for many engines. */
 export const CONNECTION_HELD_MILLIS = 10_000
 /** First and largest pause before connecting again; most engines are back within the first few. */

@@ -1,6 +1,6 @@
 /** Serves RedactionRpcs from the `Redaction` service; EngineServer.ts puts it on the socket. It passes on, nothing else. */
 import { Effect } from "effect"
-import { Redaction } from "../session/Redaction.ts"
+import { Redaction } from "../erasure/Redaction.ts"
 import { RedactionRpcs } from "./RedactionRpcs.ts"
 
 export const redactionHandlers = RedactionRpcs.toLayer(

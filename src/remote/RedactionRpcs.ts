@@ -4,7 +4,7 @@
  */
 import { Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
-import { DestroyKeyReport, DestroyKeyRequest, RedactReport, RedactRequest } from "../session/Redaction.ts"
+import { DestroyKeyReport, DestroyKeyRequest, RedactReport, RedactRequest } from "../erasure/Redaction.ts"
 import { InvalidRequest, SessionNotFound, SessionUnavailable } from "../session/SessionError.ts"
 
 export class RedactionRpcs extends RpcGroup.make(

@@ -1,6 +1,6 @@
 /** Serves RetentionRpcs from the `Retention` service; EngineServer.ts puts it on the socket. It passes on, nothing else. */
 import { Effect } from "effect"
-import { Retention } from "../session/Retention.ts"
+import { Retention } from "../erasure/Retention.ts"
 import { RetentionRpcs } from "./RetentionRpcs.ts"
 
 export const retentionHandlers = RetentionRpcs.toLayer(

@@ -5,7 +5,7 @@
 import { Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { SessionId } from "../../journal/Event.ts"
-import { PruneReport } from "../session/Retention.ts"
+import { PruneReport } from "../erasure/Retention.ts"
 import { InvalidRequest, SessionNotFound, SessionUnavailable } from "../session/SessionError.ts"
 import { SessionView } from "../session/SessionView.ts"
 

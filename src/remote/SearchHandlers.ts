@@ -2,7 +2,6 @@
 import { Array as Arr, Effect, Stream } from "effect"
 import { Search } from "../search/Search.ts"
 import { AccessLog } from "../session/AccessLog.ts"
-import { Reader } from "../session/Reader.ts"
 import * as Readers from "./Readers.ts"
 import { SearchRpcs } from "./SearchRpcs.ts"
 
@@ -17,11 +16,7 @@ export const searchHandlers = SearchRpcs.toLayer(
       Search: (query, { client }) =>
         search(query).pipe(
           Stream.mapArray(Arr.chunksOf(PAGE_ITEMS_MAX)),
-          Stream.onStart(
-            accesses
-              .note({ what: "search", session: query.session ?? null })
-              .pipe(Effect.provideService(Reader, Readers.of(client)))
-          )
+          Stream.onStart(accesses.note({ what: "search", session: query.session ?? null }).pipe(Readers.as(client)))
         )
     })
   })

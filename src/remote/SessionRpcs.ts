@@ -33,7 +33,7 @@ export const PROTOCOL_VERSION = 1
  * Raised with each addition within the version, so that a client can tell what an engine does not know. An engine that
  * says none has none of what was added since.
  */
-export const PROTOCOL_REVISION = 5
+export const PROTOCOL_REVISION = 6
 
 /** The first that takes rules at capture: an earlier one would not know that it is to keep something out. */
 export const CAPTURE_REVISION = 4

@@ -15,7 +15,7 @@ import { Effect, FiberSet, type Scope } from "effect"
 import { type WebSocket, WebSocketServer } from "ws"
 import { deadline } from "../keeper/Deadline.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
-import { refusalFor, WrongTokens } from "./DoorAccess.ts"
+import { refusalFor, type WrongTokenCount, WrongTokens } from "./DoorAccess.ts"
 import { DoorRefused } from "./DoorRefused.ts"
 import { connect } from "./EngineConnection.ts"
 import type { EngineStart } from "./EngineStart.ts"
@@ -39,6 +39,8 @@ const OPEN_REMOTE_MILLIS_MAX = 10_000
 const HEAD_BYTES_MAX = 8 * 1024
 /** Before a wrong token is told. Always the same, so it tells nothing; it makes a guesser hold a place meanwhile. */
 const WRONG_TOKEN_DELAY_MILLIS = 250
+/** Wrong tokens are told together: a flood of them is a few events a minute. */
+const WRONG_TOKENS_TOLD_MILLIS = 60_000
 /** What waits for a client that reads slowly: above it the engine's connection is not read, below the half it is again. */
 const QUEUED_BYTES_MAX = 256 * 1024
 /** A peer that does not answer a close within this is cut off. */
@@ -56,6 +58,8 @@ export interface DoorOptions extends EngineStart {
   readonly allowedOrigins: ReadonlyArray<string>
   /** PEM. */
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer } | undefined
+  /** Told of wrong tokens, at most once in WRONG_TOKENS_TOLD_MILLIS and when the door closes. */
+  readonly wrongTokens?: ((counts: ReadonlyArray<WrongTokenCount>) => Effect.Effect<void>) | undefined
 }
 
 export interface Door {
@@ -94,6 +98,7 @@ export const open = Effect.fn("WebSocketDoor.open")(function* (options: DoorOpti
     socket.on("error", () => {})
     const refusal = refusalFor(request.headers, access)
     if (refusal?.status === 401) {
+      wrongTokens.came(request.socket.remoteAddress ?? "unknown")
       if (!wrongTokens.admit(performance.now())) socket.destroy()
       else setTimeout(() => refuse(socket, 401, refusal.reason), WRONG_TOKEN_DELAY_MILLIS)
     } else if (refusal !== undefined) {
@@ -112,6 +117,15 @@ export const open = Effect.fn("WebSocketDoor.open")(function* (options: DoorOpti
     }
   }
 
+  const { wrongTokens: tellCounts } = options
+  if (tellCounts !== undefined) {
+    const tell = Effect.suspend(() => {
+      const counts = wrongTokens.take()
+      return counts.length === 0 ? Effect.void : tellCounts(counts)
+    })
+    yield* Effect.addFinalizer(() => tell)
+    yield* Effect.forkScoped(Effect.forever(Effect.delay(tell, WRONG_TOKENS_TOLD_MILLIS)))
+  }
   const server = yield* listening(options, isLocal, onUpgrade)
   yield* Effect.acquireRelease(
     Effect.sync(() => keepAlive(webSockets)),

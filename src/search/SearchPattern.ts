@@ -5,7 +5,7 @@ import type { SearchQuery } from "./Search.ts"
 import { literalRuns, slotsOf } from "./Trigrams.ts"
 
 /** A pattern is compiled for each search; nobody types a longer one. */
-export const PATTERN_CHARACTERS_MAX = 1000
+const PATTERN_CHARACTERS_MAX = 1000
 
 export interface Pattern {
   readonly worker: WorkerQuery

@@ -20,8 +20,8 @@ export interface SearchThreadOptions {
   readonly isBackground?: boolean | undefined
 }
 
-/** On a busy machine loading a few files takes seconds, and says nothing of what is asked. */
-const START_DEADLINE_MILLIS = 20_000
+/** On a busy machine loading a few files takes seconds, with the lowest priority half a minute, and says nothing of what is asked. */
+const START_DEADLINE_MILLIS = 60_000
 /** Waits for a thread that got no processor (measured: it used less than half of the wait) before it is given up. */
 const STARVED_WAITS_MAX = 5
 /** Pages, a segment's bits, and what a pattern finds in a block. */
@@ -30,7 +30,11 @@ const WORKER_HEAP_MEGABYTES = 256
 /** No answer in time: for one line the pattern takes longer than anybody waits. */
 export class SearchDefeated extends Data.TaggedError("SearchDefeated")<{ readonly reason: string }> {}
 /** There is no thread, or it ended by itself. */
-export class SearchThreadLost extends Data.TaggedError("SearchThreadLost")<{ readonly reason: string }> {}
+export class SearchThreadLost extends Data.TaggedError("SearchThreadLost")<{ readonly reason: string }> {
+  override get message() {
+    return this.reason
+  }
+}
 
 export interface SearchThread {
   /** One at a time, in order. A request that fails there fails as SearchThreadLost. */

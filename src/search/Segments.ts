@@ -17,7 +17,7 @@ const BLOCK_CHARACTERS = 64 * 1024
 const BLOCK_BYTES = 256 * 1024
 /** … or events (a key at a time): a page or two of the journal. */
 const BLOCK_EVENTS = 4096
-export const SEGMENT_BLOCKS_MAX = 128
+const SEGMENT_BLOCKS_MAX = 128
 /** Bytes of a slot's bits, of 128 blocks. */
 const STRIDE = SEGMENT_BLOCKS_MAX / 8
 /** Slots of a segment of one block: at least twice as many as it has characters, and at least these. */

@@ -13,7 +13,7 @@ export const SLOTS = 65_536
 export const BUCKETS = 256
 export const BUCKET_SLOTS = SLOTS / BUCKETS
 /** Fewer say nothing to the index. */
-export const LITERAL_CHARACTERS_MIN = 3
+const LITERAL_CHARACTERS_MIN = 3
 /** Of a pattern; more narrow nothing down any further. */
 const GROUPS_MAX = 16
 

@@ -11,6 +11,8 @@ import { Reader } from "./Reader.ts"
 
 /** Accesses that lie closer together are one. */
 const TOGETHER_MILLIS = 10 * 60_000
+/** Of what was refused, the same again is told sooner: a guesser is to be seen while he guesses. */
+const REFUSALS_TOGETHER_MILLIS = 30_000
 /** Sessions, kinds and readers that are remembered; the one that was told of first is forgotten, and told of again. */
 const REMEMBERED_MAX = 1000
 
@@ -32,23 +34,33 @@ export const makeAccessLog = (journal: JournalShape, told: AccessMemory): Access
   // The socket, and the store's folder, let in their user alone: that is who reads.
   const by = ownerName()
   return {
-    note: Effect.fnUntraced(function* ({ after = null, session, until = null, what: called }) {
-      const { reason, through, what = called } = yield* Reader
+    note: Effect.fnUntraced(function* ({
+      after = null,
+      refused,
+      session,
+      times: given = 1,
+      until = null,
+      what: called
+    }) {
+      const { reason, through, what: purpose } = yield* Reader
+      const what = refused === undefined ? (purpose ?? called) : called
       const millis = yield* Clock.currentTimeMillis
-      const key = JSON.stringify([what, session, through, reason])
+      const key = JSON.stringify([what, session, through, reason, refused])
       const known = told.get(key)
-      if (known !== undefined && millis - known.millis < TOGETHER_MILLIS) {
-        known.times++
+      const togetherMillis = refused === undefined ? TOGETHER_MILLIS : REFUSALS_TOGETHER_MILLIS
+      if (known !== undefined && millis - known.millis < togetherMillis) {
+        known.times += given
         return
       }
       told.delete(key)
       told.set(key, { millis, times: 0 })
       if (told.size > REMEMBERED_MAX) told.delete(told.keys().next().value!)
       // Those since the last one that was told, and this one.
-      const times = (known?.times ?? 0) + 1
+      const times = (known?.times ?? 0) + given
       const event = {
         ...({ _tag: "HistoryAccessed", what, session, by, through, after, until, times } as const),
-        ...(reason !== undefined && { reason })
+        ...(reason !== undefined && { reason }),
+        ...(refused !== undefined && { refused })
       }
       yield* journal
         .append(STORE_STREAM, [{ event, actor: ACTOR_ENGINE, timeMicros: millis * 1000 }])

@@ -47,7 +47,7 @@ export const Attached = Schema.TaggedStruct("Attached", {
  * Bytes that draw the screen as it was after `sequence` on any terminal. What follows is replayed from there: usually
  * nothing. Empty where no screen can be drawn: then everything is replayed.
  */
-export const ScreenDrawn = Schema.TaggedStruct("Screen", {
+const ScreenDrawn = Schema.TaggedStruct("Screen", {
   data: Schema.Uint8Array,
   size: TerminalSize,
   sequence: Schema.Int,

@@ -22,6 +22,8 @@ export interface ClientsOptions {
   readonly isLive: (session: SessionId) => boolean
   /** Journals the event if the session lives; false when nothing was journaled. Never rejects. */
   readonly journal: (session: SessionId, event: SessionEvent, client: string) => Promise<boolean>
+  /** Told of what a client was not let do, before that is thrown. */
+  readonly refused?: ((error: AccessDenied, client: string | undefined) => void) | undefined
 }
 
 export interface ClientTerms {
@@ -88,7 +90,7 @@ export class Clients {
   async attach(session: SessionId, terms: ClientTerms, replaced: () => void): Promise<Attachment> {
     const { client } = terms
     const at = this.#sessions.get(session) ?? { held: new Map<string, Held>(), emptySinceMillis: null }
-    if (terms.exclusive) checkLease(session, at, client)
+    if (terms.exclusive) this.#checkLease(session, at, client)
     const before = at.held.get(client)
     if (before === undefined) this.#makeRoom(session, at)
     this.#sessions.set(session, at)
@@ -109,13 +111,13 @@ export class Clients {
     const at = this.#sessions.get(session)
     if (at === undefined) return
     this.checkNotReadOnly(session, client)
-    checkLease(session, at, client)
+    this.#checkLease(session, at, client)
   }
 
   /** The lease is about writing: whoever may write may also end the session. */
   checkNotReadOnly(session: SessionId, client: string | undefined): void {
     if (client !== undefined && this.#sessions.get(session)?.held.get(client)?.terms.readOnly === true) {
-      throw new AccessDenied({ session, reason: `client "${client}" is attached read-only` })
+      this.#refuse(session, client, `client "${client}" is attached read-only`)
     }
   }
 
@@ -157,6 +159,18 @@ export class Clients {
   close(): void {
     for (const { held } of this.#sessions.values()) for (const { timer } of held.values()) clearTimeout(timer)
     this.#sessions.clear()
+  }
+
+  #checkLease(session: SessionId, at: AtSession, client: string | undefined): void {
+    const leaseholder = otherLeaseholder(at, client)
+    if (leaseholder === undefined) return
+    this.#refuse(session, client, `client "${leaseholder}" has it to itself until it detaches`)
+  }
+
+  #refuse(session: SessionId, client: string | undefined, reason: string): never {
+    const error = new AccessDenied({ session, reason })
+    this.#options.refused?.(error, client)
+    throw error
   }
 
   #makeRoom(session: SessionId, at: AtSession): void {
@@ -212,10 +226,4 @@ const otherLeaseholder = (at: AtSession, client: string | undefined): string | u
     if (terms.exclusive) return terms.client === client ? undefined : terms.client
   }
   return undefined
-}
-
-const checkLease = (session: SessionId, at: AtSession, client: string | undefined): void => {
-  const leaseholder = otherLeaseholder(at, client)
-  if (leaseholder === undefined) return
-  throw new AccessDenied({ session, reason: `client "${leaseholder}" has it to itself until it detaches` })
 }

@@ -17,7 +17,7 @@ import { InvalidRequest, SpawnFailed } from "./SessionError.ts"
 import type { CommandOptions, CreateSession } from "./Sessions.ts"
 
 export const SIZE_DEFAULT: TerminalSize = { cols: 80, rows: 24 }
-export const TERM_DEFAULT = "xterm-256color"
+const TERM_DEFAULT = "xterm-256color"
 const NAME_LENGTH_MAX = 128
 /** What a program gets when the caller names no environment: enough to run, none of the engine's secrets. */
 const ENV_DEFAULT_NAMES = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TMPDIR"]

@@ -1,5 +1,5 @@
 /**
- * What a store's own `config.json` says, for whoever runs its engine: the limits, and what is kept. A file of the store and not a variable of
+ * What a store's own `config.json` says, for whoever runs its engine: the limits, what is kept, and what is redacted. A file of the store and not a variable of
  * the environment, because an engine is started again by any client that finds none, with that client's environment. It
  * reads and checks; it never writes the file.
  *

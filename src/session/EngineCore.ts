@@ -43,10 +43,18 @@ import {
 import type { EngineLimits } from "./EngineLimits.ts"
 import { type Feed, openFeed } from "./Feed.ts"
 import { checkKeepers, type HostEvents, type Hosts, inProcessHosts, type KeeperPort, keeperHosts } from "./Hosts.ts"
-import { LiveSession, type LiveSessionPort, type UnappliedInput } from "./LiveSession.ts"
+import { LiveSession, type LiveSessionPort } from "./LiveSession.ts"
 import { entryOf, RecentSessions } from "./RecentSessions.ts"
-import { InvalidRequest, LimitExceeded, SessionEnded, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
+import {
+  type AccessDenied,
+  InvalidRequest,
+  LimitExceeded,
+  SessionEnded,
+  SessionNotFound,
+  SessionUnavailable
+} from "./SessionError.ts"
 import type { SessionExtension } from "./SessionExtension.ts"
+import type { UnappliedInput } from "./SessionInput.ts"
 import type { CloseReport, CommandOptions, CreateSession, KeeperView, WriteAck } from "./Sessions.ts"
 import { SessionTimeouts } from "./SessionTimeouts.ts"
 import type { SessionView } from "./SessionView.ts"
@@ -99,6 +107,8 @@ export interface EngineCoreOptions {
   readonly saveEnd: (session: SessionId) => Promise<void>
   /** What a session of kind exec has on top of it. */
   readonly extend: (session: LiveSession) => SessionExtension | undefined
+  /** Told of what a client was not let do with a session. */
+  readonly refused?: ((error: AccessDenied, client: string | undefined) => void) | undefined
   /** Called before sessions are taken back, which may already ask the engine for something. */
   readonly opening?: ((engine: EngineCore) => void) | undefined
 }
@@ -138,6 +148,8 @@ export class EngineCore {
   readonly #port: LiveSessionPort
   #hosts!: Hosts
   #stopSuspensions: () => void = () => undefined
+  /** Its own start, while the store has no room for the word of it. */
+  #untold: NewEvent | undefined
   /** Lost sessions whose last processes are being ended: no new program of theirs is started before that. */
   readonly #ending = new Map<SessionId, Promise<void>>()
   /** What was told of defects, and of which sessions. */
@@ -158,6 +170,7 @@ export class EngineCore {
       monotonicMillis: options.monotonicMillis,
       clientsMax: options.limits.clientsPerSession,
       isLive: (session) => this.liveSession(session) !== undefined,
+      refused: options.refused,
       journal: async (session, event, client) => (await this.#live.get(session)?.appendPresence(event, client)) === true
     })
     this.timeouts = new SessionTimeouts({
@@ -183,6 +196,7 @@ export class EngineCore {
       drawLater: options.drawLater,
       directoryOf: (pid) => this.#hosts.directoryOf(pid),
       plainOutput: options.plainOutput,
+      quotaReached: () => quotaReached(options.journal)?.reason,
       interrupted: (session) => this.clients.interrupted(session),
       takeBack: (session, host, reason) => this.#inBackground(this.#takeBack(session.id, host, reason)),
       ended: (session) => this.#ended(session),
@@ -196,13 +210,9 @@ export class EngineCore {
     if (options.keeperEntry !== undefined) await checkKeepers(options.paths.keepers, options.keepers)
     const engine = new EngineCore(options, await options.run(openFeed(options.journal)))
     options.opening?.(engine)
-    const { journal, keeperEntry, run } = options
+    const { journal, keeperEntry } = options
     killPoint("engine.started.before")
-    const { last: generation } = await run(
-      journal.append(STORE_STREAM, [
-        engine.#storeEvent({ _tag: "EngineStarted", pid: process.pid, version: options.version, node: process.version })
-      ])
-    )
+    const generation = await engine.#begin()
     killPoint("engine.started.after")
     const events = engine.#hostEvents()
     engine.#hosts =
@@ -219,6 +229,7 @@ export class EngineCore {
           })
     // Before anything is taken back: what a failing write interrupts is taken up again when the storage is back.
     engine.#stopSuspensions = journal.onSuspended(() => engine.#suspensionChanged())
+    if (journal.suspended() === undefined) engine.#tellStart()
     try {
       await engine.#recover()
     } catch (error) {
@@ -226,6 +237,38 @@ export class EngineCore {
       throw error
     }
     return engine
+  }
+
+  /**
+   * Journals that this engine has started, and gives its generation. A store that has reached its quota is served all the
+   * same, as by an engine that lives when that happens, and nothing is written for it, so that engines may be started there
+   * any number of times: the start is told when there is room. Until then the next engine may have the same generation,
+   * never a lower one, and the store's lock lets in one at a time.
+   */
+  async #begin(): Promise<number> {
+    const { journal, run, version } = this.#options
+    const started = this.#storeEvent({ _tag: "EngineStarted", pid: process.pid, version, node: process.version })
+    try {
+      return (await run(journal.append(STORE_STREAM, [started]))).last
+    } catch (error) {
+      if (quotaReached(journal) === undefined) throw error
+      this.#untold = started
+      return (await run(journal.head(STORE_STREAM))) + 1
+    }
+  }
+
+  #tellStart(): void {
+    const { journal, run } = this.#options
+    const started = this.#untold
+    if (started === undefined) return
+    this.#untold = undefined
+    const telling = run(journal.append(STORE_STREAM, [started])).then(
+      () => undefined,
+      () => {
+        this.#untold = started
+      }
+    )
+    this.#inBackground(telling)
   }
 
   // --- recovery ------------------------------------------------------------------------------------------------------
@@ -336,6 +379,8 @@ export class EngineCore {
 
   #suspensionChanged(): void {
     const isSuspended = this.#options.journal.suspended() !== undefined
+    // First of all that waits.
+    if (!isSuspended) this.#tellStart()
     for (const session of this.#live.values()) {
       if (isSuspended) session.pause()
       else this.#inBackground(this.#takeBack(session.id, session.host, "the journal could not be written for a while"))
@@ -628,10 +673,8 @@ export class EngineCore {
 
   /** Throws LimitExceeded while the store has as many bytes as it may have. */
   #checkQuota(): void {
-    const max = this.#options.journal.suspended()?.quotaBytes
-    if (max === undefined) return
-    const reason = `the store's quota of ${max} bytes is reached and nothing can be journaled; raise limits.storeBytes in its config.json or remove old events with reprise prune, sessions go on by themselves then`
-    throw new LimitExceeded({ limit: "store bytes", max, reason })
+    const reached = quotaReached(this.#options.journal)
+    if (reached !== undefined) throw new LimitExceeded({ limit: "store bytes", ...reached })
   }
 
   /** A command runs in the session: of its shell, or in the foreground of its terminal and not the program it was made for. */
@@ -806,6 +849,12 @@ export class EngineCore {
 }
 
 const NO_BYTES = new Uint8Array(0)
+
+/** What there is to say while the store has as many bytes as it may have. */
+const quotaReached = (journal: JournalShape): { readonly max: number; readonly reason: string } | undefined => {
+  const suspended = journal.suspended()
+  return suspended?.quotaBytes === undefined ? undefined : { max: suspended.quotaBytes, reason: suspended.reason }
+}
 
 /** Loaded when a session has rules: an engine without such sessions does not have them. Throws InvalidRequest. */
 const loadCapture = async (request: CaptureRequest): Promise<SessionCapture> => {

@@ -14,7 +14,7 @@ import type { StorageUnavailable } from "../../journal/JournalError.ts"
 import { isLifecycle, type LifecycleEvent, type LifecycleItem } from "./Lifecycle.ts"
 import { SessionUnavailable } from "./SessionError.ts"
 
-export const FEED_SPACE = "feed"
+const FEED_SPACE = "feed"
 const ROW_VERSION = 1
 const ROW_BYTES = 35
 /** Positions read at a time: what a subscriber holds, a few of them large (a session's creation with its arguments). */

@@ -16,6 +16,7 @@ import {
   type SessionSummary,
   summarize
 } from "../../projections/SessionIndex.ts"
+import { redactedAtCapture } from "../../projections/SessionState.ts"
 import { screenWorkerEntry } from "../EntryPoints.ts"
 import { checkSize } from "./CreateRequest.ts"
 import { type FollowEvents, History, type RedrawOptions } from "./History.ts"
@@ -35,7 +36,7 @@ const LAST_WORD_EVENTS = 8
 /** Sessions summarized at a time. */
 const LIST_CONCURRENCY = 8
 
-export const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService> = Layer.effect(
+const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService> = Layer.effect(
   History,
   Effect.gen(function* () {
     const journal = yield* Journal
@@ -155,7 +156,10 @@ export const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService>
         return yield* new HistoryRemoved({ session, to: place.removed.to, reason: place.removed.message })
       }
       if (place.damage !== null) return yield* damaged(session)(place.damage)
-      if (place.sequence === 0) return yield* new InvalidRequest({ field: "at", reason: "the session began later" })
+      if (place.sequence === 0) {
+        const reason = "the session began later; `begin` is its first event"
+        return yield* new InvalidRequest({ field: "at", reason })
+      }
       const at: HistoryPoint = { _tag: "Sequence", sequence: place.sequence }
       const { damage, states } = yield* stateAt(SUMMARY_PROJECTIONS, session, at).pipe(
         withJournal,
@@ -268,18 +272,15 @@ const isLastWord = ({ event }: JournalEntry): boolean => event._tag === "Session
 const isRevival = (event: SessionEvent): boolean => event._tag === "ProcessStarted" || event._tag === "SessionResumed"
 
 /** Without the key where there is none: clients of earlier releases know neither. */
-const toView = ({ closed: _, hold, redact, redacted, removed, ...summary }: SessionSummary): SessionView => ({
-  ...summary,
-  ...(redact.length > 0 && {
-    redact: {
-      rules: redact,
-      found: Object.entries(redacted.rules).map(([rule, matches]) => ({ rule, matches })),
-      bytes: redacted.bytes
-    }
-  }),
-  ...(hold !== null && { hold }),
-  ...(removed !== null && { removed })
-})
+const toView = ({ closed: _, hold, redact, redacted, removed, ...summary }: SessionSummary): SessionView => {
+  const atCapture = redactedAtCapture({ redact, redacted })
+  return {
+    ...summary,
+    ...(atCapture !== null && { redact: atCapture }),
+    ...(hold !== null && { hold }),
+    ...(removed !== null && { removed })
+  }
+}
 
 const toScreenView = (screen: ScreenView): ScreenView => ({
   status: screen.status,

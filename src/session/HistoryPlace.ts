@@ -8,8 +8,10 @@ import type { JournalEntry, SessionId } from "../../journal/Event.ts"
 import { makeFinder, OutputText } from "../../projections/OutputText.ts"
 import { PromptCommands } from "../../projections/PromptMarks.ts"
 import type { HistoryShape } from "./History.ts"
+import { RecordedItems } from "./RecordedItems.ts"
 import { type HistoryDamaged, InvalidRequest, type SessionNotFound, type SessionUnavailable } from "./SessionError.ts"
 import type { HistoryPoint, SessionView } from "./SessionView.ts"
+import { TerminalItems } from "./TerminalItems.ts"
 
 export type Place =
   | { readonly _tag: "Sequence"; readonly sequence: number }
@@ -163,30 +165,48 @@ export const landmarkFrom = (
   })
 }
 
-/** The next event behind one, or the last one in front of it, whose output completes a text on the terminal. */
+/**
+ * The next event behind one, or the last one in front of it, whose output completes a text on the terminal; of a shell for
+ * commands on the one that recordings of it show, with its commands and what they printed.
+ */
 export const textFrom = (
   history: Reading,
-  session: SessionId,
+  view: SessionView,
   text: string,
   from: { readonly after: number } | { readonly before: number }
 ): Effect.Effect<number | undefined, ReadError> => {
   const looker = () => {
     const finder = makeFinder(text)
     const output = new OutputText()
+    const printed = isExec(view) ? shellOutput(view) : terminalOutput
     let rest = ""
-    return ({ event, sequence }: JournalEntry): number | undefined => {
-      if (event._tag !== "OutputReceived" || event.channel !== "tty") return undefined
-      const shown = rest + output.feed(event.data)
-      rest = finder.length > 1 ? shown.slice(-(finder.length - 1)) : ""
-      return finder.in(shown) ? sequence : undefined
+    return (entry: JournalEntry): number | undefined => {
+      let isFound = false
+      for (const data of printed(entry)) {
+        const shown = rest + output.feed(data)
+        rest = finder.length > 1 ? shown.slice(-(finder.length - 1)) : ""
+        isFound ||= finder.in(shown)
+      }
+      return isFound ? entry.sequence : undefined
     }
   }
-  if ("before" in from) return lastBefore(history, session, from.before, looker)
+  if ("before" in from) return lastBefore(history, view.id, from.before, looker)
   const look = looker()
-  return firstIn(history, session, { after: Math.max(0, from.after - LEAD_EVENTS) }, (entry) => {
+  return firstIn(history, view.id, { after: Math.max(0, from.after - LEAD_EVENTS) }, (entry) => {
     const found = look(entry)
     return entry.sequence > from.after ? found : undefined
   })
+}
+
+const terminalOutput = ({ event }: JournalEntry): ReadonlyArray<Uint8Array> =>
+  event._tag === "OutputReceived" && event.channel === "tty" ? [event.data] : []
+
+/** From wherever it begins to be read: only what a line begins with may then be missing. */
+const shellOutput = (view: SessionView) => {
+  const recorded = new RecordedItems(view)
+  const terminal = new TerminalItems()
+  return (entry: JournalEntry): ReadonlyArray<Uint8Array> =>
+    terminal.page(recorded.page([entry])).flatMap((item) => (item._tag === "Output" ? [item.data] : []))
 }
 
 /** The event, or undefined where it does not exist; of what was removed, what stands for it. */
@@ -240,8 +260,9 @@ export const pointOfPlace = (
   const event = (sequence: number) => Effect.succeed({ _tag: "Sequence", sequence } as const)
   switch (place._tag) {
     case "Sequence":
-    case "Time":
       return Effect.succeed(place)
+    case "Time":
+      return at(inBeginning(view, place.timeMicros))
     case "Offset":
       return at(view.createdAt + place.micros)
     case "Relative":
@@ -273,8 +294,8 @@ export const pointOfPlace = (
             : event(found.sequence)
       )
     case "Text":
-      return Effect.flatMap(textFrom(history, view.id, place.text, { after: 0 }), (found) =>
-        found === undefined ? absent(`the session never printed "${place.text}"`) : event(found)
+      return Effect.flatMap(textFrom(history, view, place.text, { after: 0 }), (found) =>
+        found === undefined ? absent(`its terminal never showed "${place.text}"`) : event(found)
       )
   }
 }
@@ -286,6 +307,12 @@ const clockIn = (view: SessionView, seconds: number): number => {
   const day = new Date(view.createdAt / 1000)
   day.setHours(0, 0, 0, 0)
   const today = day.getTime() * 1000 + seconds * MICROS_PER_SECOND
-  // Said to the second: a session that began within it is meant.
-  return today + MICROS_PER_SECOND <= view.createdAt ? today + MICROS_PER_DAY : today
+  const time = inBeginning(view, today)
+  return time < view.createdAt ? today + MICROS_PER_DAY : time
 }
+
+/** A time said to the second, as `list` shows it: the session that began within that second is meant. */
+const inBeginning = ({ createdAt }: SessionView, timeMicros: number): number =>
+  timeMicros % MICROS_PER_SECOND === 0 && timeMicros < createdAt && createdAt < timeMicros + MICROS_PER_SECOND
+    ? createdAt
+    : timeMicros

@@ -35,7 +35,7 @@ export const LifecycleEvent = Schema.TaggedStruct("Event", {
 })
 export type LifecycleEvent = typeof LifecycleEvent.Type
 /** What follows is live. Once. */
-export const LifecycleSynced = Schema.TaggedStruct("Synced", { position: Schema.Int })
+const LifecycleSynced = Schema.TaggedStruct("Synced", { position: Schema.Int })
 export const LifecycleItem = Schema.Union([LifecycleEvent, LifecycleSynced]).pipe(Schema.toTaggedUnion("_tag"))
 export type LifecycleItem = typeof LifecycleItem.Type
 

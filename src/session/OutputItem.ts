@@ -19,7 +19,7 @@ export const OutputBytes = Schema.TaggedStruct("Output", {
   exec: Schema.optional(Schema.Int)
 })
 /** What follows is live. Once. */
-export const OutputSynced = Schema.TaggedStruct("Synced", { sequence: Schema.Int })
+const OutputSynced = Schema.TaggedStruct("Synced", { sequence: Schema.Int })
 /** The program ended. A process it left behind may go on writing. */
 export const ProgramExited = Schema.TaggedStruct("Exited", {
   exitCode: Schema.NullOr(Schema.Int),

@@ -12,8 +12,8 @@ import { History } from "./History.ts"
 import { InvalidRequest } from "./SessionError.ts"
 
 /** Lines and characters of one run that are kept: more than anybody reads, and two runs fit a process comfortably. */
-export const RUN_LINES_MAX = 200_000
-export const RUN_CHARACTERS_MAX = 32 * 1024 * 1024
+const RUN_LINES_MAX = 200_000
+const RUN_CHARACTERS_MAX = 32 * 1024 * 1024
 
 export interface RunLines {
   /** output: the terminal, also for a whole session. stdout, stderr: of a command of a shell for commands. */

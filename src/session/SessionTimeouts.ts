@@ -12,7 +12,7 @@ import type { SessionId, SessionLimits } from "../../journal/Event.ts"
 import type { Presence } from "./Clients.ts"
 
 /** A session that must not be ended now, because a command runs or its journal is away, is looked at again after this. */
-export const AGAIN_MILLIS = 30_000
+const AGAIN_MILLIS = 30_000
 /** Between two looks at all sessions, some microseconds each: a timer that rings early, and timeouts of moments, must not spin. */
 const SWEEP_MILLIS_MIN = 10
 

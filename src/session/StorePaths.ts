@@ -51,8 +51,8 @@ export const storePaths = (store: string, key?: StoreKeySource | undefined): Sto
   const absolute = resolve(store)
   const inside = join(absolute, "run")
   const fits = Buffer.byteLength(inside) + LONGEST_NAME_BYTES <= SOCKET_PATH_BYTES_MAX
-  // The same store must give the same folder for every client, so nothing but its path and the user goes in.
-  const run = fits ? inside : join("/tmp", `reprise-${userInfo().uid}`, digest(absolute))
+  // The same store must give the same folder for every client, so nothing but its path and the user goes in, who may have no account.
+  const run = fits ? inside : join("/tmp", `reprise-${process.getuid?.() ?? userInfo().uid}`, digest(absolute))
   return {
     store: absolute,
     journal: join(absolute, "journal"),

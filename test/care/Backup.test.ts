@@ -26,9 +26,9 @@ describe("a backup", () => {
     () =>
       withCommandLine(async (cli) =>
         withFolder(async (folder) => {
-          const id = (
-            await cli.text(["run", "--detach", "--", "sh", "-c", "while :; do seq 1 300; sleep 0.01; done"])
-          ).trim()
+          // Waits in a read of its own: a `sleep` is a process each time.
+          const script = 'exec 9<> <(:); text=$(seq 1 300); while :; do echo "$text"; read -rt 0.01 -u 9; done'
+          const id = (await cli.text(["run", "--detach", "--", "bash", "-c", script])).trim()
           for (let round = 0; round < 3; round++) {
             const before = (await cli.json(["inspect", id])).sequence as number
             const target = join(folder, `backup-${round}`)

@@ -3,8 +3,8 @@ import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import type { Reprise } from "./reprise.ts"
-import { assertSane, COMMAND, leave, makeTerminals } from "./terminals.ts"
+import { type Reprise, shareReprise } from "./reprise.ts"
+import { assertSane, COMMAND, inTerminals, leave, makeTerminals } from "./terminals.ts"
 import { isInstalled, type Pane, untilSame, waitFor } from "./tmux.ts"
 
 /** Everything that was typed into it. */
@@ -23,13 +23,16 @@ const pidIn = (file: string) => Number(readFileSync(file, "utf8"))
 const LINES = `sh -c 'stty size; while read line; do echo "got:$line"; stty size; done'`
 
 describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: true, timeout: 120_000 }, () => {
+  /** For what leaves the engine alone. */
+  const inShared = inTerminals(shareReprise())
+
   it.live("two of one size see the same and both type; the session goes on when one leaves", () =>
     Effect.gen(function* () {
-      const { open, reprise } = yield* makeTerminals
+      const { name, open, reprise } = yield* inShared
       const [one, other] = yield* Effect.all([open(80, 20), open(80, 20)])
-      yield* one.line(`clear; reprise run --name it -- ${LINES}`)
+      yield* one.line(`clear; reprise run --name ${name} -- ${LINES}`)
       yield* one.until("20 80")
-      yield* other.line("clear; reprise attach it")
+      yield* other.line(`clear; reprise attach ${name}`)
       yield* other.until("20 80")
       yield* one.line("from one")
       yield* other.until("got:from one")
@@ -45,22 +48,22 @@ describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: 
       yield* one.until((rows) => rows.includes("$"))
       yield* one.line("echo co''de=$?")
       yield* one.until("code=0")
-      assert.strictEqual((yield* reprise.view("it")).exitCode, 0)
+      assert.strictEqual((yield* reprise.view(name)).exitCode, 0)
     })
   )
 
   it.live("of two sizes the window typed into decides, and the other is shown a picture of it", () =>
     Effect.gen(function* () {
-      const { open, reprise } = yield* makeTerminals
+      const { name, open, reprise } = yield* inShared
       const [small, large] = yield* Effect.all([open(60, 12), open(100, 30)])
-      const size = Effect.map(reprise.view("it"), (found) => `${found.size.cols}x${found.size.rows}`)
+      const size = Effect.map(reprise.view(name), (found) => `${found.size.cols}x${found.size.rows}`)
       // Draws at places that only the larger window has; its own size stands in the middle.
       const draw = `printf "\\033[?1049h\\033[2J\\033[3;90Hfar\\033[20;1Hlow\\033[5;3H$line "; stty size`
       yield* small.line(
-        `clear; reprise run --name it -- sh -c 'stty -echo; line=begun; while ${draw}; read line; do :; done'`
+        `clear; reprise run --name ${name} -- sh -c 'stty -echo; line=begun; while ${draw}; read line; do :; done'`
       )
       yield* small.until(/begun 12 60/)
-      yield* large.line("clear; reprise attach it")
+      yield* large.line(`clear; reprise attach ${name}`)
       yield* waitFor(size, (found) => found === "100x30", "the large window's size")
       yield* large.line("second")
       const whole = yield* large.until(/second 30 100/)
@@ -84,11 +87,11 @@ describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: 
 
   it.live("one that only watches types nothing, changes no size, and can leave", () =>
     Effect.gen(function* () {
-      const { open, reprise } = yield* makeTerminals
+      const { name, open, reprise } = yield* inShared
       const [writer, reader] = yield* Effect.all([open(80, 20), open(100, 26)])
-      yield* writer.line(`clear; reprise run --name it -- ${LINES}`)
+      yield* writer.line(`clear; reprise run --name ${name} -- ${LINES}`)
       yield* writer.until("20 80")
-      yield* reader.line("clear; reprise attach it --read-only")
+      yield* reader.line(`clear; reprise attach ${name} --read-only`)
       yield* reader.until("20 80")
       yield* reader.keys("never typed", "Enter", "C-c", "C-d")
       yield* reader.resize(90, 24)
@@ -96,14 +99,14 @@ describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: 
       yield* reader.until(/got:hello\n20 80\s*$/)
       yield* leave(reader)
       yield* assertSane(reader)
-      assert.strictEqual(yield* typedInto(reprise, "it"), "hello\r")
-      const { size } = yield* reprise.view("it")
+      assert.strictEqual(yield* typedInto(reprise, name), "hello\r")
+      const { size } = yield* reprise.view(name)
       assert.deepStrictEqual(size, { cols: 80, rows: 20 })
-      const types = (yield* reprise.events("it")).map(({ event }) => event._tag)
+      const types = (yield* reprise.events(name)).map(({ event }) => event._tag)
       assert.notInclude(types, "Resized")
       assert.strictEqual(types.filter((type) => type === "ClientAttached").length, 2)
       yield* waitFor(
-        reprise.events("it"),
+        reprise.events(name),
         (events) => events.filter(({ event }) => event._tag === "ClientDetached").length === 1,
         "the reader's leave"
       )
@@ -112,24 +115,24 @@ describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: 
 
   it.live("one that has it to itself: others see, and what they type is refused until it leaves", () =>
     Effect.gen(function* () {
-      const { open, reprise } = yield* makeTerminals
+      const { name, open, reprise } = yield* inShared
       const [owner, other] = yield* Effect.all([open(80, 20), open(80, 20)])
-      yield* reprise.run(["run", "--detach", "--name", "it", "--", "sh", "-c", LINES.slice(7, -1)])
-      yield* owner.line("clear; reprise attach it --exclusive")
+      yield* reprise.run(["run", "--detach", "--name", name, "--", "sh", "-c", LINES.slice(7, -1)])
+      yield* owner.line(`clear; reprise attach ${name} --exclusive`)
       yield* owner.until(/\d+ \d+/)
-      yield* other.line("clear; reprise attach it")
+      yield* other.line(`clear; reprise attach ${name}`)
       yield* other.until(/\d+ \d+/)
       yield* other.line("refused")
       yield* owner.line("mine")
       yield* other.until("got:mine")
-      const second = yield* reprise.run(["attach", "it", "--exclusive"])
+      const second = yield* reprise.run(["attach", name, "--exclusive"])
       assert.strictEqual(second.code, 77)
       assert.match(second.stderr, /^reprise: [^\n]+to itself[^\n]*\n$/)
-      assert.strictEqual((yield* reprise.run(["attach", "it"], "piped\n")).code, 77)
+      assert.strictEqual((yield* reprise.run(["attach", name], "piped\n")).code, 77)
       yield* leave(owner)
       yield* other.line("now")
       yield* other.until("got:now")
-      const typed = yield* typedInto(reprise, "it")
+      const typed = yield* typedInto(reprise, name)
       assert.notInclude(typed, "refused")
       assert.notInclude(typed, "piped")
     })
@@ -167,12 +170,12 @@ describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: 
       `${signal} to the client leaves the session, which goes on${signal === "SIGKILL" ? "" : ", and a terminal as it was"}`,
       () =>
         Effect.gen(function* () {
-          const { folder, open, reprise } = yield* makeTerminals
+          const { folder, name, open, reprise } = yield* inShared
           const pane = yield* open(80, 20)
-          const file = join(folder, "pid")
+          const file = join(folder, `pid-${name}`)
           const full = `printf "\\033[?1049h\\033[?1000h\\033[?1006h\\033[?25l\\033=\\033[2;5r\\033[4h\\033(0\\033[?1hfull"; read line`
-          yield* reprise.run(["run", "--detach", "--name", "it", "--", "sh", "-c", full])
-          yield* attachWithPid(pane, file, `${COMMAND} attach it`)
+          yield* reprise.run(["run", "--detach", "--name", name, "--", "sh", "-c", full])
+          yield* attachWithPid(pane, file, `${COMMAND} attach ${name}`)
           yield* waitFor(
             pane.ask("#{alternate_on} #{mouse_any_flag} #{cursor_flag}"),
             (flags) => flags === "1 1 0",
@@ -182,9 +185,9 @@ describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: 
           yield* waitFor(pane.history, (rows) => rows.some((row) => row.includes(`left=${left}`)), `left=${left}`)
           // Nobody can tidy up after a kill; the session does not care.
           if (signal !== "SIGKILL") yield* assertSane(pane)
-          assert.strictEqual((yield* reprise.view("it")).status, "running")
+          assert.strictEqual((yield* reprise.view(name)).status, "running")
           yield* waitFor(
-            reprise.events("it"),
+            reprise.events(name),
             (events) => events.some(({ event }) => event._tag === "ClientDetached"),
             "the client's leave"
           )
@@ -231,14 +234,14 @@ describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: 
 
   it.live("a session is not shown in its own terminal, and one that has ended shows its last screen", () =>
     Effect.gen(function* () {
-      const { open } = yield* makeTerminals
+      const { name, open } = yield* inShared
       const pane = yield* open(80, 20)
-      yield* pane.line("clear; reprise run --name it -- env PS1='inner> ' bash --norc --noprofile")
+      yield* pane.line(`clear; reprise run --name ${name} -- env PS1='inner> ' bash --norc --noprofile`)
       yield* pane.until("inner>")
-      yield* pane.line(`${COMMAND} attach it; echo ins''ide=$?; printf 'no end of line'; exit 3`)
+      yield* pane.line(`${COMMAND} attach ${name}; echo ins''ide=$?; printf 'no end of line'; exit 3`)
       const rows = yield* pane.until("inside=64")
       assert.match(rows.join("\n"), /^reprise: session: this terminal is that session's own/m)
-      yield* pane.line("clear; reprise attach it; echo le''ft=$?")
+      yield* pane.line(`clear; reprise attach ${name}; echo le''ft=$?`)
       const shown = (yield* pane.until("left=3")).join("\n")
       assert.match(shown, /inside=64\nno end of line(exit)?\n(exit\n)?\[exited 3\]\nleft=3\n/)
       yield* assertSane(pane)
@@ -247,25 +250,25 @@ describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: 
 
   it.live("the terminal goes away: that is a leave", () =>
     Effect.gen(function* () {
-      const { open, reprise } = yield* makeTerminals
+      const { name, open, reprise } = yield* inShared
       const pane = yield* open(80, 20)
-      yield* pane.line(`clear; reprise run --name it -- ${LINES}`)
+      yield* pane.line(`clear; reprise run --name ${name} -- ${LINES}`)
       yield* pane.until("20 80")
       yield* pane.close
       yield* waitFor(
-        reprise.events("it"),
+        reprise.events(name),
         (events) => events.some(({ event }) => event._tag === "ClientDetached"),
         "the client's leave"
       )
-      assert.strictEqual((yield* reprise.view("it")).status, "running")
+      assert.strictEqual((yield* reprise.view(name)).status, "running")
     })
   )
 
   it.live("the key that leaves is the flag's, else REPRISE_DETACH_KEY, else ~, or none", () =>
     Effect.gen(function* () {
-      const { open, reprise } = yield* makeTerminals
+      const { name, open, reprise } = yield* inShared
       const pane = yield* open(80, 20)
-      yield* pane.line(`clear; REPRISE_DETACH_KEY=^] reprise run --name it -- ${LINES}`)
+      yield* pane.line(`clear; REPRISE_DETACH_KEY=^] reprise run --name ${name} -- ${LINES}`)
       yield* pane.until("20 80")
       yield* pane.line("~.")
       yield* pane.until("got:~.")
@@ -273,19 +276,19 @@ describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: 
       yield* pane.until("[detached")
       yield* pane.line("echo le''ft=$?")
       yield* pane.until("left=80")
-      yield* pane.line("clear; REPRISE_DETACH_KEY=^] reprise attach it --detach-key %")
+      yield* pane.line(`clear; REPRISE_DETACH_KEY=^] reprise attach ${name} --detach-key %`)
       yield* pane.until(/half a line/)
       yield* pane.keys("Enter", "%.")
       yield* pane.until("[detached")
-      yield* pane.line("clear; reprise attach it --detach-key none")
+      yield* pane.line(`clear; reprise attach ${name} --detach-key none`)
       yield* pane.until("got:half a line")
       yield* pane.line("~.")
       yield* pane.until((rows) => rows.filter((row) => row === "got:~.").length === 2)
       yield* pane.keys("C-d")
       yield* pane.until("[exited 0]")
-      const wrong = yield* reprise.run(["attach", "it", "--detach-key", "ab"])
+      const wrong = yield* reprise.run(["attach", name, "--detach-key", "ab"])
       assert.strictEqual(wrong.code, 2)
-      yield* pane.line("clear; REPRISE_DETACH_KEY=ab reprise attach it; echo le''ft=$?")
+      yield* pane.line(`clear; REPRISE_DETACH_KEY=ab reprise attach ${name}; echo le''ft=$?`)
       const rows = yield* pane.until("left=2")
       assert.isTrue(rows.some((row) => row.includes("REPRISE_DETACH_KEY")))
     })
@@ -293,9 +296,9 @@ describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: 
 
   it.live("the key that leaves works while the program reads nothing", () =>
     Effect.gen(function* () {
-      const { open } = yield* makeTerminals
+      const { name, open } = yield* inShared
       const pane = yield* open(80, 20)
-      yield* pane.line("clear; reprise run --name it -- sh -c 'stty raw -echo; echo ready; exec sleep 1000'")
+      yield* pane.line(`clear; reprise run --name ${name} -- sh -c 'stty raw -echo; echo ready; exec sleep 1000'`)
       yield* pane.until("ready")
       // More than the terminal and the keeper hold for it.
       yield* pane.paste("x".repeat(1_500_000))

@@ -2,11 +2,12 @@
  * `reprise attach` in a terminal, with programs people use, in panes of tmux: what a pane shows is compared with the same
  * program run in a pane of its own, or with known contents.
  */
-import { writeFileSync } from "node:fs"
+import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { assertSane, leave, makeTerminals } from "./terminals.ts"
+import { shareReprise } from "./reprise.ts"
+import { assertSane, inTerminals, leave } from "./terminals.ts"
 import { isInstalled, untilSame, waitFor } from "./tmux.ts"
 
 const NUMBERED = Array.from(
@@ -15,6 +16,8 @@ const NUMBERED = Array.from(
 ).join("\n")
 
 describe.skipIf(!isInstalled("tmux"))("attach in a terminal", { concurrent: true, timeout: 120_000 }, () => {
+  const shared = inTerminals(shareReprise())
+
   /** The program, what is done in it before it is left and after, and how it is ended. */
   const programs: ReadonlyArray<{
     readonly name: string
@@ -54,11 +57,13 @@ describe.skipIf(!isInstalled("tmux"))("attach in a terminal", { concurrent: true
       `${name}: left and come back to in another size, it looks as it does without`,
       () =>
         Effect.gen(function* () {
-          const { folder, open } = yield* makeTerminals
-          writeFileSync(join(folder, "text.c"), NUMBERED)
+          const { folder, name: session, open } = yield* shared
+          const place = join(folder, session)
+          mkdirSync(place)
+          writeFileSync(join(place, "text.c"), NUMBERED)
           const [own, attached] = yield* Effect.all([open(80, 24), open(80, 24)], { concurrency: 2 })
-          yield* own.line(`cd '${folder}'; clear; ${command}`)
-          yield* attached.line(`cd '${folder}'; clear; reprise run --name it -- ${command}`)
+          yield* own.line(`cd '${place}'; clear; ${command}`)
+          yield* attached.line(`cd '${place}'; clear; reprise run --name ${session} -- ${command}`)
           for (const pane of [own, attached]) {
             yield* pane.until(shows)
             yield* pane.keys(...act)
@@ -82,7 +87,7 @@ describe.skipIf(!isInstalled("tmux"))("attach in a terminal", { concurrent: true
             [120, 40]
           ] as const) {
             yield* Effect.all([own.resize(cols, rows), attached.resize(cols, rows)])
-            yield* attached.line("clear; reprise attach it")
+            yield* attached.line(`clear; reprise attach ${session}`)
             yield* untilSame(own, attached)
             // A window that changes while it is attached.
             yield* Effect.all([own.resize(cols + 7, rows - 3), attached.resize(cols + 7, rows - 3)])
@@ -90,7 +95,7 @@ describe.skipIf(!isInstalled("tmux"))("attach in a terminal", { concurrent: true
             yield* own.keys("Enter")
             yield* leave(attached)
           }
-          yield* attached.line("clear; reprise attach it")
+          yield* attached.line(`clear; reprise attach ${session}`)
           yield* untilSame(own, attached)
           for (const pane of [own, attached]) yield* pane.keys(...afterwards)
           yield* untilSame(own, attached)
@@ -107,9 +112,9 @@ describe.skipIf(!isInstalled("tmux"))("attach in a terminal", { concurrent: true
   ] as const) {
     it.live.skipIf(!isInstalled(name))(`${name}: a pane shows the session's own screen in every size`, () =>
       Effect.gen(function* () {
-        const { open, reprise } = yield* makeTerminals
+        const { name: session, open, reprise } = yield* shared
         const pane = yield* open(100, 30)
-        yield* pane.line(`clear; HTOPRC=/dev/null reprise run --name it -- ${command}`)
+        yield* pane.line(`clear; HTOPRC=/dev/null reprise run --name ${session} -- ${command}`)
         yield* pane.until((rows) => rows.some((row) => head.test(row.trim())))
         yield* leave(pane)
         yield* assertSane(pane)
@@ -118,10 +123,10 @@ describe.skipIf(!isInstalled("tmux"))("attach in a terminal", { concurrent: true
           [130, 35]
         ] as const) {
           yield* pane.resize(cols, rows)
-          yield* pane.line("clear; reprise attach it")
+          yield* pane.line(`clear; reprise attach ${session}`)
           yield* pane.until((shown) => shown.length === rows && shown.some((row) => head.test(row.trim())))
           const both = Effect.gen(function* () {
-            const { screen } = JSON.parse((yield* reprise.run(["inspect", "it", "--json"])).stdout.toString())
+            const { screen } = JSON.parse((yield* reprise.run(["inspect", session, "--json"])).stdout.toString())
             return {
               screen: screen.text.trimEnd() as string,
               size: screen.size,
@@ -137,7 +142,7 @@ describe.skipIf(!isInstalled("tmux"))("attach in a terminal", { concurrent: true
           assert.isAbove(same.screen.split("\n").length, 8)
           yield* leave(pane)
         }
-        yield* pane.line("clear; reprise attach it")
+        yield* pane.line(`clear; reprise attach ${session}`)
         yield* pane.until((shown) => shown.some((row) => head.test(row.trim())))
         yield* pane.keys("q")
         yield* pane.until("[exited 0]")

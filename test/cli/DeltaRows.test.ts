@@ -6,17 +6,21 @@
 import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Stream } from "effect"
+import { Effect, Fiber, Layer, Stream } from "effect"
 import type { SessionId } from "../../journal/Event.ts"
 import { Exec } from "../../src/exec/Exec.ts"
+import * as EngineClient from "../../src/remote/EngineClient.ts"
 import { History } from "../../src/session/History.ts"
 import { Sessions } from "../../src/session/Sessions.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
 import { engineProcess } from "../exec/engineProcess.ts"
-import { finish, makeReprise, type Reprise } from "./reprise.ts"
+import { finish, makeReprise, makeRepriseInside, type Reprise, shareReprise } from "./reprise.ts"
 
 /** Clients at once in D24, as many as the original's. */
 const CLIENTS = 30
+
+/** For what leaves the engine, and other sessions, alone. */
+const shared = shareReprise(makeReprise)
 
 const json = (bytes: Buffer) => JSON.parse(bytes.toString())
 const start = (reprise: Reprise, args: ReadonlyArray<string> = []) =>
@@ -42,7 +46,7 @@ const untilShown = (session: SessionId, holds: (text: string) => boolean) =>
 describe("rows of Delta's sessions, through the command line", { concurrent: true }, () => {
   it.live("D8, D9, D10 and D11: what cannot be done is said, ending twice is fine, what has ended is cleaned", () =>
     Effect.gen(function* () {
-      const reprise = yield* makeReprise
+      const reprise = yield* makeRepriseInside
       const [id, kept] = yield* Effect.all([start(reprise), start(reprise)], { concurrency: 2 })
       // D8
       const empty = yield* reprise.run(["exec", id], "")
@@ -86,7 +90,7 @@ describe("rows of Delta's sessions, through the command line", { concurrent: tru
 
   it.live("D13 and D14: a killed command is no success, and 300,000 bytes arrive whole at a slow reader", () =>
     Effect.gen(function* () {
-      const reprise = yield* makeReprise
+      const { reprise } = yield* shared
       const id = yield* start(reprise)
       assert.strictEqual((yield* reprise.run(["exec", id, "--", "kill -KILL $$"])).code, 137)
       const child = yield* reprise.start(["exec", id, "--", "printf '€%.0s' {1..100000}; touch printed"])
@@ -105,18 +109,18 @@ describe("rows of Delta's sessions, through the command line", { concurrent: tru
 
   it.live("D23 and D25: one process starts a session, another types, a third reads it, as long as it likes", () =>
     Effect.gen(function* () {
-      const reprise = yield* makeReprise
-      const started = yield* reprise.run(["run", "--detach", "--name", "pty", "--", "sh"])
+      const { name, reprise } = yield* shared
+      const started = yield* reprise.run(["run", "--detach", "--name", name, "--", "sh"])
       assert.strictEqual(started.code, 0)
-      const reader = yield* reprise.start(["attach", "pty", "--after", "0"])
+      const reader = yield* reprise.start(["attach", name, "--after", "0"])
       // From now on: what nobody has listened to is thrown away when the reader ends.
       const reading = yield* Effect.forkScoped(finish(reader), { startImmediately: true })
-      assert.strictEqual((yield* reprise.run(["send", "pty", "echo h''i; exit 4", "--enter"])).code, 0)
+      assert.strictEqual((yield* reprise.run(["send", name, "echo h''i; exit 4", "--enter"])).code, 0)
       const { code, stdout } = yield* Fiber.join(reading)
       assert.strictEqual(code, 4)
       assert.include(stdout.toString(), "\r\nhi\r\n")
       // Reading takes nothing away.
-      assert.strictEqual((yield* reprise.run(["replay", "pty"])).stdout.toString(), stdout.toString())
+      assert.strictEqual((yield* reprise.run(["replay", name])).stdout.toString(), stdout.toString())
     })
   )
 })
@@ -124,25 +128,27 @@ describe("rows of Delta's sessions, through the command line", { concurrent: tru
 describe("rows of Delta's sessions, through clients of an engine", { concurrent: true }, () => {
   it.live(`D24: ${CLIENTS} clients at once type into one terminal and read all of it`, () =>
     Effect.gen(function* () {
-      const engine = yield* engineProcess
+      const { reprise } = yield* shared
+      const client = () =>
+        Layer.fresh(EngineClient.layer({ paths: storePaths(reprise.store), start: false, actor: "test" }))
       const { id } = yield* Sessions.use((sessions) =>
         sessions.create({ argv: ["sh", "-c", "stty -echo -onlcr; echo ready; exec cat"] })
-      ).pipe(Effect.provide(engine.client()))
-      yield* untilShown(id, (shown) => shown.includes("ready")).pipe(Effect.provide(engine.client()))
-      const line = (client: number) => `${`${client};`.repeat(20)}\n`
+      ).pipe(Effect.provide(client()))
+      yield* untilShown(id, (shown) => shown.includes("ready")).pipe(Effect.provide(client()))
+      const line = (of: number) => `${`${of};`.repeat(20)}\n`
       const isWhole = (shown: string) => shown.split("\n").length > CLIENTS + 1
       const all = yield* Effect.forEach(
-        Array.from({ length: CLIENTS }, (_, client) => client),
-        (client) =>
+        Array.from({ length: CLIENTS }, (_, index) => index),
+        (index) =>
           Effect.gen(function* () {
-            yield* Sessions.use((sessions) => sessions.write(id, Buffer.from(line(client))))
+            yield* Sessions.use((sessions) => sessions.write(id, Buffer.from(line(index))))
             return yield* untilShown(id, isWhole)
-          }).pipe(Effect.provide(engine.client())),
+          }).pipe(Effect.provide(client())),
         { concurrency: "unbounded" }
       )
       // Each has seen the same, and each line is whole.
       assert.strictEqual(new Set(all).size, 1)
-      const lines = Array.from({ length: CLIENTS }, (_, client) => line(client))
+      const lines = Array.from({ length: CLIENTS }, (_, index) => line(index))
       assert.deepStrictEqual(
         all[0]!
           .split("\n")

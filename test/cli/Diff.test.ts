@@ -13,7 +13,7 @@ import { storePaths } from "../../src/session/StorePaths.ts"
 import { newSessionId } from "../contracts/JournalContract.ts"
 import { seededRandom } from "../fixtures/seededRandom.ts"
 import { commandFinished, commandStarted, created, output } from "../projections/events.ts"
-import { makeReprise } from "./reprise.ts"
+import { makeRepriseInside } from "./reprise.ts"
 
 const memory = HistoryLive.layer.pipe(Layer.provideMerge(JournalMemory.layer))
 const write = Effect.fnUntraced(function* (events: ReadonlyArray<SessionEvent>) {
@@ -153,7 +153,7 @@ describe("diff", () => {
 
   it.live("on the command line ends with 0, 1 or more as diff(1), and prints nothing that acts on a terminal", () =>
     Effect.gen(function* () {
-      const reprise = yield* makeReprise
+      const reprise = yield* makeRepriseInside
       const sessions = yield* Effect.gen(function* () {
         const hostile = yield* write([created({ name: "hostile" }), output("a\u202eb\r\n"), ended])
         return [yield* write(shell("a\n")), hostile] as const

@@ -3,7 +3,7 @@ import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { spawn as spawnTerminal } from "node-pty"
-import { makeReprise, PROGRAM, watch } from "./reprise.ts"
+import { makeReprise, PROGRAM, shareReprise, watch } from "./reprise.ts"
 
 const terminalLines = (count: number) => Array.from({ length: count }, (_, index) => `${index + 1}\r\n`).join("")
 const json = (bytes: Buffer) => JSON.parse(bytes.toString())
@@ -33,19 +33,22 @@ const watchTerminal = (terminal: ReturnType<typeof spawnTerminal>) => {
 }
 
 describe.concurrent("reprise", () => {
+  /** For what leaves the engine alone. */
+  const shared = shareReprise(makeReprise)
+
   it.live("run gives the program's bytes and exit code, and replay the same bytes again", () =>
     Effect.gen(function* () {
-      const reprise = yield* makeReprise
+      const { name, reprise } = yield* shared
       const expected = terminalLines(20_000)
-      const ran = yield* reprise.run(["run", "--", "seq", "1", "20000"])
+      const ran = yield* reprise.run(["run", "--name", name, "--", "seq", "1", "20000"])
       assert.strictEqual(ran.stderr, "")
       assert.strictEqual(ran.code, 0)
       assert.isTrue(ran.stdout.toString() === expected)
-      const replayed = yield* reprise.run(["replay", "last"])
+      const replayed = yield* reprise.run(["replay", name])
       assert.isTrue(replayed.stdout.toString() === expected)
 
       assert.strictEqual((yield* reprise.run(["run", "--", "sh", "-c", "exit 3"])).code, 3)
-      assert.strictEqual((yield* reprise.run(["run", "--", "sh", "-c", "kill -TERM $$"])).code, 143)
+      assert.strictEqual((yield* reprise.inside(["run", "--", "sh", "-c", "kill -TERM $$"])).code, 143)
       const typed = yield* reprise.run(["run", "--", "sh", "-c", "stty -echo; cat"], "one\ntwo\n")
       assert.match(typed.stdout.toString(), /one\r\n(.*\r\n)*two\r\n/)
       assert.strictEqual(typed.code, 0)
@@ -60,10 +63,10 @@ describe.concurrent("reprise", () => {
         Array.from({ length: 1024 }, (_, index) => index & 0xff)
       )
 
-      const missing = yield* reprise.run(["run", "--", "no-such-program"])
+      const missing = yield* reprise.inside(["run", "--", "no-such-program"])
       assert.strictEqual(missing.code, 127)
       assert.match(missing.stderr, /^reprise: [^\n]+\n$/)
-      const report = yield* reprise.run(["run", "--json", "--", "sh", "-c", "echo hidden; exit 4"])
+      const report = yield* reprise.inside(["run", "--json", "--", "sh", "-c", "echo hidden; exit 4"])
       assert.strictEqual(report.code, 4)
       assert.include(json(report.stdout), { exitCode: 4, status: "exited", code: 4 })
     })
@@ -71,28 +74,32 @@ describe.concurrent("reprise", () => {
 
   it.live("a session in the background is listed, inspected, resized, signalled and ended", () =>
     Effect.gen(function* () {
-      const reprise = yield* makeReprise
+      const { name, reprise } = yield* shared
       const script = "trap 'echo caught' USR1; echo ready; while :; do sleep 0.05; done"
-      const started = yield* reprise.run(["run", "--detach", "--name", "bg", "--", "sh", "-c", script])
+      const started = yield* reprise.run(["run", "--detach", "--name", name, "--", "sh", "-c", script])
       const id = started.stdout.toString().trim()
       assert.match(id, /^[0-9A-Z]{26}$/)
-      const [listed] = json((yield* reprise.run(["list", "--json"])).stdout)
-      assert.include(listed, { id, name: "bg", status: "running" })
-      assert.strictEqual((yield* reprise.run(["resize", "bg", "100x30"])).code, 0)
+      const listed = json((yield* reprise.run(["list", "--json"])).stdout)
+      assert.include(
+        listed.find((view: { id: string }) => view.id === id),
+        { name, status: "running" }
+      )
+      assert.strictEqual((yield* reprise.run(["resize", name, "100x30"])).code, 0)
 
-      const events = yield* reprise.start(["events", "bg", "--follow", "--json"])
+      const events = yield* reprise.start(["events", name, "--follow", "--json"])
       const shows = watch(events.stdout!)
       yield* shows("ready")
       assert.strictEqual((yield* reprise.run(["signal", id.slice(0, 20), "USR1", "--target", "leader"])).code, 0)
       yield* shows("caught")
 
-      const inspected = json((yield* reprise.run(["inspect", "bg", "--json"])).stdout)
+      const inspected = json((yield* reprise.run(["inspect", name, "--json"])).stdout)
       assert.deepStrictEqual(inspected.size, { cols: 100, rows: 30 })
       assert.match(inspected.screen.text, /ready\ncaught/)
-      assert.include(json((yield* reprise.run(["inspect", "bg", "--at", "1", "--json"])).stdout).size, { cols: 80 })
-      for (const _ of [1, 2]) assert.strictEqual((yield* reprise.run(["end", "bg"])).code, 0)
-      assert.strictEqual((yield* reprise.run(["resize", "bg", "10x10"])).code, 67)
-      const lines = (yield* reprise.run(["events", "bg"])).stdout.toString().trimEnd().split("\n")
+      assert.include(json((yield* reprise.inside(["inspect", name, "--at", "1", "--json"])).stdout).size, { cols: 80 })
+      assert.strictEqual((yield* reprise.run(["end", name])).code, 0)
+      assert.strictEqual((yield* reprise.inside(["end", name])).code, 0)
+      assert.strictEqual((yield* reprise.inside(["resize", name, "10x10"])).code, 67)
+      const lines = (yield* reprise.inside(["events", name])).stdout.toString().trimEnd().split("\n")
       assert.deepStrictEqual(
         lines.map((line) => JSON.parse(line).sequence),
         lines.map((_, index) => index + 1)
@@ -102,19 +109,21 @@ describe.concurrent("reprise", () => {
 
   it.live("attach without a terminal gives the output and the program's exit code", () =>
     Effect.gen(function* () {
-      const reprise = yield* makeReprise
-      yield* reprise.run([
+      const { name, reprise } = yield* shared
+      yield* reprise.inside([
         "run",
         "--detach",
+        "--name",
+        name,
         "--",
         "sh",
         "-c",
         "stty -echo; echo first; read line; echo got $line; exit 5"
       ])
-      const attached = yield* reprise.run(["attach", "last"], "second\n")
+      const attached = yield* reprise.run(["attach", name], "second\n")
       assert.strictEqual(attached.code, 5)
       assert.match(attached.stdout.toString(), /first\r\n(second\r\n)?got second\r\n$/)
-      const again = yield* reprise.run(["attach", "last"])
+      const again = yield* reprise.inside(["attach", name])
       assert.strictEqual(again.code, 5)
       assert.strictEqual(again.stdout.toString(), attached.stdout.toString())
     })
@@ -123,7 +132,7 @@ describe.concurrent("reprise", () => {
   it.live("the engine is stopped and started again without the program noticing, and read without", () =>
     Effect.gen(function* () {
       const reprise = yield* makeReprise
-      assert.strictEqual((yield* reprise.run(["list"])).stdout.toString(), "")
+      assert.strictEqual((yield* reprise.inside(["list"])).stdout.toString(), "")
       assert.isFalse(existsSync(reprise.store))
       // Two at once: one engine.
       const both = yield* Effect.all(
@@ -140,8 +149,8 @@ describe.concurrent("reprise", () => {
       const before = json((yield* reprise.run(["status", "--json"])).stdout)
       assert.isNumber(before.enginePid)
       assert.strictEqual((yield* reprise.run(["stop"])).code, 0)
-      assert.isNull(json((yield* reprise.run(["status", "--json"])).stdout).enginePid)
-      const views = json((yield* reprise.run(["list", "--json"])).stdout)
+      assert.isNull(json((yield* reprise.inside(["status", "--json"])).stdout).enginePid)
+      const views = json((yield* reprise.inside(["list", "--json"])).stdout)
       assert.deepStrictEqual(
         views.map((view: { status: string }) => view.status),
         ["running", "running"]
@@ -150,7 +159,7 @@ describe.concurrent("reprise", () => {
       const shows = watch(typed.stdout!)
       typed.stdin!.write("hello\n")
       yield* shows("hello\r\nhello")
-      const after = json((yield* reprise.run(["list", "--json"])).stdout)
+      const after = json((yield* reprise.inside(["list", "--json"])).stdout)
       assert.strictEqual(after[0].pid, views[0].pid)
     })
   )
@@ -169,24 +178,27 @@ describe.concurrent("reprise", () => {
         ["signal", "x", "INT", "--target", "moon"],
         ["inspect"]
       ]
-      const results = yield* Effect.forEach(wrong, (args) => reprise.run(args), { concurrency: 2 })
+      // The first two as a shell has them, the others by what is said of them.
+      const results = yield* Effect.forEach(wrong, (args, index) =>
+        index < 2 ? reprise.run(args) : reprise.inside(args)
+      )
       for (const [index, { code, stdout, stderr }] of results.entries()) {
         assert.strictEqual(code, 2, `${wrong[index]!.join(" ")}: ${stderr}`)
         assert.strictEqual(stdout.toString(), "")
         assert.match(stderr, /^reprise: [^\n]+; see `reprise .*--help`\n$/)
       }
-      const unknown = yield* reprise.run(["inspect", "\u001b[31mnobody"])
+      const unknown = yield* reprise.inside(["inspect", "\u001b[31mnobody"])
       assert.strictEqual(unknown.code, 66)
       assert.notInclude(unknown.stderr, "\u001b")
       assert.isFalse(existsSync(reprise.store))
       assert.match((yield* reprise.run(["--completions", "bash"])).stdout.toString(), /reprise/)
-      assert.match((yield* reprise.run(["run", "--help"])).stdout.toString(), /--detach-key/)
+      assert.match((yield* reprise.inside(["run", "--help"])).stdout.toString(), /--detach-key/)
     })
   )
 
   it.live("in a terminal: typed, resized, left, come back to, and the terminal is as before", () =>
     Effect.gen(function* () {
-      const reprise = yield* makeReprise
+      const { name, reprise } = yield* shared
       const inTerminal = (command: string) =>
         Effect.acquireRelease(
           Effect.sync(() => spawnTerminal("sh", ["-c", command], { cols: 91, rows: 31, env: reprise.env as never })),
@@ -195,7 +207,7 @@ describe.concurrent("reprise", () => {
       const program = `'${process.execPath}' '${PROGRAM}'`
       const script = "stty size; while read line; do echo got:$line; stty size; done"
       const first = yield* inTerminal(
-        `stty -a >/dev/null; ${program} run --name tty -- sh -c '${script}'; echo left:$?; stty -a`
+        `stty -a >/dev/null; ${program} run --name ${name} -- sh -c '${script}'; echo left:$?; stty -a`
       )
       const shownFirst = watchTerminal(first)
       yield* shownFirst("31 91")
@@ -211,7 +223,7 @@ describe.concurrent("reprise", () => {
       yield* shownFirst("left:80")
       assert.include(yield* shownFirst("iexten"), " icanon")
 
-      const second = yield* inTerminal(`${program} attach tty; echo left:$?`)
+      const second = yield* inTerminal(`${program} attach ${name}; echo left:$?`)
       const shownSecond = watchTerminal(second)
       yield* shownSecond("got:one")
       second.write("\x04")

@@ -5,7 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { parseBytes, parseDuration } from "../../cli/LimitFlags.ts"
 import { separateProgram } from "../../cli/ProgramArguments.ts"
-import { makeReprise } from "./reprise.ts"
+import { makeRepriseInside } from "./reprise.ts"
 
 describe("limits on a command line", () => {
   it("are times with a unit, and bytes with or without one", () => {
@@ -42,7 +42,7 @@ describe("limits on a command line", () => {
 
   it.live("are kept with the session, and one too many is refused with what to do", () =>
     Effect.gen(function* () {
-      const reprise = yield* makeReprise
+      const reprise = yield* makeRepriseInside
       const config = join(reprise.store, "config.json")
       mkdirSync(reprise.store, { mode: 0o700 })
       writeFileSync(config, '{"limits": {"session": 1}}')

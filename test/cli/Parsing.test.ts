@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { describeDetachKey, makeDetachFilter, parseDetachKey } from "../../cli/DetachKey.ts"
 import { exitCodeOf } from "../../cli/ExitCode.ts"
-import { formatTime, parseMoment } from "../../cli/Moment.ts"
+import { formatTime, parseMoment, parseSince } from "../../cli/Moment.ts"
 import { exitCodeOfEnd } from "../../cli/Outcome.ts"
 import { separateProgram } from "../../cli/ProgramArguments.ts"
 import { makeReplayFilter } from "../../cli/ReplayFilter.ts"
@@ -25,6 +25,9 @@ describe("sizes", () => {
 
 describe("moments", () => {
   it("are sequences, times or offsets", () => {
+    assert.strictEqual(parseSince("30m", 3_600_000), 1_800_000_000)
+    assert.strictEqual(parseSince("1700000000", 0), 1_700_000_000_000_000)
+    for (const text of ["12", "+5s", "yesterday", "30", ""]) assert.isUndefined(parseSince(text, 0), text)
     assert.deepStrictEqual(parseMoment("12"), { _tag: "Sequence", sequence: 12 })
     assert.deepStrictEqual(parseMoment("1700000000"), { _tag: "Time", timeMicros: 1_700_000_000_000_000 })
     assert.deepStrictEqual(parseMoment("1700000000.25"), { _tag: "Time", timeMicros: 1_700_000_000_250_000 })

@@ -1,6 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
 import { parsePlace } from "../../cli/Place.ts"
 import { keysOf } from "../../cli/ReplayKeys.ts"
+import { pointOfPlace } from "../../src/session/HistoryPlace.ts"
+import type { SessionView } from "../../src/session/SessionView.ts"
 
 describe("places", () => {
   it("are read in every form, and what is none is none", () => {
@@ -25,6 +28,20 @@ describe("places", () => {
       assert.isUndefined(parsePlace(text), text)
     }
   })
+
+  it.effect("a time to the second, as `list` shows it, is in the session that began within it", () =>
+    Effect.gen(function* () {
+      const createdAt = 1_790_000_000_900_000
+      const point = (timeMicros: number) =>
+        pointOfPlace({ events: () => assert.fail("read") }, { createdAt } as Partial<SessionView> as SessionView, {
+          _tag: "Time",
+          timeMicros
+        })
+      assert.deepStrictEqual(yield* point(1_790_000_000_000_000), { _tag: "Time", timeMicros: createdAt })
+      for (const timeMicros of [1_789_999_999_000_000, 1_790_000_000_500_000, 1_790_000_001_000_000])
+        assert.deepStrictEqual(yield* point(timeMicros), { _tag: "Time", timeMicros })
+    })
+  )
 
   it("count from where one is where that is asked for", () => {
     const relative = (text: string) => parsePlace(text, { isRelative: true })

@@ -1,7 +1,7 @@
 /** `prune`, `hold` and `release` as typed, with an engine and without one. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { makeReprise } from "./reprise.ts"
+import { makeRepriseInside } from "./reprise.ts"
 
 const json = (stdout: Buffer) => JSON.parse(stdout.toString())
 
@@ -10,7 +10,7 @@ describe("reprise prune, hold and release", () => {
     "tell what would go, what went and what is held, with the exit codes that scripts go by",
     () =>
       Effect.gen(function* () {
-        const reprise = yield* makeReprise
+        const reprise = yield* makeRepriseInside
         const named = (name: string, script: string) => reprise.run(["run", "--name", name, "--", "sh", "-c", script])
         yield* named("kept", "echo kept")
         yield* named("long", "seq 1 3000; seq 1 3000")

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { built } from "../client/clientUnderTest.ts"
-import { finish, makeReprise } from "./reprise.ts"
+import { finish, makeRepriseInside } from "./reprise.ts"
 
 const jsonLines = (stdout: Buffer) =>
   stdout
@@ -17,7 +17,7 @@ describe("reprise search", () => {
     "finds lines in all sessions, with an engine and without, and says how to see them",
     () =>
       Effect.gen(function* () {
-        const reprise = yield* makeReprise
+        const reprise = yield* makeRepriseInside
         const run = (name: string, script: string) => reprise.run(["run", "--name", name, "--", "sh", "-c", script])
         yield* run("first", "printf 'a \\033[31mred\\033[0m needle\\n'; seq 1 20000; exit 3")
         yield* run("second", "printf 'Needle \\302\\233 one\\nneedle two'; pwd")

@@ -1,7 +1,7 @@
 /** `reprise watch` and `inspect --usage`: all sessions of a store as a table, as lines, and what they use. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { makeReprise, type Reprise, watch } from "./reprise.ts"
+import { makeRepriseInside, type Reprise, watch } from "./reprise.ts"
 import { assertSane, makeTerminals } from "./terminals.ts"
 import { isInstalled } from "./tmux.ts"
 
@@ -21,7 +21,7 @@ const parse = (text: string): ReadonlyArray<{ position: number; session: string;
 describe("watch", { concurrent: true, timeout: 120_000 }, () => {
   it.live("in a pipe it is a line for each change, and goes on behind any position after the engine was killed", () =>
     Effect.gen(function* () {
-      const reprise = yield* makeReprise
+      const reprise = yield* makeRepriseInside
       const first = yield* detached(reprise, "first", "sleep", "1000")
       const watching = yield* reprise.start(["watch", "--json", "--after", "0"])
       const shows = watch(watching.stdout!)
@@ -70,7 +70,7 @@ describe("watch", { concurrent: true, timeout: 120_000 }, () => {
 
   it.live("without an engine it waits for one, and starts none", () =>
     Effect.gen(function* () {
-      const reprise = yield* makeReprise
+      const reprise = yield* makeRepriseInside
       const watching = yield* reprise.start(["watch"])
       const shows = watch(watching.stdout!)
       yield* watch(watching.stderr!)("no engine runs for this store; waiting for one\n")
@@ -125,7 +125,7 @@ describe("watch", { concurrent: true, timeout: 120_000 }, () => {
 
   it.live("inspect --usage tells what a session's processes use", () =>
     Effect.gen(function* () {
-      const reprise = yield* makeReprise
+      const reprise = yield* makeRepriseInside
       yield* detached(reprise, "it", "sh", "-c", "sleep 1000 & sleep 1000")
       const { usage } = json((yield* reprise.run(["inspect", "it", "--usage", "--json"])).stdout)
       assert.isAtLeast(usage.processes, 1)

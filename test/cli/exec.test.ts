@@ -251,10 +251,10 @@ describe.concurrent("reprise exec", () => {
     Effect.gen(function* () {
       const reprise = yield* makeRepriseWithFake()
       const id = yield* reprise.startShell()
-      const late = yield* reprise.run(["exec", id, "--timeout", "300", "--", "echo a; sleep 60"])
+      const late = yield* reprise.run(["exec", id, "--timeout", "1500", "--", "echo a; sleep 60"])
       assert.deepStrictEqual([late.code, late.stdout.toString()], [124, "a\n"])
       assert.match(late.stderr, /^reprise: command \S+ reached its time limit[^\n]*\n$/)
-      const left = yield* reprise.run(["exec", id, "--id", "long", "--yield", "300", "--", "echo b; sleep 60"])
+      const left = yield* reprise.run(["exec", id, "--id", "long", "--yield", "1500", "--", "echo b; sleep 60"])
       assert.deepStrictEqual([left.code, left.stdout.toString()], [80, "b\n"])
       assert.match(left.stderr, new RegExp(`^reprise: command long goes on; .reprise poll ${id} long. [^\\n]*\\n$`))
       const report = yield* reprise.run([

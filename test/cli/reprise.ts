@@ -1,10 +1,14 @@
-/** The built command line in a store of its own, whose engine and sessions are ended, and whose files are removed, with the test. */
+/**
+ * The command line in a store of its own, whose engine and sessions are ended, and whose files are removed, with the test:
+ * the built program, or the same commands inside the test's process, ten times cheaper.
+ */
 import { type ChildProcess, spawn } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { Effect, Layer, type Scope, Stream } from "effect"
+import { Effect, Exit, Layer, Scope, Stream } from "effect"
+import { afterAll } from "vitest"
 import type { JournalEntry } from "../../journal/Event.ts"
 import { listKeepers } from "../../src/keeper/KeeperProcess.ts"
 import * as EngineClient from "../../src/remote/EngineClient.ts"
@@ -12,6 +16,7 @@ import { History } from "../../src/session/History.ts"
 import type { SessionView } from "../../src/session/SessionView.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
 import { isAlive } from "../fixtures/processFigures.ts"
+import { runInside } from "./runInside.ts"
 
 export const PROGRAM = join(dirname(fileURLToPath(import.meta.url)), "../../dist/bin/reprise.js")
 
@@ -29,6 +34,8 @@ export interface Reprise {
   readonly env: NodeJS.ProcessEnv
   /** Runs to its end. */
   run(args: ReadonlyArray<string>, input?: string | Uint8Array): Effect.Effect<Finished>
+  /** The same inside the test's process (runInside.ts), for what is not about a process. */
+  inside(args: ReadonlyArray<string>, input?: string | Uint8Array): Effect.Effect<Finished>
   /** Starts and leaves running; killed with the test. */
   start(args: ReadonlyArray<string>): Effect.Effect<ChildProcess, never, Scope.Scope>
   // What is asked of the engine that runs, without a process for each question.
@@ -66,7 +73,44 @@ export const watch = (stream: NodeJS.ReadableStream): ((text: string | RegExp) =
     })
 }
 
-export const makeReprise: Effect.Effect<Reprise, never, Scope.Scope> = Effect.gen(function* () {
+/** Commands that were started as programs by this process of tests. */
+const startedPrograms = new Set<string>()
+
+/** Every command is a process. */
+export const makeReprise: Effect.Effect<Reprise, never, Scope.Scope> = Effect.suspend(() => make(() => false))
+
+/** The first use of each command is a process, whatever file of tests has it; all others run in this one. */
+export const makeRepriseInside: Effect.Effect<Reprise, never, Scope.Scope> = Effect.suspend(() =>
+  make((args) => {
+    const command = args.find((arg) => !arg.startsWith("-")) ?? ""
+    const isStarted = startedPrograms.has(command)
+    startedPrograms.add(command)
+    return isStarted
+  })
+)
+
+/**
+ * One store with one engine for the tests of a file that are about neither: it is there for the first that asks, and ended
+ * behind the last. Called where the tests are described; `name` is a session's own, so that no test meets another's.
+ */
+export const shareReprise = (
+  made = makeRepriseInside
+): Effect.Effect<{ readonly reprise: Reprise; readonly name: string }> => {
+  const scope = Effect.runSync(Scope.make())
+  let names = 0
+  let shared: Promise<Reprise> | undefined
+  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+  // Started once: of tests that begin at once each would start an engine, and all but one for nothing.
+  const begun = Effect.tap(made, ({ store }) =>
+    Effect.scoped(Layer.build(EngineClient.layer({ paths: storePaths(store), start: true, actor: "test" })))
+  ).pipe(Effect.orDie, Scope.provide(scope))
+  return Effect.promise(() => {
+    shared ??= Effect.runPromise(begun)
+    return shared.then((reprise) => ({ reprise, name: `it-${++names}` }))
+  })
+}
+
+const make = Effect.fnUntraced(function* (isInside: (args: ReadonlyArray<string>) => boolean) {
   const folder = yield* Effect.acquireRelease(
     Effect.sync(() => mkdtempSync(join(tmpdir(), "rp-"))),
     (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
@@ -103,12 +147,14 @@ export const makeReprise: Effect.Effect<Reprise, never, Scope.Scope> = Effect.ge
     env,
     run: (args, input = "") =>
       Effect.suspend(() => {
+        if (isInside(args)) return reprise.inside(args, input)
         const child = launch(args)
         // The program may be gone before it has read everything.
         child.stdin.on("error", () => {})
         child.stdin.end(input)
         return finish(child)
       }),
+    inside: (args, input = "") => Effect.suspend(() => runInside(args, { env, cwd: folder, input })),
     start: (args) =>
       Effect.acquireRelease(
         Effect.sync(() => launch(args)),

@@ -1,4 +1,4 @@
-/** The built command line in front of a fake engine that lives in the test: what it sends and shows, without the engine. */
+/** The command line in front of a fake engine that lives in the test: what it sends and shows, without the engine. */
 import { Effect, Layer, type Scope } from "effect"
 import type { ExecShape } from "../../src/exec/Exec.ts"
 import type { HistoryShape } from "../../src/session/History.ts"
@@ -6,7 +6,7 @@ import type { SessionsShape } from "../../src/session/Sessions.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
 import { serve } from "../remote/fakeEngine.ts"
 import { type FakeExec, makeFakeExec } from "../remote/fakeExec.ts"
-import { makeReprise, type Reprise } from "./reprise.ts"
+import { makeRepriseInside, type Reprise } from "./reprise.ts"
 
 export interface RepriseWithFake extends Reprise {
   readonly fake: FakeExec
@@ -22,7 +22,7 @@ export const makeRepriseWithFake = (
   } = {}
 ): Effect.Effect<RepriseWithFake, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const reprise = yield* makeReprise
+    const reprise = yield* makeRepriseInside
     const fake = yield* makeFakeExec
     yield* Layer.build(
       serve(storePaths(reprise.store), {

@@ -1,14 +1,14 @@
-import { spawnSync } from "node:child_process"
+import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { chmodSync, existsSync, lstatSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Fiber, Layer, Stream } from "effect"
+import { Context, Effect, Fiber, Layer, type Scope, Stream } from "effect"
 import * as EngineClient from "../../src/remote/EngineClient.ts"
 import { SessionOutput } from "../../src/remote/SessionOutput.ts"
 import { History } from "../../src/session/History.ts"
 import { Sessions } from "../../src/session/Sessions.ts"
-import { makeReprise, type Reprise } from "./reprise.ts"
+import { finish, makeReprise, makeRepriseInside, PROGRAM, type Reprise } from "./reprise.ts"
 
 const fixture = (name: string) => fileURLToPath(new URL(`../fixtures/tls/${name}`, import.meta.url))
 
@@ -22,9 +22,9 @@ const firstLine = (stream: NodeJS.ReadableStream): Effect.Effect<string> =>
   })
 
 /** A door that is open, and what it said. */
-const serve = (reprise: Reprise, args: ReadonlyArray<string> = []) =>
+const serve = ({ start }: Pick<Reprise, "start">, args: ReadonlyArray<string> = []) =>
   Effect.gen(function* () {
-    const child = yield* reprise.start(["serve", "--json", ...args])
+    const child = yield* start(["serve", "--json", ...args])
     const said = JSON.parse(yield* firstLine(child.stdout!))
     const ended = Effect.callback<number | null>((resume) => {
       if (child.exitCode !== null) resume(Effect.succeed(child.exitCode))
@@ -108,7 +108,7 @@ describe.concurrent("reprise serve, a door", () => {
 
   it.live("what is not safe is refused with what to do, before anything listens", () =>
     Effect.gen(function* () {
-      const reprise = yield* makeReprise
+      const reprise = yield* makeRepriseInside
       const file = join(reprise.store, "../token")
       writeFileSync(file, "f".repeat(64), { mode: 0o600 })
       const tls = ["--tls-cert", fixture("localhost.crt"), "--tls-key", fixture("localhost.key")]
@@ -173,6 +173,21 @@ const INTRUDER = `
 const tree = (folder: string): ReadonlyArray<string> =>
   readdirSync(folder, { withFileTypes: true, recursive: true }).map((entry) => join(entry.parentPath, entry.name))
 
+/** Starts commands as `reprise.start` does, with a umask. */
+const withUmask =
+  ({ env }: Reprise, umask: number) =>
+  (args: ReadonlyArray<string>): Effect.Effect<ChildProcess, never, Scope.Scope> =>
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        const command = `umask ${umask.toString(8)}; exec "$@"`
+        return spawn("sh", ["-c", command, "sh", process.execPath, PROGRAM, ...args], {
+          env,
+          stdio: ["ignore", "pipe", "pipe"]
+        })
+      }),
+      (child) => Effect.sync(() => child.kill("SIGKILL"))
+    )
+
 const isRoot = process.getuid?.() === 0
 
 describe.concurrent("hostile case 22: another user of the machine", () => {
@@ -183,17 +198,17 @@ describe.concurrent("hostile case 22: another user of the machine", () => {
       `reliability row 30, reliability row 31: finds every door closed, and every file, with umask ${umask.toString(8)}`,
       () =>
         Effect.gen(function* () {
-          const before = process.umask(umask)
-          yield* Effect.addFinalizer(() => Effect.sync(() => process.umask(before)))
           const reprise = yield* makeReprise
+          // What makes files has this umask; the test's own process, which others share, keeps its.
+          const start = withUmask(reprise, umask)
           // Others may pass the folder above, so that only the store itself keeps them out.
           chmodSync(join(reprise.store, ".."), 0o755)
-          yield* reprise.run(["run", "--detach", "--", "cat"])
-          yield* reprise.run(["start", "--name", "sh"])
-          yield* reprise.run(["exec", "sh", "--", "echo secret"])
-          const { said } = yield* serve(reprise)
+          yield* Effect.flatMap(start(["run", "--detach", "--", "cat"]), finish)
+          yield* reprise.inside(["start", "--name", "sh"])
+          yield* reprise.inside(["exec", "sh", "--", "echo secret"])
+          const { said } = yield* serve({ start })
           const backup = join(reprise.store, "../backup")
-          assert.strictEqual((yield* reprise.run(["backup", backup])).code, 0)
+          assert.strictEqual((yield* Effect.flatMap(start(["backup", backup]), finish)).code, 0)
           const files = [reprise.store, ...tree(reprise.store), backup, ...tree(backup)]
           const sockets = files.filter((path) => lstatSync(path).isSocket())
           assert.isAtLeast(sockets.length, 2)
@@ -220,7 +235,7 @@ describe.concurrent("hostile case 22: another user of the machine", () => {
             })
           }
           // And the owner still finds them open.
-          assert.strictEqual((yield* reprise.run(["list"])).code, 0)
+          assert.strictEqual((yield* reprise.inside(["list"])).code, 0)
         })
     )
   }

@@ -2,15 +2,14 @@
 import { dirname } from "node:path"
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
-import { makeReprise, PROGRAM } from "./reprise.ts"
+import { makeRepriseInside, PROGRAM, type Reprise, type shareReprise } from "./reprise.ts"
 import { makeTmux, type Pane } from "./tmux.ts"
 
 /** The built command, in words of a shell. */
 export const COMMAND = `'${process.execPath}' '${PROGRAM}'`
 
-/** A store, a pane of tmux, and `reprise` typed into its shell. */
-export const makeTerminals = Effect.gen(function* () {
-  const reprise = yield* makeReprise
+/** A pane of tmux, and `reprise` typed into its shell. */
+const terminalsOf = Effect.fnUntraced(function* (reprise: Reprise) {
   const tmux = yield* makeTmux
   const open = Effect.fnUntraced(function* (cols: number, rows: number) {
     const pane = yield* tmux.pane(cols, rows, reprise.env)
@@ -20,6 +19,15 @@ export const makeTerminals = Effect.gen(function* () {
   })
   return { reprise, open, folder: dirname(reprise.store) }
 })
+
+/** The same in a store of its own. */
+export const makeTerminals = Effect.flatMap(makeRepriseInside, terminalsOf)
+
+/** The same at the engine that a file's tests share, with a name for the test's session. */
+export const inTerminals = (shared: ReturnType<typeof shareReprise>) =>
+  Effect.flatMap(shared, ({ name, reprise }) =>
+    Effect.map(terminalsOf(reprise), (terminals) => ({ ...terminals, name }))
+  )
 
 /** Leaves by the detach key, and sees that it is left. */
 export const leave = (pane: Pane) => Effect.andThen(pane.keys("Enter", "~."), pane.until("[detached"))

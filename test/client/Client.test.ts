@@ -172,7 +172,7 @@ describe("who owns what", () => {
   it("G20 a session that everybody left is ended after its time, with what it printed kept", async () => {
     const terminal = await client.terminal({
       command: ["sh", "-c", "echo kept; sleep 1000"],
-      limits: { noClientMillis: 300 }
+      limits: { noClientMillis: 1500 }
     })
     await readUntil(terminal, "kept\n")
     await terminal.detach()

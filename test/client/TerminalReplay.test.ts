@@ -9,6 +9,7 @@ import { EngineClient } from "../../src/remote/index.ts"
 import { seededRandom } from "../fixtures/seededRandom.ts"
 import { numbered, readAll, readUntil, refusal, StoreUnderTest, textOf } from "./clientUnderTest.ts"
 
+// A client that stays open starts an engine, as the others do, whenever a later test kills theirs: each test closes its own.
 const under = new StoreUnderTest()
 let client: Client
 beforeAll(async () => {
@@ -19,10 +20,15 @@ afterAll(() => under.dispose())
 const shell = (script: string) => client.terminal({ command: ["/bin/sh", "-c", script] })
 
 /** Prints 1 to `first`, and after a line is typed each number up to `last` by itself. */
-const counter = async (first: number, last: number): Promise<Terminal> =>
-  shell(
+const counter = async (first: number, last: number): Promise<Terminal> => {
+  const terminal = await shell(
     `stty -echo; seq ${first}; read line; i=${first}; while [ $i -lt ${last} ]; do i=$((i+1)); echo $i; done; exit 42`
   )
+  // What is typed before the echo is off would be in its output.
+  await using watcher = await client.reconnectTerminal(terminal.sessionId)
+  await readUntil(watcher, `${first}\n`)
+  return terminal
+}
 
 /** Each sequence once and rising. */
 const assertOrdered = (chunks: ReadonlyArray<OutputChunk>, after: number): void => {
@@ -94,8 +100,9 @@ describe("G17 coming and coming back", () => {
 describe("G24 several clients", () => {
   it("G24 each of three has every chunk and the exit code", async () => {
     await using terminal = await counter(100, 2000)
-    const others = await Promise.all([under.connect(), under.connect()])
-    const attached = await Promise.all(others.map((other) => other.reconnectTerminal(terminal.sessionId)))
+    await using other = await under.connect()
+    await using third = await under.connect()
+    const attached = await Promise.all([other, third].map((mine) => mine.reconnectTerminal(terminal.sessionId)))
     const reads = [terminal, ...attached].map(readAll)
     await terminal.writeStdin("\n")
     for (const { chunks, last, text } of await Promise.all(reads)) {
@@ -134,7 +141,7 @@ describe("G25 disconnecting in the middle", () => {
     )
     const before = await readUntil(terminal, "\n100\n")
     const cursor = terminal.lastSequence
-    const other = await under.connect()
+    await using other = await under.connect()
     await using watcher = await other.reconnectTerminal(terminal.sessionId)
     await terminal.writeStdin("\n")
     await terminal.detach()
@@ -179,7 +186,8 @@ describe("G25 coming and going", () => {
     await using terminal = await shell(
       "stty -echo; read line; i=0; while [ $i -lt 3000 ]; do seq $((i+1)) $((i+=10)); sleep 0.003; done; exit 42"
     )
-    const others = await Promise.all([client, under.connect(), under.connect()])
+    await using other = await under.connect()
+    await using third = await under.connect()
     const comeAndGo = async (mine: Client, random: ReturnType<typeof seededRandom>) => {
       const chunks: Array<OutputChunk> = []
       let visits = 0
@@ -196,13 +204,14 @@ describe("G25 coming and going", () => {
       }
       return { chunks, visits }
     }
-    const reads = others.map((mine, index) => comeAndGo(mine, seededRandom(seed + index)))
+    const reads = [client, other, third].map((mine, index) => comeAndGo(mine, seededRandom(seed + index)))
     await terminal.writeStdin("\n")
     for (const { chunks, visits } of await Promise.all(reads)) {
       assert.strictEqual(textOf(chunks), numbered(3000))
       assert.strictEqual(chunks.at(-1)?.exitCode, 42)
       assertOrdered(chunks, 0)
-      assert.isAbove(visits, 5)
+      // On a busy machine many lines come in one chunk.
+      assert.isAbove(visits, 1)
     }
   })
 })

@@ -389,6 +389,25 @@ export const journalContract = (name: string, layer: () => Layer.Layer<Journal, 
     )
 
     live(
+      "does not write rows made of a head that its stream has left, not even behind events that are still on their way",
+      Effect.gen(function* () {
+        const journal = yield* Journal
+        const stream = newSessionId()
+        const row = (value: string) => ({ space: "t", key: key("k"), value: key(value) })
+        const written = Effect.map(journal.row("t", key("k")), (found) => found && Buffer.from(found.value).toString())
+        yield* journal.append(stream, [marker("one")], { rows: [row("1")] })
+        yield* journal.putRows([row("1 again")], { stream, head: 1 })
+        assert.strictEqual(yield* written, "1 again")
+        const appending = yield* Effect.forkChild(journal.append(stream, [marker("two")], { rows: [row("2")] }))
+        yield* Effect.yieldNow
+        yield* journal.putRows([row("1 late")], { stream, head: 1 })
+        yield* Fiber.join(appending)
+        yield* journal.putRows([row("1 later")], { stream, head: 1 })
+        assert.strictEqual(yield* written, "2")
+      })
+    )
+
+    live(
       "keeps rows apart from events and from other spaces, in key order, both ways",
       Effect.gen(function* () {
         const journal = yield* Journal

@@ -489,22 +489,25 @@ export const pipeHostContract = (options: {
         assert.strictEqual((await host.listPipes(session)).length, 1)
       })
 
-      it("leave no descriptor behind", async () => {
-        const session = await prompt([])
-        // The first use may load something that stays.
-        const round = async (pipe: number) => {
-          await host.openPipes(session, [output(pipe), input(pipe + 1)])
-          await host.writePipe(session, pipe + 1, 1, Buffer.alloc(100_000))
-          if (pipe % 4 === 1) await host.endPipe(session, pipe + 1, 2)
-          host.closePipes(session, [pipe, pipe + 1])
+      it.skipIf(process.getuid?.() !== 0)(
+        "leave no descriptor behind (needs root, to whom alone a keeper shows its own)",
+        async () => {
+          const session = await prompt([])
+          // The first use may load something that stays.
+          const round = async (pipe: number) => {
+            await host.openPipes(session, [output(pipe), input(pipe + 1)])
+            await host.writePipe(session, pipe + 1, 1, Buffer.alloc(100_000))
+            if (pipe % 4 === 1) await host.endPipe(session, pipe + 1, 2)
+            host.closePipes(session, [pipe, pipe + 1])
+          }
+          await round(1)
+          const before = descriptors(host.pid)
+          for (let i = 0; i < 200; i++) await round(2 * i + 3)
+          await host.listPipes(session)
+          // Less, when something of an earlier test was still open.
+          assert.isAtMost(descriptors(host.pid), before)
         }
-        await round(1)
-        const before = descriptors(host.pid)
-        for (let i = 0; i < 200; i++) await round(2 * i + 3)
-        await host.listPipes(session)
-        // Less, when something of an earlier test was still open.
-        assert.isAtMost(descriptors(host.pid), before)
-      })
+      )
 
       it("have a note of the engine beside them, as it was set last, until the session is forgotten", async () => {
         const request = spawnRequest(["cat"], { note: Buffer.from("first") })

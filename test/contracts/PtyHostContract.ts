@@ -3,8 +3,10 @@
  * on real terminals; the tests wait for events, never for time to pass. SessionRecorder is the listener that they use
  * and that other tests may use too: it checks by itself that deliveries are contiguous and come before the end.
  */
+import { execFileSync } from "node:child_process"
 import { createHash } from "node:crypto"
 import { existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs"
+import { writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, assert, beforeEach, describe, it } from "vitest"
@@ -212,7 +214,7 @@ export const seqOutput = (last: number): string => {
 }
 
 /** Everything that runs with the session's marker in its environment, by pid. */
-export const processesMarked = (session: SessionId): ReadonlyArray<number> =>
+const processesMarked = (session: SessionId): ReadonlyArray<number> =>
   readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
@@ -319,14 +321,27 @@ export const ptyHostContract = (options: {
       )
 
       it("reliability row 3: of a grandchild, 0.1 s and 1 s after the leader's exit, is delivered behind the exit", async () => {
-        // Without the trap the kernel itself ends the grandchild: a leader's exit hangs up its foreground group.
-        const script = "trap '' HUP; (sleep 0.1; echo soon; sleep 0.9; echo late) & echo now; exit 4"
-        const sessions = await Promise.all(Array.from({ length: 20 }, () => shell(script)))
+        const exited = Array.from({ length: 20 }, (_, index) => join(folder, `exited-${index}`))
+        execFileSync("mkfifo", exited)
+        const sessions = await Promise.all(
+          // Without the trap the kernel itself ends the grandchild: a leader's exit hangs up its foreground group. A busy
+          // machine may let the leader end after its child's words, so the child is told of the exit.
+          exited.map((fifo) =>
+            shell(`trap '' HUP; (read -r _ < ${fifo}; sleep 0.1; echo soon; sleep 0.9; echo late) & echo now; exit 4`)
+          )
+        )
+        await Promise.all(
+          sessions.map(async (session, index) => {
+            const record = recorder.of(session)
+            await recorder.until(() => record.exit !== undefined)
+            await writeFile(exited[index]!, "\n")
+          })
+        )
         for (const session of sessions) {
           const record = await recorder.closed(session)
           assert.strictEqual(record.text, "now\r\nsoon\r\nlate\r\n")
           assert.deepStrictEqual(
-            // On a busy machine the leader may end after its child's first words.
+            // A read may give less than what was printed.
             record.events.filter((event, index) => event !== "output" || record.events[index - 1] !== "output"),
             ["output", "leaderExited", "output", "terminalClosed"]
           )

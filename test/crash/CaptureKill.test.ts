@@ -71,11 +71,13 @@ describe("rules at capture, engine kill -9", { timeout: 120_000 + KILLS * 10_000
     withShells(async (shells) => {
       const random = seededRandom(Number(process.env.REPRISE_SEED ?? 3))
       const slowly = [
+        // Waits in a read of its own: a `sleep` is a process for each letter.
+        "exec 9<> <(:)",
         // Nothing of it is in the arguments: the program puts it together.
         'for (( n = 0; n < 400; n++ )); do [ -e stop ] && break; printf "line %d " $n',
-        `for (( i = 0; i < \${#P}; i++ )); do printf %s "\${P:i:1}"; read -rt 0.004 < <(:) ; done; printf "\\r\\n"`,
+        `for (( i = 0; i < \${#P}; i++ )); do printf %s "\${P:i:1}"; read -rt 0.004 -u 9; done; printf "\\r\\n"`,
         `printf "%s\\033[31m%s\\033[0m%s\\r\\n" "\${K:0:4}" "\${K:4:9}" "\${K:13}"`,
-        'printf "\\033]0;%s\\007%s\\r\\n" "$P" "$P"; sleep 0.02; done; echo over'
+        'printf "\\033]0;%s\\007%s\\r\\n" "$P" "$P"; read -rt 0.02 -u 9; done; echo over'
       ].join("\n")
       const printing = await create(shells, ["bash", "-c", slowly, "bash", KEY], { P: PRINTED, K: KEY })
       const echoing = await create(shells, ["cat"])

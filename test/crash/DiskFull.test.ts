@@ -76,5 +76,33 @@ if (canMount) {
           rmSync(`${disk}-filled`, { force: true })
         }
       }))
+
+    it("an engine is not started there: it says what to do, and with room the next one goes on", () =>
+      withSmallDisk(32, async (disk) => {
+        const cli = new CommandLine(`${disk}/store`)
+        try {
+          const program = "stty -echo; echo ready; read x; echo $x; exit 3"
+          await cli.text(["run", "--detach", "--name", "waiting", "--", "sh", "-c", program])
+          process.kill((await cli.enginePid())!, "SIGKILL")
+          const free = fillDisk(disk)
+          for (const args of [["run", "--detach", "--", "true"], ["list"]]) {
+            const refused = await cli.run(args)
+            assert.notStrictEqual(refused.code, 0)
+            assert.match(refused.stderr, /^reprise: [^\n]*disk is full[^\n]*free 16 MiB or more and try again[^\n]*\n$/)
+          }
+          free()
+          await cli.text(["send", "waiting", "--enter", "gone on"])
+          // Until it is over.
+          await cli.text(["events", "waiting", "--follow"])
+          assert.strictEqual(await cli.text(["replay", "waiting"]), "ready\r\ngone on\r\n")
+          assert.deepInclude(await cli.json(["inspect", "waiting"]), {
+            status: "exited",
+            exitCode: 3,
+            interruptions: 1
+          })
+        } finally {
+          await cli.dispose()
+        }
+      }))
   })
 }

@@ -2,7 +2,7 @@
  * The keeper of shells is killed: what ran in them is lost and says so, no process of them is left, and the next command
  * finds a shell with what the journal has of the old one.
  */
-import { mkdirSync } from "node:fs"
+import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { assert, describe, it } from "vitest"
@@ -92,20 +92,15 @@ describe.concurrent("keeper kill -9", { timeout: 60_000 }, () => {
 
   it("a program of a terminal that ignores the hang-up is left alone", () =>
     withShells(async (shells) => {
-      const { id } = await shells.cli.json([
-        "run",
-        "--detach",
-        "--json",
-        "--",
-        "sh",
-        "-c",
-        "trap '' HUP; sleep 3; exit"
-      ])
+      const over = join(shells.cli.store, "over")
+      const script = `trap '' HUP; until [ -e ${over} ]; do sleep 0.1; done`
+      const { id } = await shells.cli.json(["run", "--detach", "--json", "--", "sh", "-c", script])
       while (processesWith(id).length < 2) await sleep(10)
       await shells.killKeepers()
       await lost(shells, id)
       await sleep(1000)
       assert.isNotEmpty(processesWith(id))
+      writeFileSync(over, "")
       while (processesWith(id).length > 0) await sleep(50)
     }))
 

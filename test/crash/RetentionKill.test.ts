@@ -2,7 +2,7 @@
  * A process dies at every instruction of a removal at which it can matter: what is behind it is all there, what stands for
  * it verifies, every state is what it was, and the next run does the rest.
  */
-import { chmodSync, cpSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs"
+import { chmodSync, cpSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect, Layer, Stream } from "effect"
@@ -17,13 +17,14 @@ import { stateAt } from "../../projections/ProjectionRunner.ts"
 import { screenAt } from "../../projections/ScreenHistory.ts"
 import type { ScreenService } from "../../projections/ScreenService.ts"
 import { SessionState } from "../../projections/SessionState.ts"
+import * as RetentionLocal from "../../src/erasure/RetentionLocal.ts"
 import { Retention } from "../../src/index.ts"
 import * as EngineClient from "../../src/remote/EngineClient.ts"
 import { History } from "../../src/session/History.ts"
 import * as HistoryLive from "../../src/session/HistoryLive.ts"
-import * as RetentionLocal from "../../src/session/RetentionLocal.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
 import { newSessionId } from "../contracts/JournalContract.ts"
+import { bytesIn } from "../fixtures/bytesIn.ts"
 import { created, started } from "../projections/events.ts"
 import { CommandLine, withCommandLine } from "./commandLine.ts"
 
@@ -88,11 +89,6 @@ const known = Effect.fnUntraced(function* (places: ReadonlyArray<number>) {
   }
   return found
 })
-
-const bytesIn = (folder: string): number =>
-  readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .reduce((sum, { name, parentPath }) => sum + statSync(join(parentPath, name)).size, 0)
 
 describe("a process dies in the middle of a removal", () => {
   const to = EVENTS - KEPT
@@ -170,7 +166,9 @@ describe("an engine dies in the middle of a removal", () => {
     { timeout: 300_000 },
     () =>
       withCommandLine(async (cli) => {
-        const program = 'trap "exit 0" USR1; i=0; while :; do i=$((i+1)); echo "line $i"; sleep 0.002; done'
+        // Waits in a read of its own: a `sleep` is a process for each line.
+        const program =
+          'trap "exit 0" USR1; exec 9<> <(:); i=0; while :; do i=$((i+1)); echo "line $i"; read -rt 0.002 -u 9; done'
         const id = (
           await cli.text(["run", "--detach", "--name", "counter", "--", "bash", "-c", program], {
             env: { REPRISE_KILL_POINT: "retention.delete.before:1" }

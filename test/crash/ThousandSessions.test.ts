@@ -14,6 +14,7 @@ import type { SessionId } from "../../journal/Event.ts"
 import { History, Sessions, type SessionView } from "../../src/index.ts"
 import * as EngineClient from "../../src/remote/EngineClient.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
+import { INSIDE_NEEDS, seesInside } from "../fixtures/processFigures.ts"
 import { CommandLine } from "./commandLine.ts"
 
 const SESSIONS = Number(process.env.REPRISE_SESSIONS ?? 200)
@@ -121,7 +122,7 @@ describe("1,000 sessions", { timeout: 120_000 }, () => {
 
   // Of a few sessions it would say nothing: what engine and keepers cost alone is spread over them.
   if (isFull && process.platform === "linux")
-    it("each costs less than 200 KB in engine and keepers", async () => {
+    it.skipIf(!seesInside)(`each costs less than 200 KB in engine and keepers (${INSIDE_NEEDS})`, async () => {
       const { enginePid, keepers } = await status()
       const processes = [enginePid, ...keepers.map(({ pid }) => pid)]
       const end = performance.now() + MEMORY_WAIT_MILLIS

@@ -15,6 +15,31 @@ import { isAlive } from "../fixtures/processFigures.ts"
 
 const program = join(dirname(fileURLToPath(import.meta.url)), "../../dist/bin/reprise.js")
 
+/** Commands that only ask or tell: as processes they would cost more than what they ask for. */
+const ASKING = new Set([
+  "backup",
+  "doctor",
+  "end",
+  "events",
+  "history",
+  "hold",
+  "inspect",
+  "list",
+  "prune",
+  "release",
+  "replay",
+  "resize",
+  "send",
+  "signal",
+  "start",
+  "status",
+  "stop"
+])
+
+/** `run --detach` tells, too; without it, it is a terminal's program. */
+const isAsking = (args: ReadonlyArray<string>): boolean =>
+  ASKING.has(args[0] ?? "") || (args[0] === "run" && args.slice(0, args.indexOf("--")).includes("--detach"))
+
 /** Between two looks whether an engine that was told to stop is gone. */
 const GONE_LOOK_MILLIS = 5
 
@@ -49,8 +74,18 @@ export class CommandLine {
     })
   }
 
+  /** In a process of its own, unless the command is one that only asks or tells. */
   run(args: ReadonlyArray<string>, options: RunOptions = {}): Promise<Finished> {
-    return this.finished(this.spawn(args, options), options)
+    return this.#program === program && isAsking(args) && options.env === undefined
+      ? this.#ask(args, options.input)
+      : this.finished(this.spawn(args, options), options)
+  }
+
+  async #ask(args: ReadonlyArray<string>, input: string | Buffer = ""): Promise<Finished> {
+    // Every command of the program is behind it, and most users of this file run none.
+    const { runInside } = await import("../cli/runInside.ts")
+    const options = { env: process.env, cwd: process.cwd(), input }
+    return { ...(await Effect.runPromise(runInside(["--store", this.store, ...args], options))), signal: null }
   }
 
   finished(child: ChildProcess, options: RunOptions = {}): Promise<Finished> {

@@ -3,26 +3,23 @@
  * another one at once, and what of a session lives in the process table. It ends only processes that it was given by its
  * own engine, and leaves none behind.
  */
-import { spawn } from "node:child_process"
 import { readdirSync, readFileSync } from "node:fs"
-import { dirname, join } from "node:path"
-import type { Readable } from "node:stream"
-import { fileURLToPath } from "node:url"
+import { join } from "node:path"
 import { Cause, type Context, Effect, Exit, Layer, Schedule, Scope } from "effect"
 import type { SessionId } from "../../journal/Event.ts"
 import type { Journal } from "../../journal/index.ts"
 import * as JournalLevel from "../../journal/JournalLevel.ts"
+import type { Redaction } from "../../src/erasure/Redaction.ts"
 import { Exec, type ExecRequest, type ExecShape, type StartShell } from "../../src/exec/Exec.ts"
 import { listKeepers } from "../../src/keeper/KeeperProcess.ts"
 import * as EngineClient from "../../src/remote/EngineClient.ts"
+import * as EngineStart from "../../src/remote/EngineStart.ts"
 import type { History } from "../../src/session/History.ts"
 import type { Sessions } from "../../src/session/Sessions.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
 import { CommandLine } from "./commandLine.ts"
 
-const engine = join(dirname(fileURLToPath(import.meta.url)), "../../dist/bin/engine.js")
-
-type Services = Exec | Sessions | History
+type Services = Exec | Sessions | History | Redaction
 
 export class ExecUnderTest {
   readonly cli = new CommandLine()
@@ -38,21 +35,9 @@ export class ExecUnderTest {
 
   /** As a client does, and as often: a store whose engine has just been killed is locked until the kernel is done with it. */
   async startEngine(): Promise<void> {
-    do await this.#startEngine()
+    // Together with this process's own client: an engine that finds another one ends, for all that its start cost.
+    do await Effect.runPromise(Effect.ignore(EngineStart.start(this.paths, { start: true })))
     while ((await this.cli.enginePid()) === null)
-  }
-
-  async #startEngine(): Promise<void> {
-    const { REPRISE_SESSION: _, ...env } = process.env
-    const child = spawn(process.execPath, [engine, "--store", this.cli.store], {
-      detached: true,
-      stdio: ["ignore", "ignore", "ignore", "pipe"],
-      env
-    })
-    const ready = child.stdio[3] as Readable
-    await new Promise((resolve) => ready.once("data", resolve).once("close", resolve))
-    ready.destroy()
-    child.unref()
   }
 
   run<A, E>(effect: Effect.Effect<A, E, Services>): Promise<A> {
@@ -82,6 +67,12 @@ export class ExecUnderTest {
     const isKilled = killed(pid)
     await this.startEngine()
     return isKilled
+  }
+
+  /** kill -9, and who waits for it starts another one. False when there was none to kill. */
+  async onlyKillEngine(): Promise<boolean> {
+    const pid = await this.cli.enginePid()
+    return pid !== null && killed(pid)
   }
 
   /** Ends the engine, so that `journal` can be used; the sessions go on. */

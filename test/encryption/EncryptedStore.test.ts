@@ -2,10 +2,10 @@
 import { chmodSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Stream } from "effect"
+import { Effect, Stream } from "effect"
 import { KEY_SPACE, KEY_SPACES } from "../../journal/DataKeys.ts"
 import { STORE_STREAM } from "../../journal/Event.ts"
-import { Journal, JournalLevel, type SessionId } from "../../journal/index.ts"
+import { Journal, type SessionId } from "../../journal/index.ts"
 import { StoreRefused } from "../../journal/JournalError.ts"
 import { eventKey, rowKey, streamBytes } from "../../journal/Keys.ts"
 import { LevelStorage } from "../../journal/LevelStorage.ts"
@@ -15,43 +15,22 @@ import { backup } from "../../src/care/Backup.ts"
 import { doctor } from "../../src/care/Doctor.ts"
 import { importBackup } from "../../src/care/Import.ts"
 import { repair } from "../../src/care/Repair.ts"
+import { keyDestruction } from "../../src/erasure/KeyDestruction.ts"
 import { verifyStore } from "../../src/evidence/Verify.ts"
 import { StoreSnapshot } from "../../src/export/StoreSnapshot.ts"
 import { History, Redaction } from "../../src/index.ts"
-import * as HistoryLive from "../../src/session/HistoryLive.ts"
-import { keyDestruction } from "../../src/session/KeyDestruction.ts"
-import * as RetentionLocal from "../../src/session/RetentionLocal.ts"
 import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
 import { closed, created, served, withFolder } from "../care/stores.ts"
 import { newSessionId, outputEvent } from "../contracts/JournalContract.ts"
 import { filesHolding } from "../redact/storeHolds.ts"
-import { encryptedPaths, keyFile } from "./stores.ts"
+import { encryptedPaths, inJournal, keyFile, redacting } from "./stores.ts"
 
 process.umask(0o077)
 
 const SECRET = "swordfish-4711"
 
-const open = <A, E>(paths: StorePaths, effect: Effect.Effect<A, E, Journal>): Promise<A> =>
-  Effect.runPromise(
-    effect.pipe(Effect.provide(Layer.fresh(JournalLevel.layer({ location: paths.journal, key: paths.key }))))
-  )
-
-const redacting = <A, E>(paths: StorePaths, effect: Effect.Effect<A, E, Journal | Redaction | History>): Promise<A> =>
-  Effect.runPromise(
-    effect.pipe(
-      Effect.provide(
-        Layer.fresh(
-          RetentionLocal.layer(paths).pipe(
-            Layer.provideMerge(HistoryLive.layerWithScreens),
-            Layer.provideMerge(JournalLevel.layer({ location: paths.journal, key: paths.key }))
-          )
-        )
-      )
-    )
-  )
-
 const write = (paths: StorePaths, streams: ReadonlyArray<SessionId>, outputs = 30) =>
-  open(
+  inJournal(
     paths,
     Effect.gen(function* () {
       const journal = yield* Journal
@@ -93,7 +72,7 @@ describe("an encrypted store", () => {
       await write(paths, streams)
       assert.deepStrictEqual(filesHolding(paths.store, SECRET), [])
       // Opened again, the log becomes a table.
-      const { outputs, damage } = await open(paths, served(streams[1]!))
+      const { outputs, damage } = await inJournal(paths, served(streams[1]!))
       assert.isUndefined(damage)
       assert.strictEqual(outputs.length, 30)
       assert.deepStrictEqual(filesHolding(paths.store, SECRET), [])
@@ -108,7 +87,7 @@ describe("an encrypted store", () => {
       const paths = encryptedPaths(folder)
       const stream = newSessionId()
       await write(paths, [stream])
-      const read = (given: StorePaths) => () => open(given, served(stream))
+      const read = (given: StorePaths) => () => inJournal(given, served(stream))
       const none = await refusal(read(storePaths(paths.store)))
       assert.deepInclude({ ...none }, { reason: "key" })
       assert.match(
@@ -121,7 +100,7 @@ describe("an encrypted store", () => {
         (await refusal(read(storePaths(paths.store, { file: join(folder, "no") })))).message,
         /does not exist/
       )
-      assert.strictEqual((await open(paths, served(stream))).outputs.length, 30)
+      assert.strictEqual((await inJournal(paths, served(stream))).outputs.length, 30)
 
       const plain = storePaths(join(folder, "plain"))
       await write(plain, [stream])
@@ -177,7 +156,7 @@ describe("an encrypted store", () => {
           { key: keyOf(streams[0], 12), value: encodeRow(keyOf(streams[0], 12), moved.subarray(4)) }
         ])
       })
-      const report = await open(
+      const report = await inJournal(
         paths,
         Journal.use((journal) => journal.verify)
       )
@@ -189,7 +168,7 @@ describe("an encrypted store", () => {
           [streams[0], 12, "cannot be decrypted: it is not what was written there"]
         ]
       )
-      const { damage, outputs } = await open(paths, served(streams[0]))
+      const { damage, outputs } = await inJournal(paths, served(streams[0]))
       assert.strictEqual(outputs.length, 3)
       assert.strictEqual(damage?.from, 5)
       // Without a key a check sees what the checksums show.
@@ -212,19 +191,19 @@ describe("an encrypted store", () => {
           { key: rowKey(KEY_SPACE, streamBytes(streams[0])), value: undefined }
         ])
       )
-      assert.strictEqual((await open(paths, served(streams[0]))).outputs.length, 30)
+      assert.strictEqual((await inJournal(paths, served(streams[0]))).outputs.length, 30)
       await edit(paths, (storage) =>
         storage.batch(KEY_SPACES.map((space) => ({ key: rowKey(space, streamBytes(streams[0])), value: undefined })))
       )
-      const { damage, outputs } = await open(paths, served(streams[0]))
+      const { damage, outputs } = await inJournal(paths, served(streams[0]))
       assert.deepStrictEqual(outputs, [])
       assert.include(damage?.message, "the key of this session is missing")
       // What is appended to it is readable, and so are the others.
-      await open(
+      await inJournal(
         paths,
         Journal.use((journal) => journal.append(streams[0], [outputEvent("more")]))
       )
-      assert.strictEqual((await open(paths, served(streams[1]))).outputs.length, 30)
+      assert.strictEqual((await inJournal(paths, served(streams[1]))).outputs.length, 30)
     }))
 
   it("is backed up with and without its key, imported into plain and other encrypted stores, and repaired", () =>
@@ -238,7 +217,7 @@ describe("an encrypted store", () => {
       assert.strictEqual(blind.sha256, seeing.sha256)
       assert.deepStrictEqual(filesHolding(join(folder, "blind"), SECRET), [])
       const copy = storePaths(join(folder, "blind"), paths.key)
-      assert.strictEqual((await open(copy, served(streams[0]!))).outputs.length, 30)
+      assert.strictEqual((await inJournal(copy, served(streams[0]!))).outputs.length, 30)
       const snapshot = await StoreSnapshot.open(copy)
       for await (const items of snapshot.events(streams[0]!)) assert.isTrue(items.every(({ _tag }) => _tag === "Event"))
       snapshot.close()
@@ -250,7 +229,7 @@ describe("an encrypted store", () => {
         imported.sessions.map(({ outcome }) => outcome),
         ["new", "new"]
       )
-      assert.strictEqual((await open(other, served(streams[1]!))).outputs.length, 30)
+      assert.strictEqual((await inJournal(other, served(streams[1]!))).outputs.length, 30)
       assert.deepStrictEqual(filesHolding(other.store, SECRET), [])
       const again = await importBackup(other, copy.store, { ...options, backupKey: paths.key })
       assert.deepStrictEqual(
@@ -263,13 +242,13 @@ describe("an encrypted store", () => {
       // The way from a plain store to an encrypted one.
       const target = storePaths(join(folder, "target"), paths.key)
       await importBackup(target, plain.store, options)
-      assert.strictEqual((await open(target, served(streams[0]!))).outputs.length, 30)
+      assert.strictEqual((await inJournal(target, served(streams[0]!))).outputs.length, 30)
       assert.deepStrictEqual(filesHolding(target.store, SECRET), [])
 
       rmSync(join(paths.journal, "format.json"))
       assert.match((await refusal(() => repair(storePaths(paths.store), { nowMicros }))).message, /give the key/)
       assert.isNotNull((await repair(paths, { nowMicros })).kept)
-      assert.strictEqual((await open(paths, served(streams[0]!))).outputs.length, 30)
+      assert.strictEqual((await inJournal(paths, served(streams[0]!))).outputs.length, 30)
       assert.strictEqual((await doctor(paths, { engine: undefined })).state, "healthy")
     }))
 })
@@ -304,9 +283,9 @@ describe("a destroyed key", () => {
         })
       )
       assert.deepStrictEqual(holdsMaterial(), [])
-      assert.deepStrictEqual((await open(paths, served(streams[0]))).outputs, [])
-      assert.strictEqual((await open(paths, served(streams[1]))).outputs.length, 30)
-      const told = await open(paths, storeEvents)
+      assert.deepStrictEqual((await inJournal(paths, served(streams[0]))).outputs, [])
+      assert.strictEqual((await inJournal(paths, served(streams[1]))).outputs.length, 30)
+      const told = await inJournal(paths, storeEvents)
       const destroyed = told.find(({ event }) => event._tag === "KeyDestroyed")!
       assert.strictEqual(destroyed.actor, "auditor")
       assert.deepInclude(destroyed.event, { session: streams[0], to: 32, reason: "case 4711" })
@@ -331,7 +310,7 @@ describe("a destroyed key", () => {
         wrapped.push(await valueAt(storage, rowKey(KEY_SPACE, streamBytes(stream))))
       })
       const material = wrapped[0]!.subarray(5)
-      await open(
+      await inJournal(
         paths,
         Effect.gen(function* () {
           const journal = yield* Journal
@@ -357,7 +336,7 @@ describe("a destroyed key", () => {
       assert.match((await redacting(plain, destroy(ended))).message, /the store is not encrypted/)
       const paths = encryptedPaths(folder)
       await write(paths, [ended])
-      await open(
+      await inJournal(
         paths,
         Journal.use((journal) =>
           Effect.all([
@@ -368,7 +347,7 @@ describe("a destroyed key", () => {
       )
       assert.match((await redacting(paths, destroy(ended))).message, /it is held \(case 7\)/)
       assert.match((await redacting(paths, destroy(running))).message, /has not ended/)
-      assert.strictEqual((await open(paths, served(ended))).outputs.length, 30)
+      assert.strictEqual((await inJournal(paths, served(ended))).outputs.length, 30)
     }))
 })
 

@@ -1,9 +1,16 @@
 /** Who looked, and what was done to the store: with an engine and without one, through every command that gives something away. */
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Stream } from "effect"
+import { WebSocket } from "ws"
+import { Exec } from "../../src/exec/Exec.ts"
+import * as EngineClient from "../../src/remote/EngineClient.ts"
+import { SUBPROTOCOL } from "../../src/remote/WebSocketProtocol.ts"
+import { Attach } from "../../src/session/Attach.ts"
 import { ownerName } from "../../src/session/CreateRequest.ts"
-import { makeReprise } from "../cli/reprise.ts"
+import { Sessions } from "../../src/session/Sessions.ts"
+import { storePaths } from "../../src/session/StorePaths.ts"
+import { finish, makeReprise, watch } from "../cli/reprise.ts"
 
 interface AuditLine {
   readonly type: string
@@ -15,6 +22,7 @@ interface AuditLine {
   readonly reason?: string
   readonly detail?: string
   readonly actor: string
+  readonly refused?: string
 }
 
 describe("who looked", () => {
@@ -93,7 +101,12 @@ describe("who looked", () => {
         const alone = (yield* audit).slice(before)
         assert.deepStrictEqual(
           [...accesses(alone, id), ...accesses(alone, null)],
-          ["replay, cli without an engine", "export, cli without an engine, case 10", "search, cli without an engine"]
+          [
+            "replay, cli without an engine",
+            "export, cli without an engine, case 10",
+            "search, cli without an engine",
+            "verify, cli without an engine"
+          ]
         )
         // All of it is under the next checkpoint, and a copy stays as it was made.
         yield* type(["anchor"])
@@ -101,13 +114,94 @@ describe("who looked", () => {
         yield* type(["backup", "second"])
         const copy = ["--store", join(reprise.store, "../second")]
         yield* type([...copy, "replay", "looked"])
+        const { code, stderr } = yield* reprise.run([...copy, "verify"])
+        assert.strictEqual(code, 0)
+        assert.include(stderr, "nobody is told that this was looked at: a copy is left as it was made")
         assert.match(yield* type([...copy, "doctor"]), /as it was made/)
         assert.match(
           yield* type(["doctor"]),
-          /evidence +\d+ statements, the last of .*; 2 sessions, \d+ events not sealed yet/
+          /evidence +\d+ statements, the last of .*; 2 sessions, \d+ events? not sealed yet/
         )
       }).pipe(Effect.scoped),
     // Some thirty commands are typed, one after the other.
     240_000
+  )
+
+  it.live(
+    "what was refused is told too, and what a command printed when somebody reads it who did not give it",
+    () =>
+      Effect.gen(function* () {
+        const reprise = yield* makeReprise
+        const text = (args: ReadonlyArray<string>) => Effect.map(reprise.run(args), ({ stdout }) => stdout.toString())
+        yield* text(["start", "--name", "sh"])
+        const { exec_id: execId } = JSON.parse(yield* text(["exec", "sh", "--json", "--", "echo one"]))
+        const { id } = yield* reprise.view("sh")
+        const mine = { client: "eye", readOnly: true }
+        yield* Effect.gen(function* () {
+          const { attach } = yield* Attach
+          const sessions = yield* Sessions
+          const exec = yield* Exec
+          yield* Stream.runForEach(attach(id, mine).pipe(Stream.take(1)), () =>
+            Effect.gen(function* () {
+              for (const data of ["a", "b"]) {
+                const refused = yield* Effect.flip(sessions.write(id, Buffer.from(data), { client: mine.client }))
+                assert.strictEqual(refused._tag, "AccessDenied")
+              }
+            })
+          )
+          const other = yield* exec.start({ policy: { deny: ["shutdown"] } })
+          assert.strictEqual((yield* Effect.flip(exec.exec(other.id, { code: "shutdown" })))._tag, "PolicyDenied")
+          // Its own command is none that it looks at.
+          const own = yield* exec.exec(id, { code: "echo two" })
+          yield* exec.poll(id, own.execId)
+        }).pipe(
+          Effect.provide(EngineClient.layer({ paths: storePaths(reprise.store), start: false, actor: "test" })),
+          Effect.scoped
+        )
+        const readers = Effect.map(text(["audit", "--json"]), (lines) =>
+          lines
+            .trim()
+            .split("\n")
+            .map((line) => JSON.parse(line) as AuditLine)
+            .filter(({ type }) => type === "HistoryAccessed")
+        )
+        const before = yield* readers
+        assert.deepStrictEqual(
+          before
+            .filter(({ what }) => what === "read" || what === "refused")
+            .map(({ refused, through }) => [through, refused]),
+          [
+            ["eye", `session ${id}: client "eye" is attached read-only`],
+            ["client", before.find(({ through }) => through === "client")?.refused]
+          ]
+        )
+        assert.include(before.find(({ through }) => through === "client")?.refused, "policy against /shutdown/")
+        yield* reprise.run(["poll", "sh", execId])
+
+        // The door tells of all of them when it closes, by their address.
+        const door = yield* reprise.start(["serve", "--json"])
+        const { url } = JSON.parse(yield* watch(door.stdout!)(/\}/))
+        for (let guesses = 0; guesses < 3; guesses++) {
+          yield* Effect.callback<void>((resume) => {
+            const socket = new WebSocket(url, [SUBPROTOCOL], { headers: { authorization: `Bearer ${guesses}` } })
+            socket.once("error", () => resume(Effect.void))
+          })
+        }
+        const gone = finish(door)
+        door.kill("SIGTERM")
+        yield* gone
+        assert.deepStrictEqual(
+          (yield* readers)
+            .slice(before.length)
+            .filter(({ what }) => what !== "audit")
+            .map(({ refused, session, through, times, what }) => [what, session, through, times, refused]),
+          [
+            ["read", id, "cli", 1, undefined],
+            ["refused", null, "serve", 3, "wrong token at 127.0.0.1:0, from 127.0.0.1"]
+          ]
+        )
+        yield* reprise.run(["stop", "--sessions"])
+      }).pipe(Effect.scoped),
+    120_000
   )
 })

@@ -12,7 +12,7 @@ import { Effect } from "effect"
 import type { SessionId } from "../../journal/Event.ts"
 import { Journal } from "../../journal/index.ts"
 import { checkpointText, generateSigner, type Signer, signNote, verifierKey } from "../../journal/SignedNote.ts"
-import { type BundleCheckOptions, checkBundles } from "../../src/evidence/BundleCheck.ts"
+import { checkBundles } from "../../src/evidence/BundleCheck.ts"
 import { exportBundles } from "../../src/evidence/BundleExport.ts"
 import { ensureKey } from "../../src/evidence/Keys.ts"
 import { makeSealer } from "../../src/evidence/Sealer.ts"
@@ -20,6 +20,7 @@ import { importRecording } from "../../src/import/RecordingImporter.ts"
 import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
 import { closed, makeStore, withJournal } from "../care/stores.ts"
 import { outputEvent } from "../contracts/JournalContract.ts"
+import { type Found, verdicts } from "./bundleVerdicts.ts"
 
 interface Made {
   readonly paths: StorePaths
@@ -79,49 +80,6 @@ const copy = (): string => {
   const folder = join(root, `copy-${copies++}`)
   cpSync(made.bundle, folder, { recursive: true })
   return folder
-}
-
-interface Found {
-  readonly code: number
-  readonly integrity: ReadonlyArray<string>
-  readonly completeness: ReadonlyArray<string>
-}
-
-/** What both find: they must agree. */
-const verdicts = async (
-  folder: string,
-  given: { readonly key?: string; readonly anchor?: string } = {}
-): Promise<Found> => {
-  const check: BundleCheckOptions = {
-    key: given.key,
-    ...(given.anchor !== undefined && { anchors: [{ name: "anchor", text: given.anchor }] })
-  }
-  const [ours] = await checkBundles(folder, check)
-  const reasons = (verdict: string) => [
-    ...new Set(ours!.findings.filter((one) => one.verdict === verdict).map(({ reason }) => reason))
-  ]
-  const args = Object.entries(given).flatMap(([name, text]) => {
-    const file = join(root, `given-${name}-${copies++}`)
-    writeFileSync(file, text)
-    return [`--${name}`, file]
-  })
-  const { status, stderr, stdout } = spawnSync(process.execPath, [join(folder, "verify.mjs"), folder, ...args], {
-    encoding: "utf8"
-  })
-  assert.strictEqual(stderr, "")
-  const [integrity = "", completeness = ""] = stdout.split(/^(?=completeness )/m)
-  const told = (text: string) => [...new Set([...text.matchAll(/^ {2}([a-z ]+):/gm)].map(([, reason]) => reason!))]
-  const theirs = { integrity: told(integrity), completeness: told(completeness) }
-  const found = { integrity: reasons("integrity"), completeness: reasons("completeness") }
-  assert.deepStrictEqual(
-    { integrity: theirs.integrity.toSorted(), completeness: theirs.completeness.toSorted() },
-    {
-      integrity: found.integrity.toSorted(),
-      completeness: found.completeness.toSorted()
-    },
-    `${stdout}${JSON.stringify(ours!.findings)}`
-  )
-  return { code: status ?? -1, ...found }
 }
 
 const key = () => verifierKey(made.signer)

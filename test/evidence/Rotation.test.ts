@@ -19,9 +19,9 @@ import {
   verifierKey
 } from "../../journal/SignedNote.ts"
 import { statementText } from "../../journal/Statement.ts"
+import { Evidence } from "../../src/evidence/Evidence.ts"
+import * as EvidenceLocal from "../../src/evidence/EvidenceLocal.ts"
 import { makeNextKey, readKey } from "../../src/evidence/Keys.ts"
-import { Evidence } from "../../src/session/Evidence.ts"
-import * as EvidenceLocal from "../../src/session/EvidenceLocal.ts"
 import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
 import { created } from "../care/stores.ts"
 import { newSessionId, outputEvent } from "../contracts/JournalContract.ts"

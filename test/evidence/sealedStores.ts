@@ -3,7 +3,9 @@ import { cpSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect, Layer } from "effect"
+import { openEntries } from "../../journal/EntryReader.ts"
 import type { NewEvent, SessionId } from "../../journal/Event.ts"
+import * as Rows from "../../journal/EvidenceRows.ts"
 import { Journal, JournalLevel, type JournalShape } from "../../journal/index.ts"
 import { eventKey, rowKey, streamBytes } from "../../journal/Keys.ts"
 import { LevelStorage } from "../../journal/LevelStorage.ts"
@@ -11,10 +13,8 @@ import { decodeRow, encodeRecord, encodeRow } from "../../journal/Record.ts"
 import type { KeyValue } from "../../journal/Storage.ts"
 import { ensureKey } from "../../src/evidence/Keys.ts"
 import { makeSealer, type Sealer } from "../../src/evidence/Sealer.ts"
-import { readAnchor, type VerifyOptions, type VerifyReport, verifyStore } from "../../src/evidence/Verify.ts"
+import { type VerifyOptions, type VerifyReport, verifyStore } from "../../src/evidence/Verify.ts"
 import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
-
-process.umask(0o077)
 
 export const withFolder = async <A>(use: (folder: string) => Promise<A>): Promise<A> => {
   const folder = mkdtempSync(join(tmpdir(), "reprise-evidence-"))
@@ -38,9 +38,12 @@ export const sealing = <A, E>(
     }).pipe(Effect.provide(Layer.fresh(JournalLevel.layer({ location: paths.journal }))))
   )
 
+/** As private as the original. */
 export const copyOf = (paths: StorePaths, folder: string, name: string): StorePaths => {
   const copy = join(folder, name)
+  const before = process.umask(0o077)
   cpSync(paths.store, copy, { recursive: true })
+  process.umask(before)
   return storePaths(copy)
 }
 
@@ -120,4 +123,18 @@ export const named = ({ findings }: VerifyReport, session?: SessionId): Readonly
     ].join(" ")
   )
 
-export const anchorOf = async (paths: StorePaths, name = "anchor") => ({ name, text: (await readAnchor(paths))! })
+/** The store's signed checkpoint as it is stored. */
+const readAnchor = async (paths: StorePaths): Promise<string> => {
+  const reader = await openEntries(paths.journal, paths.key)
+  try {
+    const key = rowKey(Rows.STORE_SPACE, Rows.STORE_CHECKPOINT_KEY)
+    for await (const [entry] of reader.pages({ from: key, to: Buffer.concat([key, Buffer.of(0)]) })) {
+      if (entry !== undefined) return Buffer.from(decodeRow(entry[0], entry[1])!).toString("utf8")
+    }
+    throw new Error("nothing was sealed yet")
+  } finally {
+    reader.close()
+  }
+}
+
+export const anchorOf = async (paths: StorePaths, name = "anchor") => ({ name, text: await readAnchor(paths) })

@@ -22,7 +22,10 @@ const startEngine = (store: string): Promise<ChildProcess> =>
     })
     child.once("exit", (code) => reject(new Error(`the engine ended with ${code}`)))
     const ready = child.stdio[READY_FD] as Socket
-    ready.once("data", () => resolve(child))
+    ready.once("data", (line: Buffer) => {
+      if (line.includes('"Ready"')) resolve(child)
+      else reject(new Error(`the engine did not start: ${line}`))
+    })
   })
 
 const kill = (child: ChildProcess): Promise<void> =>

@@ -63,7 +63,7 @@ export const endKeepers = async (store: string): Promise<void> => {
   }
 }
 
-export const filesHold = (at: string, wanted: string): boolean =>
+const filesHold = (at: string, wanted: string): boolean =>
   readdirSync(at, { withFileTypes: true }).some((entry) => {
     const path = join(at, entry.name)
     return entry.isDirectory() ? filesHold(path, wanted) : entry.isFile() && readFileSync(path).includes(wanted)

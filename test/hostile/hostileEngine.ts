@@ -17,12 +17,12 @@ export const printing = (folder: string, name: string, data: Uint8Array): Readon
   return ["sh", "-c", 'stty raw -echo; cat "$1"; exec cat', "sh", file]
 }
 
-/** Until its terminal's output has so many bytes, or it has ended; the events until then. */
-export const untilOutput = Effect.fnUntraced(function* (session: SessionId, bytes: number) {
+/** Until its terminal's output behind `after` has so many bytes, or it has ended; the events until then. */
+export const untilOutput = Effect.fnUntraced(function* (session: SessionId, bytes: number, after = 0) {
   const history = yield* History
   const seen: Array<JournalEntry> = []
   let length = 0
-  yield* history.follow(session, 0).pipe(
+  yield* history.follow(session, after).pipe(
     Stream.takeUntil((item) => {
       if (item._tag !== "Page") return false
       seen.push(...item.entries)

@@ -1,7 +1,7 @@
 /** The beginning of a stream is removed: every reader is told once, in its place, and nothing behind it changes. */
 
 import { createHash } from "node:crypto"
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -22,6 +22,7 @@ import { MemoryStorage } from "../../journal/MemoryStorage.ts"
 import { encodeRecord } from "../../journal/Record.ts"
 import { KEPT_SPACE } from "../../journal/RemovalCore.ts"
 import { newSessionId, outputEvent } from "../contracts/JournalContract.ts"
+import { bytesIn } from "../fixtures/bytesIn.ts"
 import { seededRandom } from "../fixtures/seededRandom.ts"
 
 const removalTo = (to: number, changes: Partial<Removal> = {}): Removal => ({
@@ -50,11 +51,6 @@ const folder = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "reprise-removal-"))),
   (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
 )
-
-const bytesIn = (path: string): number =>
-  readdirSync(path, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .reduce((sum, { name, parentPath }) => sum + statSync(join(parentPath, name)).size, 0)
 
 const journals: ReadonlyArray<readonly [string, Layer.Layer<Journal, unknown>]> = [
   ["memory", JournalMemory.layer],

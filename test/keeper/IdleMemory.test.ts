@@ -1,7 +1,7 @@
 /** Memory that an idle process gives back, in a process of its own that says how large its heap is. */
-import { type ChildProcess, spawn } from "node:child_process"
+import { spawn } from "node:child_process"
 import { join } from "node:path"
-import { afterEach, assert, describe, it } from "vitest"
+import { assert, describe, it } from "vitest"
 
 const libc = join(import.meta.dirname, "../../src/keeper/Libc.ts")
 const idleMemory = join(import.meta.dirname, "../../src/keeper/IdleMemory.ts")
@@ -47,17 +47,18 @@ const burst = (done) => {
 ${body}
 `
 
-let child: ChildProcess | undefined
+/** Whether a line of it was what is waited for; the process is gone afterwards. */
 const lines = (isBusy: boolean, onLine: (line: string) => boolean) => linesOf(program(isBusy), onLine)
-const linesOf = (text: string, onLine: (line: string) => boolean): Promise<boolean> =>
-  new Promise((resolve, reject) => {
-    child = spawn(process.execPath, ["--input-type=module", "--eval", text], {
-      stdio: ["ignore", "pipe", "inherit"]
-    })
+const linesOf = async (text: string, onLine: (line: string) => boolean): Promise<boolean> => {
+  const child = spawn(process.execPath, ["--input-type=module", "--eval", text], {
+    stdio: ["ignore", "pipe", "inherit"]
+  })
+  const ended = new Promise((resolve) => child.once("exit", resolve))
+  const found = await new Promise<boolean>((resolve, reject) => {
     const timer = setTimeout(() => resolve(false), WAIT_MILLIS)
     child.once("error", reject)
     let rest = ""
-    child.stdout!.setEncoding("utf8").on("data", (part: string) => {
+    child.stdout.setEncoding("utf8").on("data", (part: string) => {
       rest += part
       const whole = rest.split("\n")
       rest = whole.pop()!
@@ -66,13 +67,12 @@ const linesOf = (text: string, onLine: (line: string) => boolean): Promise<boole
       resolve(true)
     })
   })
+  if (child.kill("SIGKILL")) await ended
+  return found
+}
 
-describe("IdleMemory", () => {
-  afterEach(async () => {
-    const ended = new Promise((resolve) => child?.once("exit", resolve))
-    if (child?.kill("SIGKILL") === true) await ended
-  })
-
+// They mostly wait, each for a process of its own.
+describe.concurrent("IdleMemory", () => {
   it("gives back what a burst of work left behind once the process is idle", { timeout: 60_000 }, async () => {
     let full = 0
     let released = false

@@ -219,4 +219,26 @@ describe("summaryOf", () => {
       assert.deepStrictEqual(again.summary, closed)
     }).pipe(Effect.provide(JournalMemory.layer))
   )
+
+  it.effect("does not put back the row of a session that ended while it was read", () =>
+    Effect.gen(function* () {
+      const journal = yield* Journal
+      yield* journal.append(STREAM, newEvents([created({ name: "n" }), started()]))
+      const ends = Effect.gen(function* () {
+        yield* journal.append(
+          STREAM,
+          newEvents([{ _tag: "SessionClosed", exitCode: 0, signal: null, reason: "ended", survivors: [] }])
+        )
+        yield* summaryOf(STREAM)
+      }).pipe(Effect.provideService(Journal, journal))
+      const endedBetween: typeof journal = {
+        ...journal,
+        putRows: (rows, madeOf) => Effect.andThen(Effect.orDie(ends), journal.putRows(rows, madeOf))
+      }
+      const { summary } = yield* summaryOf(STREAM).pipe(Effect.provideService(Journal, endedBetween))
+      assert.deepInclude(summary, { status: "running", sequence: 2 })
+      const row = readIndexRow(yield* journal.row(INDEX_SPACE, indexKey(STREAM)))
+      assert.deepInclude(row, { status: "exited", closed: true, sequence: 3 })
+    }).pipe(Effect.provide(JournalMemory.layer))
+  )
 })

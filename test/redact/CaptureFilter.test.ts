@@ -11,7 +11,8 @@ import { seededRandom } from "../fixtures/seededRandom.ts"
 
 const KEY = "AKIAIOSFODNN7EXAMPLE"
 const TEXT = "hunter2-x"
-const REQUEST: CaptureRequest = { rules: ["all"], texts: [TEXT, "zwölf äpfel"], patterns: ["ORD-[0-9]{6}"] }
+const LINES = "first line\nsecond-line"
+const REQUEST: CaptureRequest = { rules: ["all"], texts: [TEXT, "zwölf äpfel", LINES], patterns: ["ORD-[0-9]{6}"] }
 const RULES = captureRules(REQUEST)
 
 interface Filtered {
@@ -56,6 +57,9 @@ const CASES: ReadonlyArray<readonly [name: string, given: string, shown: string]
     "zwölf äpfel\r\n",
     "**¦*****¦****\r\n".replace("**¦*****¦****", "**\u00a6***\u00a6****")
   ],
+  ["a text of two lines", "first line\r\nsecond-line\r\n", "**********\r\n***********\r\n"],
+  ["a text with what is not shown in it", "hun\u200bter\u00ad2-x\r\n", "***\u200b***\u00ad***\r\n"],
+  ["a short text in base64", "\x1b]52;c;aHVudGVyMi14\x07", "\x1b]52;c;KioqKioqKioq\x07"],
   ["a pattern", "ORD-123456 ORD-12345\r\n", "********** ORD-12345\r\n"],
   ["what is given to a name", "password=geheim12 ok\r\n", "password=******** ok\r\n"],
   ["10.7 (4): a title", `\x1b]0;t ${TEXT}\x07after\r\n`, `\x1b]0;t ${stars(TEXT)}\x07after\r\n`],
@@ -91,6 +95,16 @@ describe("rules at capture", () => {
       "12345****\r\n***** ok\r\n"
     )
     assert.strictEqual(filtered("12345hunt \rer2-x ok\r\n", { cut: whole, cols: 9 }).text, "12345**** \r***** ok\r\n")
+  })
+
+  it("a text of two lines that is typed or pasted", () => {
+    for (const [given, shown] of [
+      ["a first line\rsecond-line\r", "a **********\r***********\r"],
+      ["\x1b[200~first line\rsecond-line\x1b[201~\r", "\x1b[200~**********\r***********\x1b[201~\r"]
+    ] as const) {
+      const filter = new CaptureFilter({ rules: RULES, isTyped: true })
+      assert.strictEqual(Buffer.from(filter.push(Buffer.from(given)).bytes).toString(), shown)
+    }
   })
 
   it("what comes too slowly is given out masked but for its first characters, and words that only begin so are not", () => {
@@ -154,12 +168,30 @@ describe("rules at capture", () => {
       [{ patterns: ["("] }, /no regular expression/],
       [{ patterns: ["a*"] }, /matches the empty text/],
       [{ patterns: ["(a+)+b"] }, /repeats a group/],
-      [{ patterns: [".*x.*"] }, /too many ways/],
+      [{ patterns: [".*x.*y"] }, /too many ways/],
+      [{ patterns: ["(a+)+$"] }, /repeats a group/],
+      [{ patterns: ["(?:a|a)*$"] }, /matches the empty text/],
+      [{ patterns: ["a{0,2000}[a-z]{2000}b"] }, /too many ways/],
+      [{ patterns: [""] }, /matches the empty text/],
       [{ patterns: ["(a)\\1"] }, /refers back/],
       [{ patterns: ["a(?=b)"] }, /looks ahead/]
     ]
     for (const [request, said] of bad) assert.match(captureRefusal(request) ?? "", said)
     assert.isUndefined(captureRefusal({ ...REQUEST, patterns: ["id: (?<secret>[\\w-]{4,20})", "foo.*bar"] }))
+  })
+
+  it("a pattern that repeats without end: so much of it as has an end, and output that nearly matches holds nobody up", () => {
+    const masked = (pattern: string, text: string) => {
+      const filter = new CaptureFilter({ rules: captureRules({ patterns: [pattern] }) })
+      const given = [filter.push(Buffer.from(text)), filter.release()]
+      return Buffer.concat(given.map(({ bytes }) => Buffer.from(bytes))).toString()
+    }
+    assert.strictEqual(masked("id=(?<secret>.+)", `id=${"x".repeat(5000)}\n`), `id=${"*".repeat(5000)}\n`)
+    assert.strictEqual(masked("[0-9]+x", `${"7".repeat(900)}x`), "*".repeat(901))
+    const before = process.cpuUsage()
+    for (const pattern of ["[0-9]+x", ".*x", "(?<=7+)x", "7(?:77){2,}x"]) masked(pattern, "7".repeat(48 * 1024))
+    // Each takes some 0.3 s; without an end, ten.
+    assert.isBelow(process.cpuUsage(before).user / 1e6, 10)
   })
 
   it("hostile output is bounded in time and in what is held", () => {

@@ -1,11 +1,12 @@
 /** What rules find in a session's events, however the bytes came, and that nothing else changes. */
+import { Schema } from "effect"
 import { assert, describe, it } from "vitest"
-import type { JournalEntry, SessionEvent } from "../../journal/Event.ts"
+import { type JournalEntry, type SessionEvent, SessionEvent as SessionEventSchema } from "../../journal/Event.ts"
 import { cellsOf, maskOf } from "../../src/redact/CellMask.ts"
 import { FoundSecrets } from "../../src/redact/FoundSecrets.ts"
 import { everythingRule, patternRule, REDACT_RULES, type RedactRule, textRule } from "../../src/redact/RedactRule.ts"
 import { SessionScan } from "../../src/redact/SessionScan.ts"
-import { created } from "../projections/events.ts"
+import { created, shellRestarted } from "../projections/events.ts"
 
 const KEY = "AKIAIOSFODNN7EXAMPLE"
 const MASKED = "*".repeat(KEY.length)
@@ -109,6 +110,18 @@ describe("what a redaction finds", () => {
       redact(output([`12345 ${KEY.slice(0, 4)} \r${KEY.slice(4)}\r\n`], { cols: 10, rows: 5 })).after
     )
     assert.strictEqual(narrow, `12345 ****${" \r"}${"*".repeat(16)}\r\n`)
+  })
+
+  it("10.7 (3): a word that goes on in the next row, wherever the cursor went between, and what is not shown in it", () => {
+    const size = { cols: 9, rows: 5 }
+    for (const between of ["\r\n", "\x1b[2;1H", "\x1b[E"]) {
+      const { after } = redact(output([`12345hunt${between}er2-x ok\r\n`], size), [textRule("hunter2-x")])
+      assert.strictEqual(textOf(after), `12345****${between}***** ok\r\n`)
+    }
+    const { after } = redact(output(["│   hunt│\x1b[E│er2-x  │\r\n"], size), [textRule("hunter2-x")])
+    assert.strictEqual(textOf(after), "│   hunt│\x1b[E│er2-x  │\r\n")
+    assert.strictEqual(shown(["hun\u200bter\u00ad2-x"], [textRule("hunter2-x")]), "***\u200b***\u00ad***")
+    assert.strictEqual(shown(["\x1b]52;c;aHVudGVyMi14\x07"], [textRule("hunter2-x")]), "\x1b]52;c;KioqKioqKioq\x07")
   })
 
   it("10.7 (4): titles, directories, variables and command lines in control strings", () => {
@@ -243,6 +256,29 @@ describe("what a redaction finds", () => {
     const plain =
       "Password: \r\nLast login: Mon\r\ntotal 12\r\n-rw-r--r-- 1 root 1234567890123456 a\r\nhttps://example.com:8080/a@b token=$TOKEN max_tokens: 4096\r\n"
     assert.strictEqual(shown([plain]), plain)
+  })
+
+  it("what was written by somebody in events that have words of their own, and they stay what they are", () => {
+    const events: ReadonlyArray<SessionEvent> = [
+      created({ argv: ["x", "reset"], name: "exited" }),
+      shellRestarted("reset", { cwd: `/tmp/${KEY}`, env: ["reset"] }, [`variable ${KEY}: its value is not stored`]),
+      { _tag: "GapDetected", what: "output", from: 1, to: null, why: `lost with ${KEY}` },
+      { _tag: "SessionLost", reason: `keeper of ${KEY}` },
+      {
+        _tag: "SessionClosed",
+        exitCode: null,
+        signal: null,
+        reason: "exited",
+        survivors: [{ pid: 7, command: `sleep ${KEY}` }]
+      }
+    ]
+    for (const rules of [REDACT_RULES, [textRule("reset")], [textRule("exited")], [everythingRule]]) {
+      const { after } = redact(events, rules)
+      for (const event of after) assert.isTrue(Schema.is(SessionEventSchema)(event), JSON.stringify(event))
+      if (rules === REDACT_RULES || rules[0] === everythingRule) assert.notInclude(JSON.stringify(after), KEY)
+      assert.deepInclude(after[1], { reason: "reset" })
+      assert.deepInclude(after[4], { reason: "exited" })
+    }
   })
 
   it("a text, a pattern and whole events; counts are of what stood there, not of how often it was seen", () => {

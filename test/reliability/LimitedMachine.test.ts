@@ -13,7 +13,7 @@ import { engineProcess } from "../exec/engineProcess.ts"
 import { MIB } from "../fixtures/processFigures.ts"
 import { idOf, isAlive, textOf, type, until, untilEnd } from "../session/sessionsUnderTest.ts"
 import type { LimitedRound } from "./limitedUser.ts"
-import { canBeAnother, withOtherUser } from "./otherUser.ts"
+import { ANOTHER_NEEDS, canBeAnother, withOtherUser } from "./otherUser.ts"
 import { TIMEOUT_MILLIS } from "./timeLimit.ts"
 
 /** Room for so many more processes: below the head-room that a keeper leaves free (32), around it, and above it. */
@@ -130,8 +130,9 @@ describe("a machine that is full", { timeout: TIMEOUT_MILLIS }, () => {
   )
 
   // The kernel counts no process of root's: it takes another user, whom only root can become.
-  if (canBeAnother) {
-    it(`reliability row 18: ${ROOMS.length} limits of a user's processes: what is too much is refused by name, engine and keeper live`, () =>
+  it.skipIf(!canBeAnother)(
+    `reliability row 18: ${ROOMS.length} limits of a user's processes: what is too much is refused by name, engine and keeper live (${ANOTHER_NEEDS})`,
+    () =>
       withOtherUser(async ({ as, folder }) => {
         const [program = "", ...words] = as
         const script = fileURLToPath(new URL("limitedUser.ts", import.meta.url))
@@ -159,6 +160,6 @@ describe("a machine that is full", { timeout: TIMEOUT_MILLIS }, () => {
           else assert.isAtMost(started, room)
           if (room > HEAD_ROOM + 4) assert.isAbove(started, 0)
         }
-      }))
-  }
+      })
+  )
 })

@@ -1,7 +1,7 @@
 /**
  * Another user of the machine, for tests of limits that the kernel counts by user and never applies to root: a uid that nobody
  * has, and a folder of its own. Only root can be somebody else, and only if that user can read the repository; `canBeAnother`
- * says so, and tests that need it are registered only then.
+ * says so, and tests that need it are skipped by name otherwise.
  */
 import { spawnSync } from "node:child_process"
 import { chownSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs"
@@ -28,6 +28,9 @@ const wordsOf = (uid: number): ReadonlyArray<string> => [
   "--clear-groups",
   "--"
 ]
+
+/** For the names of tests that need it. */
+export const ANOTHER_NEEDS = "needs root, and a checkout that others may read"
 
 export const canBeAnother = ((): boolean => {
   if (process.getuid?.() !== 0) return false

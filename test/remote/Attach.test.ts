@@ -20,7 +20,8 @@ const STALL_MILLIS = Number(process.env.REPRISE_STALL_MILLIS ?? 1500)
 const LINES = 50_000
 const CLIENTS = 3
 const BREAKS = 20
-const SLOW_CLIENTS = 3
+const SLOW_CLIENTS = 5
+const BUSY_MILLIS = 2000
 const KILLS = 10
 
 const clientOf = (paths: StorePaths) =>
@@ -419,9 +420,10 @@ describe("attaching over a socket", () => {
         const stopped = flooded
         const [slowestEcho, growth] = yield* growthDuring((look) => measure(STALL_MILLIS, look))
         assert.isAbove(flooded - stopped, 1024 * 1024, "the flood went on, and its other client got it")
-        // What the engine takes of a flood, it takes with and without them, and not evenly. Kept for them, it would be `kept`.
+        // What the engine takes of a flood, it takes with and without them, and not evenly: up to 45 MiB. Kept for them, it
+        // would be `kept` more.
         const kept = SLOW_CLIENTS * (flooded - stopped)
-        const growthMax = 16 * 1024 * 1024 + Math.max(usualGrowth, kept / 2)
+        const growthMax = 32 * 1024 * 1024 + Math.max(usualGrowth, kept / 2)
         assert.isBelow(growth, growthMax, "resident bytes of the engine")
         const end = yield* interrupt(flood, reading)
         // Their connections break, and they go on where they stopped.
@@ -431,8 +433,9 @@ describe("attaching over a socket", () => {
           assert.strictEqual(state.bytes, flooded)
           assert.deepInclude(state.last, { _tag: "Ended", signal: "SIGINT" })
         }
-        assert.isBelow(slowestEcho, 500 + 5 * usualEcho, "milliseconds of the slowest echo")
-        assert.isBelow(end, 500 + 5 * usualInterrupt, "milliseconds from ^C to the end")
+        // Who waited for them would wait for as long as they stop: seconds are a busy machine's.
+        assert.isBelow(slowestEcho, BUSY_MILLIS + 5 * usualEcho, "milliseconds of the slowest echo")
+        assert.isBelow(end, BUSY_MILLIS + 5 * usualInterrupt, "milliseconds from ^C to the end")
         if (process.env.REPRISE_FIGURES) {
           const median = delays.sort((one, other) => one - other)[delays.length >> 1]
           const mib = [growth, usualGrowth, flooded - stopped].map((bytes) => bytes / 2 ** 20)

@@ -1,5 +1,5 @@
 /** What a live session does with commands and losses that meet the last event of its stream on its way to the journal. */
-import { assert, describe, it } from "vitest"
+import { assert, describe, it, vi } from "vitest"
 import type { NewEvent, SessionId } from "../../journal/Event.ts"
 import { Feed } from "../../src/session/Feed.ts"
 import { LiveSession, type LiveSessionPort } from "../../src/session/LiveSession.ts"
@@ -89,5 +89,39 @@ describe("behind the last word of a session nothing is journaled", () => {
     await losing
     assert.strictEqual(tags.at(-1), "SessionClosed")
     assert.deepStrictEqual([session.state.closed, session.isEnded, ends.length], [true, true, 1])
+  })
+})
+
+describe("a session that is closed", () => {
+  it("ends as its keeper tells, also where that comes long after the answer, behind a flood", async () => {
+    const { ends, session, tags } = await running()
+    vi.useFakeTimers()
+    try {
+      const closing = session.close({})
+      await vi.advanceTimersByTimeAsync(10_000)
+      assert.deepStrictEqual(ends, [])
+      session.leaderExited({ exitCode: null, signal: "SIGHUP", timeMicros: 2 })
+      session.terminalClosed(0)
+      await vi.advanceTimersByTimeAsync(500)
+      assert.deepStrictEqual(await closing, { survivors: [] })
+    } finally {
+      vi.useRealTimers()
+    }
+    assert.deepStrictEqual([session.state.signal, session.state.exitCode], ["SIGHUP", null])
+    assert.deepStrictEqual(tags.slice(-3), ["LeaderExited", "TerminalClosed", "SessionClosed"])
+  })
+
+  it("ends without that word where its keeper never tells", async () => {
+    const { ends, session, tags } = await running()
+    vi.useFakeTimers()
+    try {
+      const closing = session.close({})
+      await vi.advanceTimersByTimeAsync(20_000)
+      await closing
+    } finally {
+      vi.useRealTimers()
+    }
+    assert.deepStrictEqual([session.state.signal, session.state.exitCode, ends.length], [null, null, 1])
+    assert.notInclude(tags, "LeaderExited")
   })
 })

@@ -84,7 +84,7 @@ for (const inProcess of [true, false]) {
       Effect.gen(function* () {
         const sessions = yield* Sessions
         const id = idOf(yield* sessions.create(bash))
-        yield* until(id, "# ")
+        yield* until(id, /[#$] /)
         const ack = yield* type(id, "echo typed-$((40+2)); exit\r")
         assert.isFalse(ack.hidden)
         const entries = yield* untilEnd(id)
@@ -158,7 +158,7 @@ for (const inProcess of [true, false]) {
           assert.include(textOf(entries), `length ${secret.length}`)
           assert.strictEqual(eventsOf(entries, "InputHidden").length, 1)
           const shell = idOf(yield* sessions.create(bash))
-          yield* until(shell, "# ")
+          yield* until(shell, /[#$] /)
           yield* type(shell, "echo open-sesame\r")
           yield* until(shell, /open-sesame[\s\S]*open-sesame/)
           yield* sessions.close(shell)
@@ -211,7 +211,7 @@ for (const inProcess of [true, false]) {
         const sessions = yield* Sessions
         const history = yield* History
         const id = idOf(yield* sessions.create(bash))
-        yield* until(id, "# ")
+        yield* until(id, /[#$] /)
         yield* type(id, "cd /usr; echo one\r")
         const cwdChanges = (count: number) =>
           history.follow(id, 0).pipe(

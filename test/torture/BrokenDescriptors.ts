@@ -48,7 +48,7 @@ export const descriptorsOf = (folder: string, suffix: string): ReadonlyArray<num
     })
 
 /** What a descriptor can be replaced with, and what its writes and syncs then say. */
-export const REPLACEMENTS = {
+const REPLACEMENTS = {
   /** write: ENOSPC. */
   full: () => openSync("/dev/full", "w"),
   /** write: EIO, as of a terminal whose other end is gone. */

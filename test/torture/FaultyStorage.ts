@@ -13,7 +13,7 @@ const WRITE_KINDS = ["EIO", "ENOSPC", "EMFILE", "short", "ghost", "slow"]
 const READ_KINDS = ["EIO", "EMFILE", "slow"]
 const OPEN_KINDS = ["EIO", "ENOSPC", "EMFILE"]
 
-export const storageError = (kind: string): Error => {
+const storageError = (kind: string): Error => {
   const code: FaultCode = kind === "short" ? "EFBIG" : kind === "ghost" ? "EIO" : (kind as FaultCode)
   return Object.assign(new Error(`IO error: 000042.log: ${FAULT_TEXTS[code]}`), { code: "LEVEL_IO_ERROR" })
 }

@@ -163,15 +163,15 @@ export const SABOTAGES: ReadonlyArray<Sabotage> = [
   },
   {
     name: "output is acknowledged to the keeper before it is in the journal",
-    file: "src/session/LiveSession.ts",
-    find: `this.host?.ack(this.id, this.#captured?.neededFor(this.#durableOffset) ?? this.#durableOffset)`,
-    replacement: `this.host?.ack(this.id, Number.MAX_SAFE_INTEGER)`,
+    file: "src/session/TerminalOutput.ts",
+    find: `this.#stream.outputBegun()`,
+    replacement: `;(this.#stream.outputBegun(), this.#owner.host?.ack(this.#id, this.#nextOffset))`,
     tests: ["test/session/Recovery.test.ts"],
     pattern: "a full disk pauses sessions"
   },
   {
     name: "a command with an id that was used is applied again",
-    file: "src/session/LiveSession.ts",
+    file: "src/session/SessionInput.ts",
     find: `if (repeated !== undefined) return { sequence: repeated, hidden: false, truncatedTo: null }`,
     replacement: `if (repeated === -1) return { sequence: repeated, hidden: false, truncatedTo: null }`,
     tests: ["test/session/Sessions.test.ts"],

@@ -23,7 +23,7 @@ const LOOKS = 10
 /** LevelDB keeps its tables open up to a number of its own, and opens them when it likes. */
 const TABLE = /\.(ldb|sst)$/
 
-/** What the engine and its keepers hold. Bytes after a garbage collection, except RSS. */
+/** What the engine and its keepers hold. Bytes after a garbage collection. */
 export interface Sample {
   readonly enginePid: number
   /** Without LevelDB's tables. */
@@ -31,12 +31,21 @@ export interface Sample {
   readonly engineThreads: number
   readonly engineTimers: number
   readonly engineHandles: number
+  /** Without what functions were compiled to. */
   readonly engineHeapBytes: number
-  /** With what V8 keeps for what comes next. */
-  readonly engineHeapTotalBytes: number
+  readonly engineCodeBytes: number
   readonly engineExternalBytes: number
-  readonly engineWorkerHeapBytes: number
-  readonly engineRssBytes: number
+  /** Heap and buffers of the largest thread that draws: of two, one comes and goes. */
+  readonly engineWorkerBytes: number
+  /** Memory that is no file's. */
+  readonly engineAnonymousBytes: number
+  /** Of that, what is not in the heaps, nor in the buffers of the threads that draw. */
+  readonly engineNativeBytes: number
+  /**
+   * Resident pages of files: Node's program and LevelDB's tables, which it maps (2 MiB each, at most 1000). They are page cache,
+   * which the kernel takes back when something else needs it, and the bound is the size of the store.
+   */
+  readonly engineFileBytes: number
   readonly keepers: number
   /** Of all keepers together. */
   readonly keeperFds: number
@@ -77,9 +86,14 @@ export class SoakEngine {
     await ended
   }
 
+  /** Heap, without compiled code, and buffers of the engine after a collection. */
+  async heldBytes(): Promise<number> {
+    const { externalBytes, heapBytes } = await this.#read()
+    return heapBytes + externalBytes
+  }
+
+  /** For root alone. */
   async sample(): Promise<Sample> {
-    rmSync(this.#sample, { force: true })
-    this.#child!.kill("SIGUSR2")
     const own = await this.#read()
     const keepers = (await listKeepers(this.paths.keepers)).map(({ pid }) => pid)
     const sum = (of: (pid: number) => number) => keepers.reduce((total, pid) => total + of(pid), 0)
@@ -90,10 +104,12 @@ export class SoakEngine {
       engineTimers: own.timers,
       engineHandles: own.handles,
       engineHeapBytes: own.heapBytes,
-      engineHeapTotalBytes: own.heapTotalBytes,
+      engineCodeBytes: own.codeBytes,
       engineExternalBytes: own.externalBytes,
-      engineWorkerHeapBytes: own.workerHeapBytes,
-      engineRssBytes: own.rssBytes,
+      engineWorkerBytes: own.workerBytes,
+      engineAnonymousBytes: own.anonymousBytes,
+      engineNativeBytes: own.nativeBytes,
+      engineFileBytes: own.fileBytes,
       keepers: keepers.length,
       keeperFds: await lowest(() => sum(fdsOf)),
       keeperThreads: sum(threadsOf),
@@ -102,6 +118,8 @@ export class SoakEngine {
   }
 
   async #read() {
+    rmSync(this.#sample, { force: true })
+    this.#child!.kill("SIGUSR2")
     for (const until = performance.now() + SAMPLE_MILLIS_MAX; performance.now() < until; ) {
       try {
         return JSON.parse(readFileSync(this.#sample, "utf8"))

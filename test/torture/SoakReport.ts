@@ -41,12 +41,14 @@ const COUNTS: ReadonlyArray<Measure> = [
 
 /** By linear fit, so that one sample before a collection is no growth. MiB in a day. */
 const BYTES: ReadonlyArray<Measure> = [
-  // V8 goes on optimizing functions for hours: about 2 KB each, and a few thousand of them.
-  { what: "engine: heap", of: (sample) => sample.engineHeapBytes / MIB, max: 6 },
+  { what: "engine: heap", of: (sample) => sample.engineHeapBytes / MIB, max: 4 },
+  // V8 goes on optimizing functions for hours, about 2 KB each and a few thousand of them, and then has done it.
+  { what: "engine: compiled code", of: (sample) => sample.engineCodeBytes / MIB, max: 10 },
   { what: "engine: outside of the heap", of: (sample) => sample.engineExternalBytes / MIB, max: 4 },
-  // They hold the 64 screens that were looked at last, and are some hours away from so many.
-  { what: "engine: heap of the drawing threads", of: (sample) => sample.engineWorkerHeapBytes / MIB, max: 24 },
-  { what: "engine: RSS without free pages of the heap", of: residentMebibytes, max: 48 },
+  // It holds the 64 screens that were looked at last: 2 MiB more an hour until it is so many, after five hours.
+  { what: "engine: a drawing thread", of: (sample) => sample.engineWorkerBytes / MIB, max: 32 },
+  // It goes up and down by 14 MiB: LevelDB's write buffer and cache (8 MiB each), what a thread that comes and goes has outside of its heap.
+  { what: "engine: other memory", of: (sample) => sample.engineNativeBytes / MIB, max: 48 },
   { what: "keepers: RSS", of: (sample) => sample.keeperRssBytes / MIB, max: 16 }
 ]
 
@@ -93,11 +95,6 @@ const slopeOf = (samples: ReadonlyArray<SoakSample>, of: Measure["of"]): number 
 }
 
 export const isWithin = ({ growth, growthMax }: Growth): boolean => growth <= growthMax
-
-/** V8 keeps pages for what comes next, up to four times what lives while an engine is busy, and gives them back when it idles. */
-function residentMebibytes({ engineHeapBytes, engineHeapTotalBytes, engineRssBytes }: SoakSample): number {
-  return (engineRssBytes - (engineHeapTotalBytes - engineHeapBytes)) / MIB
-}
 
 const figure = (value: number, unit: Growth["unit"]): string =>
   unit === "" ? String(value) : `${value.toFixed(1)} MiB`

@@ -12,10 +12,9 @@ import { Attach } from "../../src/session/Attach.ts"
 import { Lifecycle } from "../../src/session/Lifecycle.ts"
 import { Sessions } from "../../src/session/Sessions.ts"
 import { seededRandom } from "../fixtures/seededRandom.ts"
-import { type Campaign, count } from "./Campaign.ts"
 import { type Sample, SoakEngine } from "./SoakEngine.ts"
 import { type HourLoad, type SoakServices, soakHour } from "./SoakLoad.ts"
-import { growthOf, isWithin, LATE_THREADS, type SoakSample, WARM_HOURS } from "./SoakReport.ts"
+import { LATE_THREADS, type SoakSample, WARM_HOURS } from "./SoakReport.ts"
 
 /**
  * What an hour leaves behind ends within seconds: clients that broke off are waited for, files are removed. Its text is indexed for
@@ -28,7 +27,6 @@ const SETTLE_MILLIS = 5000
 /** In the middle of a day. */
 const RESTART_HOUR = 12
 const STANDING_SESSIONS = 2
-const CAMPAIGN_LOAD: HourLoad = { sessions: 20, commands: 60 }
 
 export interface SoakOptions {
   readonly hours: number
@@ -83,29 +81,6 @@ export const soak = async ({
   } finally {
     await runtime.dispose()
     await engine.dispose()
-  }
-}
-
-/** Hours of a small load until it is told to stop; counts sessions, and refuses what was left behind. */
-export const soakCampaign: Campaign = {
-  name: "soak",
-  run: async ({ isOver, seed, tally }) => {
-    let hours = 0
-    let sessions = 0
-    const samples = await soak({
-      hours: Number.POSITIVE_INFINITY,
-      seed,
-      load: CAMPAIGN_LOAD,
-      // Growth is measured from the second hour to a later one.
-      isOver: () => hours > WARM_HOURS && isOver(),
-      sampled: (sample) => {
-        hours = sample.hour
-        count(tally, "sessions", sample.storeSessions - sessions)
-        sessions = sample.storeSessions
-      }
-    })
-    const grown = growthOf(samples, false).filter((growth) => !isWithin(growth))
-    if (grown.length > 0) throw new Error(`held at the end, and not at the beginning: ${JSON.stringify(grown)}`)
   }
 }
 

@@ -4,7 +4,7 @@
  * undone the next one does, and everything is compared in the end. A point that no engine comes to is a failure: a crash
  * was to be tried there and was not.
  */
-import { readdirSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { Effect, Schedule } from "effect"
 import { KILL_POINTS, type KillPointName } from "../../journal/KillPoint.ts"
@@ -12,6 +12,7 @@ import { Sessions } from "../../src/index.ts"
 import { listKeepers } from "../../src/keeper/KeeperProcess.ts"
 import { STORE_BYTES_MIN } from "../../src/session/EngineConfig.ts"
 import { sequence } from "../crash/commandLine.ts"
+import { bytesIn } from "../fixtures/bytesIn.ts"
 import { seededRandom } from "../fixtures/seededRandom.ts"
 import { type Campaign, type CampaignRun, count, type Tally } from "./Campaign.ts"
 import { begin, finish } from "./engineKills.ts"
@@ -24,7 +25,7 @@ import { TortureFailure } from "./TortureFailure.ts"
 const SESSIONS = 3
 /** What an engine may be driven at most until it has come to its point. */
 const DRIVES_MAX = 40
-/** Room below the quota before a store is full: it is looked at once for 256 KiB. */
+/** Room below the quota before a store is full: it is looked at once for 256 KiB. As much above it, it is full when its engine starts. */
 const ROOM_BYTES = 64 * 1024
 /** Lines of one burst that fills it, 13 bytes each. */
 const BURST_LINES = 30_000
@@ -36,9 +37,9 @@ const comingsMax = (point: KillPointName): number => {
   return Number.POSITIVE_INFINITY
 }
 
-/** Those of retention are tried where retention is (test/crash/RetentionKill.test.ts). */
+/** Those of retention are tried where retention is (test/crash/RetentionKill.test.ts), and so are the others that no engine comes to. */
 export const ENGINE_POINTS: ReadonlyArray<KillPointName> = KILL_POINTS.filter(
-  (name) => !/^(retention|redaction)\./.test(name)
+  (name) => !/^(retention|redaction|storekey)\./.test(name)
 )
 
 export const killPoints: Campaign = {
@@ -124,7 +125,6 @@ class DyingStore {
     const armed = `${point}:${1 + random.below(Math.min(times, comingsMax(point)))}`
     const isFull = point.startsWith("journal.reopen")
     if (isFull) {
-      // Full before it starts, it could not even say that it started.
       await this.#store.killEngine(this.#engine)
       this.#fill()
     }
@@ -146,11 +146,11 @@ class DyingStore {
       await Promise.race([drive, died, ...(point === "journal.reopen.after" ? [this.#makeRoom(engine)] : [])])
     }
     await this.#store.within(`${armed} to be reached`, () => died)
-    count(this.#tally, "kill points")
     if (isFull) {
       rmSync(this.#filler, { force: true })
       rmSync(this.#store.paths.config, { force: true })
     }
+    count(this.#tally, "kill points")
     if (point.startsWith("session.lost")) {
       await this.#next()
       for (const session of this.#living) await lost(session, this.#tally)
@@ -168,10 +168,11 @@ class DyingStore {
     return join(this.#store.paths.store, "filler")
   }
 
-  /** To just below its quota. */
+  /** To just below its quota, or above it. */
   #fill(): void {
     const { config, store } = this.#store.paths
-    const bytes = STORE_BYTES_MIN - ROOM_BYTES - bytesOf(store)
+    const room = this.#options.random.below(2) === 0 ? ROOM_BYTES : -ROOM_BYTES
+    const bytes = STORE_BYTES_MIN - room - bytesIn(store)
     if (bytes > 0) writeFileSync(this.#filler, Buffer.alloc(bytes))
     writeFileSync(
       config,
@@ -243,8 +244,3 @@ export const lost = async (session: SessionUnderTorture, tally: Tally): Promise<
   await session.checkReplay()
   count(tally, "sessions compared")
 }
-
-const bytesOf = (folder: string): number =>
-  readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0)

@@ -31,8 +31,9 @@ const samples = await soak({
     const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`
     say(
       `hour ${sample.hour}: ${sample.storeSessions} sessions; engine ${sample.engineFds} fds, ${sample.engineThreads} threads, ` +
-        `${sample.engineTimers} timers, ${sample.engineHandles} handles, heap ${mib(sample.engineHeapBytes)} of ${mib(sample.engineHeapTotalBytes)}, threads' ${mib(sample.engineWorkerHeapBytes)}, outside ` +
-        `${mib(sample.engineExternalBytes)}, RSS ${mib(sample.engineRssBytes)}; ${sample.keepers} keepers ${sample.keeperFds} fds, ` +
+        `${sample.engineTimers} timers, ${sample.engineHandles} handles, heap ${mib(sample.engineHeapBytes)}, code ${mib(sample.engineCodeBytes)}, outside ` +
+        `${mib(sample.engineExternalBytes)}, a thread's ${mib(sample.engineWorkerBytes)}, anonymous ${mib(sample.engineAnonymousBytes)}, of it native ` +
+        `${mib(sample.engineNativeBytes)}, files ${mib(sample.engineFileBytes)}; ${sample.keepers} keepers ${sample.keeperFds} fds, ` +
         `${sample.keeperThreads} threads, RSS ${mib(sample.keeperRssBytes)}; ${Math.round((performance.now() - began) / 1000)} s`
     )
   }

@@ -9,10 +9,10 @@ import { afterAll, beforeAll } from "vitest"
 import type { SessionEvent, SessionId } from "../../journal/Event.ts"
 import { EVENT_KIND_MAX, rareKinds } from "../../journal/EventKind.ts"
 import { eventFor } from "../../journal/Record.ts"
-import { Attach, History, Sessions } from "../../src/index.ts"
+import { Attach, Exec, History, Sessions } from "../../src/index.ts"
 import * as EngineClient from "../../src/remote/EngineClient.ts"
 import { EngineMismatch } from "../../src/remote/EngineError.ts"
-import { FRAME_BYTES_MAX, PROTOCOL_REVISION, PROTOCOL_VERSION } from "../../src/remote/SessionRpcs.ts"
+import { CAPTURE_REVISION, FRAME_BYTES_MAX, PROTOCOL_REVISION, PROTOCOL_VERSION } from "../../src/remote/SessionRpcs.ts"
 import type { StorePaths } from "../../src/session/StorePaths.ts"
 import { type Programs, RELEASES_TRIED, unpackPrograms } from "../fixtures/releases/Releases.ts"
 import { openDoor } from "../remote/fakeEngine.ts"
@@ -248,6 +248,33 @@ describe("an earlier engine", { timeout: UPGRADE_MILLIS_MAX }, () => {
             })
           )
           assert.match(mismatchIn(exit).message, said)
+        }
+      })
+  )
+
+  it.live(
+    "reliability row 37: an engine that would ignore rules that redact at capture is not given a session with them",
+    () =>
+      Effect.gen(function* () {
+        const redact = { rules: ["aws"] }
+        for (const revision of [undefined, CAPTURE_REVISION - 1]) {
+          yield* Effect.scoped(
+            Effect.gen(function* () {
+              const store = yield* upgradeStore(programs)
+              yield* Layer.build(otherEngine(store.paths, { protocol: PROTOCOL_VERSION, revision }))
+              const services = yield* Layer.build(EngineClient.layer({ paths: store.paths, start: false }))
+              const terminal = Context.get(services, Sessions).create({ argv: ["true"], redact })
+              const shell = Context.get(services, Exec).start({ language: "bash", redact })
+              for (const started of [yield* Effect.exit(terminal), yield* Effect.exit(shell)]) {
+                assert.match(mismatchIn(started).message, /is older.*rules that redact at capture.*`reprise stop`/)
+              }
+              const { code, stderr } = yield* Effect.promise(() =>
+                store.own.run(["run", "--redact", "aws", "--", "true"])
+              )
+              assert.strictEqual(code, 76, stderr)
+              assert.match(stderr, /rules that redact at capture/)
+            })
+          )
         }
       })
   )

@@ -42,7 +42,8 @@ describe("an upgrade that is cut off", { timeout: UPGRADE_MILLIS_MAX }, () => {
           const program = [
             "stty -echo; trap 'stop=1' USR1; exec 3<&0",
             'while read line; do echo "got $line"; done <&3 3<&- & exec 3<&-',
-            'i=0; while [ -z "$stop" ]; do i=$((i+1)); echo "line $i"; sleep 0.002; done',
+            // Waits in a read of its own: a `sleep` is a process for each line.
+            'exec 9<> <(:); i=0; while [ -z "$stop" ]; do i=$((i+1)); echo "line $i"; read -rt 0.002 -u 9; done',
             'echo "last $i"; exit 7'
           ].join("\n")
           const child = yield* Effect.acquireRelease(
@@ -121,7 +122,8 @@ describe("an upgrade that is cut off", { timeout: UPGRADE_MILLIS_MAX }, () => {
         const old = store.old("protocol-2")
         yield* Effect.promise(() => old.text(["start", "--name", "shell", "bash"]))
         const code =
-          "for i in $(seq 300); do echo line $i; echo err $i >&2; sleep 0.005; done; export AFTER=1; (exit 5)"
+          "exec {pause}<> <(:); for i in $(seq 300); do echo line $i; echo err $i >&2; read -rt 0.005 -u $pause; done; " +
+          "exec {pause}<&-; export AFTER=1; (exit 5)"
         const child = old.spawn(["exec", "shell", "--", code])
         const running = own.finished(child)
         yield* Effect.promise(() => new Promise((resolve) => child.stdout!.once("data", resolve)))

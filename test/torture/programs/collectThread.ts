@@ -4,10 +4,10 @@ import { runInNewContext } from "node:vm"
 import { BroadcastChannel } from "node:worker_threads"
 
 setFlagsFromString("--expose-gc")
-const collect = runInNewContext("gc") as () => void
+const collect = runInNewContext("gc") as (options: object) => void
 const channel = new BroadcastChannel("reprise-collect")
 channel.onmessage = () => {
-  collect()
-  collect()
+  // As `sampler.ts` does.
+  collect({ type: "major", execution: "sync", flavor: "last-resort" })
 }
 channel.unref()

@@ -8,9 +8,9 @@ import { Deferred, Effect, Layer, Schedule } from "effect"
 import * as JournalLevel from "../../../journal/JournalLevel.ts"
 import * as EngineServer from "../../../src/remote/EngineServer.ts"
 import { READY_FD } from "../../../src/remote/EngineStart.ts"
+import * as SessionEngine from "../../../src/SessionEngine.ts"
 import * as AccessLogLive from "../../../src/session/AccessLogLive.ts"
 import * as HistoryLive from "../../../src/session/HistoryLive.ts"
-import * as SessionEngine from "../../../src/session/SessionEngine.ts"
 import { storePaths } from "../../../src/session/StorePaths.ts"
 
 const SESSIONS_PER_KEEPER = 2

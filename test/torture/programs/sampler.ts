@@ -3,9 +3,9 @@
  * writes what the process holds to the file that REPRISE_SAMPLE names. It counts timers by wrapping the functions that
  * make them, because Node tells nothing of those that do not keep it alive. It opens nothing that stays open.
  */
-import { renameSync, writeFileSync } from "node:fs"
+import { readFileSync, renameSync, writeFileSync } from "node:fs"
 import { createRequire, syncBuiltinESMExports } from "node:module"
-import { setFlagsFromString, writeHeapSnapshot } from "node:v8"
+import { getHeapSpaceStatistics, getHeapStatistics, setFlagsFromString, writeHeapSnapshot } from "node:v8"
 import { runInNewContext } from "node:vm"
 import { BroadcastChannel, type Worker, type WorkerOptions } from "node:worker_threads"
 import { libc } from "../../../src/keeper/Libc.ts"
@@ -17,7 +17,11 @@ delete process.env.REPRISE_SAMPLE
 let count = 0
 
 setFlagsFromString("--expose-gc")
-const collect = runInNewContext("gc") as () => void
+const collect = runInNewContext("gc") as (options: object) => void
+/** With it V8 also gives back the pages that it keeps for what comes next: as much as 75 MiB of an engine that works. */
+const ALL = { type: "major", execution: "sync", flavor: "last-resort" }
+/** V8's spaces that hold what functions were compiled to. */
+const CODE = /^(code|trusted)_/
 
 const timers = new Set<unknown>()
 const { clearInterval, clearTimeout, setInterval, setTimeout } = globalThis
@@ -66,32 +70,46 @@ threads.Worker = class extends threads.Worker {
 }
 syncBuiltinESMExports()
 
-/** Of the threads that draw. */
-const workerHeapBytes = async (): Promise<number> => {
+/** Of each thread that draws. */
+const workerStatistics = async () => {
   channel.postMessage(null)
   await new Promise((resolve) => setTimeout(resolve, COLLECT_MILLIS))
   const all = await Promise.allSettled([...workers].map((worker) => worker.getHeapStatistics()))
-  return all.reduce((sum, one) => sum + (one.status === "fulfilled" ? one.value.used_heap_size : 0), 0)
+  return all.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []))
 }
+
+const statusBytes = (status: string, name: string): number =>
+  Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status)![1]) * 1024
 
 process.on("SIGUSR2", () => {
   // Twice: what finalizers of the first let go is gone after the second.
-  collect()
+  collect(ALL)
   setImmediate(async () => {
-    collect()
+    collect(ALL)
+    const threads = await workerStatistics()
     // As an idle engine does: what a burst left in the allocator is not held.
     libc().trimHeap()
     if (snapshots !== undefined) writeHeapSnapshot(`${snapshots}/${process.pid}-${++count}.heapsnapshot`)
-    const { arrayBuffers, external, heapTotal, heapUsed, rss } = process.memoryUsage()
+    const { external_memory, total_physical_size, used_heap_size } = getHeapStatistics()
+    const codeBytes = getHeapSpaceStatistics()
+      .filter(({ space_name }) => CODE.test(space_name))
+      .reduce((sum, { space_used_size }) => sum + space_used_size, 0)
+    const status = readFileSync("/proc/self/status", "latin1")
+    const anonymousBytes = statusBytes(status, "RssAnon")
     const sample = {
       pid: process.pid,
       timers: timers.size,
       handles: process.getActiveResourcesInfo().filter((name) => name !== "Timeout" && name !== "Immediate").length,
-      heapBytes: heapUsed,
-      heapTotalBytes: heapTotal,
-      externalBytes: external + arrayBuffers,
-      workerHeapBytes: await workerHeapBytes(),
-      rssBytes: rss
+      heapBytes: used_heap_size - codeBytes,
+      codeBytes,
+      externalBytes: external_memory,
+      workerBytes: Math.max(0, ...threads.map((thread) => thread.used_heap_size + thread.external_memory)),
+      anonymousBytes,
+      nativeBytes: threads.reduce(
+        (rest, thread) => rest - thread.total_physical_size - thread.external_memory,
+        anonymousBytes - total_physical_size
+      ),
+      fileBytes: statusBytes(status, "RssFile")
     }
     writeFileSync(`${file}.part`, JSON.stringify(sample))
     renameSync(`${file}.part`, file)
