@@ -3,7 +3,7 @@
  * the built program, or the same commands inside the test's process, ten times cheaper.
  */
 import { type ChildProcess, spawn } from "node:child_process"
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -15,13 +15,11 @@ import * as EngineClient from "../../src/remote/EngineClient.ts"
 import { History } from "../../src/session/History.ts"
 import type { SessionView } from "../../src/session/SessionView.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
-import { isAlive } from "../fixtures/processFigures.ts"
+import { gone } from "../fixtures/processes.ts"
+import { removeStore } from "../fixtures/removeStore.ts"
 import { runInside } from "./runInside.ts"
 
 export const PROGRAM = join(dirname(fileURLToPath(import.meta.url)), "../../dist/bin/reprise.js")
-
-/** Between two looks whether an engine that was told to stop is gone. */
-const GONE_LOOK_MILLIS = 20
 
 export interface Finished {
   readonly code: number | null
@@ -113,7 +111,7 @@ export const shareReprise = (
 const make = Effect.fnUntraced(function* (isInside: (args: ReadonlyArray<string>) => boolean) {
   const folder = yield* Effect.acquireRelease(
     Effect.sync(() => mkdtempSync(join(tmpdir(), "rp-"))),
-    (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
+    (folder) => Effect.promise(() => removeStore(join(folder, "store"), folder))
   )
   const store = join(folder, "store")
   const { REPRISE_SESSION: _session, ...inherited } = process.env
@@ -140,7 +138,7 @@ const make = Effect.fnUntraced(function* (isInside: (args: ReadonlyArray<string>
     // Sessions of an engine that is gone need one again to end.
     if (stopped === undefined && (yield* Effect.promise(() => listKeepers(paths.keepers))).length > 0)
       yield* reprise.run(["stop", "--sessions"])
-    while (stopped !== undefined && isAlive(stopped.pid)) yield* Effect.sleep(GONE_LOOK_MILLIS)
+    if (stopped !== undefined) yield* Effect.promise(() => gone(stopped.pid))
   })
   const reprise: Reprise = {
     store,

@@ -8,6 +8,7 @@ import * as EngineClient from "../../src/remote/EngineClient.ts"
 import { SessionOutput } from "../../src/remote/SessionOutput.ts"
 import { History } from "../../src/session/History.ts"
 import { Sessions } from "../../src/session/Sessions.ts"
+import { isAlive } from "../fixtures/processes.ts"
 import { finish, makeReprise, makeRepriseInside, PROGRAM, type Reprise } from "./reprise.ts"
 
 const fixture = (name: string) => fileURLToPath(new URL(`../fixtures/tls/${name}`, import.meta.url))
@@ -32,14 +33,6 @@ const serve = ({ start }: Pick<Reprise, "start">, args: ReadonlyArray<string> = 
     })
     return { child, ended, said }
   })
-
-const isRunning = (pid: number): boolean => {
-  try {
-    return process.kill(pid, 0)
-  } catch {
-    return false
-  }
-}
 
 describe.concurrent("reprise serve, a door", () => {
   it.live("opens a door with a token of its own, wakes the engine for the first client, and ends cleanly", () =>
@@ -86,7 +79,7 @@ describe.concurrent("reprise serve, a door", () => {
         Buffer.concat(seen).toString(),
         [0, 1, 2, 3].map((round) => `line ${round}\r\nline ${round}\r\n`).join("")
       )
-      assert.isTrue(isRunning(said.pid))
+      assert.isTrue(isAlive(said.pid))
     })
   )
 

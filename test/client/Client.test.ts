@@ -8,7 +8,7 @@ import { afterAll, beforeAll } from "vitest"
 import type { Client, LifecycleEvent, Terminal } from "../../src/client/index.ts"
 import { promiseClient, Reprise, Sessions } from "../../src/index.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
-import { isAlive } from "../session/sessionsUnderTest.ts"
+import { isAlive } from "../fixtures/processes.ts"
 import { built, readAll, readUntil, refusal, StoreUnderTest } from "./clientUnderTest.ts"
 
 const { connect, open } = built

@@ -8,7 +8,7 @@ import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { afterAll, beforeAll } from "vitest"
 import type { Client, TerminalOptions } from "../../src/client/index.ts"
-import { isAlive } from "../session/sessionsUnderTest.ts"
+import { isAlive } from "../fixtures/processes.ts"
 import { numbered, readAll, readUntil, refusal, StoreUnderTest } from "./clientUnderTest.ts"
 
 const under = new StoreUnderTest()

@@ -2,16 +2,16 @@
  * What the tests of the Promise client share: a real engine process on a store of its own, and readers that collect what
  * a terminal gives. Nothing of it is left afterwards.
  */
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
 import type { Client, ConnectOptions, OutputChunk, RepriseError, Terminal } from "../../src/client/index.ts"
-import { listKeepers } from "../../src/keeper/KeeperProcess.ts"
 import * as EngineClient from "../../src/remote/EngineClient.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
-import { isAlive } from "../session/sessionsUnderTest.ts"
+import { gone } from "../fixtures/processes.ts"
+import { removeStore } from "../fixtures/removeStore.ts"
 
 /** As it is published: the engine that it starts is the bundle, which is there several times sooner than the sources. */
 export const built: typeof import("../../src/client/index.ts") = await import(
@@ -47,12 +47,8 @@ export class StoreUnderTest {
       Effect.catch(() => Effect.succeed(undefined))
     )
     const pid = await Effect.runPromise(stop)
-    while (pid !== undefined && isAlive(pid)) await new Promise((done) => setTimeout(done, 5))
-    for (const keeper of await listKeepers(paths.keepers)) {
-      if (isAlive(keeper.pid)) process.kill(keeper.pid, "SIGKILL")
-    }
-    rmSync(paths.run, { recursive: true, force: true })
-    rmSync(this.store, { recursive: true, force: true, maxRetries: 10 })
+    if (pid !== undefined) await gone(pid)
+    await removeStore(this.store)
   }
 }
 

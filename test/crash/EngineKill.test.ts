@@ -1,19 +1,12 @@
 /** The engine is killed again and again while a program runs: nothing is missing, nothing is doubled, the program does not notice. */
 import { setTimeout as sleep } from "node:timers/promises"
 import { assert, describe, it } from "vitest"
+import { isAlive } from "../fixtures/processes.ts"
 import { seededRandom } from "../fixtures/seededRandom.ts"
 import { type Finished, withCommandLine } from "./commandLine.ts"
 
 /** REPRISE_KILLS raises it, REPRISE_SEED moves them (`npm run campaign`). */
 const KILLS = Number(process.env.REPRISE_KILLS ?? 25)
-const isAlive = (pid: number) => {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
-  }
-}
 
 describe("engine kill -9", () => {
   it(

@@ -3,6 +3,7 @@
  * killed, lost with one keeper, and ended with nothing left behind. REPRISE_SESSIONS says how many (`npm run campaign`:
  * 1,000, which is the engine's own limit). Steps of one run: each goes on where the one before it stopped.
  */
+
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { readFileSync } from "node:fs"
@@ -14,6 +15,7 @@ import type { SessionId } from "../../journal/Event.ts"
 import { History, Sessions, type SessionView } from "../../src/index.ts"
 import * as EngineClient from "../../src/remote/EngineClient.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
+import { gone, isAlive } from "../fixtures/processes.ts"
 import { INSIDE_NEEDS, seesInside } from "../fixtures/processFigures.ts"
 import { CommandLine } from "./commandLine.ts"
 
@@ -32,18 +34,6 @@ const KEEPERS_MAX = Math.ceil(SESSIONS / 256) + 3
 /** As a user has it, which is smaller and starts faster than the sources. */
 const engineProgram = join(import.meta.dirname, "../../dist/bin/engine.js")
 const READY_FD = 3
-
-const isAlive = (pid: number): boolean => {
-  try {
-    return process.kill(pid, 0)
-  } catch {
-    return false
-  }
-}
-
-const gone = async (pids: ReadonlyArray<number>): Promise<void> => {
-  for (const pid of pids) while (isAlive(pid)) await new Promise((resolve) => setTimeout(resolve, 5))
-}
 
 const pssBytes = (pid: number): number =>
   Number(/^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "latin1"))?.[1]) * 1024
@@ -137,7 +127,7 @@ describe("1,000 sessions", { timeout: 120_000 }, () => {
   it("all are taken back after the engine was killed, and the first client is answered", async () => {
     const before = await status()
     process.kill(before.enginePid, "SIGKILL")
-    await gone([before.enginePid])
+    await gone(before.enginePid)
     const start = performance.now()
     await startEngine()
     const after = await status()
@@ -167,7 +157,7 @@ describe("1,000 sessions", { timeout: 120_000 }, () => {
     const running = (await list()).filter((view) => view.status === "running")
     assert.deepStrictEqual(pidsOf(running), pidsOf(others))
     // A hang-up ends them.
-    await gone(pidsOf(created.filter(({ id }) => lost.has(id))))
+    await gone(...pidsOf(created.filter(({ id }) => lost.has(id))))
     assert.strictEqual((await status()).enginePid, enginePid)
     await echo(others[0]!.id as SessionId, "third")
   })
@@ -179,6 +169,6 @@ describe("1,000 sessions", { timeout: 120_000 }, () => {
     assert.isBelow(performance.now() - start, STOP_MILLIS_MAX)
     assert.strictEqual(code, 0, stderr)
     assert.deepStrictEqual(pidsOf(created).filter(isAlive), [])
-    await gone([enginePid, ...keepers.map(({ pid }) => pid)])
+    await gone(enginePid, ...keepers.map(({ pid }) => pid))
   })
 })

@@ -1,17 +1,18 @@
 /** The real program on a store of its own: what the crash tests start, kill and read. Nothing of it is left afterwards. */
 import { type ChildProcess, spawn } from "node:child_process"
 import { createHash } from "node:crypto"
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
-import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
 import { Effect } from "effect"
 import { Sessions } from "../../src/index.ts"
 import { listKeepers } from "../../src/keeper/KeeperProcess.ts"
 import * as EngineClient from "../../src/remote/EngineClient.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
-import { isAlive } from "../fixtures/processFigures.ts"
+import { withDisposal } from "../fixtures/disposal.ts"
+import { gone } from "../fixtures/processes.ts"
+import { removeStore } from "../fixtures/removeStore.ts"
 
 const program = join(dirname(fileURLToPath(import.meta.url)), "../../dist/bin/reprise.js")
 
@@ -40,9 +41,6 @@ const ASKING = new Set([
 const isAsking = (args: ReadonlyArray<string>): boolean =>
   ASKING.has(args[0] ?? "") || (args[0] === "run" && args.slice(0, args.indexOf("--")).includes("--detach"))
 
-/** Between two looks whether an engine that was told to stop is gone. */
-const GONE_LOOK_MILLIS = 5
-
 export interface Finished {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
@@ -60,6 +58,7 @@ export interface RunOptions {
 export class CommandLine {
   readonly store: string
   readonly #program: string
+  readonly #children = new Set<ChildProcess>()
 
   /** `entry`: the command line of another release. */
   constructor(store = mkdtempSync(join(tmpdir(), "reprise-cli-")), entry = program) {
@@ -68,10 +67,13 @@ export class CommandLine {
   }
 
   spawn(args: ReadonlyArray<string>, options: RunOptions = {}): ChildProcess {
-    return spawn(process.execPath, [this.#program, "--store", this.store, ...args], {
+    const child = spawn(process.execPath, [this.#program, "--store", this.store, ...args], {
       stdio: [options.input === undefined && !options.openInput ? "ignore" : "pipe", "pipe", "pipe"],
       env: { ...process.env, ...options.env }
     })
+    this.#children.add(child)
+    child.once("exit", () => this.#children.delete(child))
+    return child
   }
 
   /** In a process of its own, unless the command is one that only asks or tells. */
@@ -126,15 +128,10 @@ export class CommandLine {
 
   /** Ends sessions, engine and keepers, and removes the store. */
   async dispose(): Promise<void> {
+    // First: one that is left would start an engine again.
+    for (const child of this.#children) child.kill("SIGKILL")
     await this.#stop()
-    for (const { pid } of await listKeepers(storePaths(this.store).keepers)) {
-      try {
-        process.kill(pid, "SIGKILL")
-      } catch {
-        // It ended by itself.
-      }
-    }
-    rmSync(this.store, { recursive: true, force: true })
+    await removeStore(this.store)
   }
 
   /** As `stop --sessions` does, without its process; that one also ends the sessions of an engine that is gone. */
@@ -148,18 +145,17 @@ export class CommandLine {
         Effect.catchCause(() => Effect.succeed(undefined))
       )
     )
-    while (pid !== undefined && isAlive(pid)) await sleep(GONE_LOOK_MILLIS)
-    if (pid === undefined && (await listKeepers(paths.keepers)).length > 0) await this.run(["stop", "--sessions"])
+    if (pid !== undefined) await gone(pid)
+    else if ((await listKeepers(paths.keepers)).length > 0) await this.run(["stop", "--sessions"])
   }
 }
 
 export const withCommandLine = async (use: (cli: CommandLine) => Promise<void>): Promise<void> => {
   const cli = new CommandLine()
-  try {
-    await use(cli)
-  } finally {
-    await cli.dispose()
-  }
+  await withDisposal(
+    () => cli.dispose(),
+    () => use(cli)
+  )
 }
 
 export const sha256 = (bytes: Buffer | string): string => createHash("sha256").update(bytes).digest("hex")

@@ -3,6 +3,7 @@
  * another one at once, and what of a session lives in the process table. It ends only processes that it was given by its
  * own engine, and leaves none behind.
  */
+
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { Cause, type Context, Effect, Exit, Layer, Schedule, Scope } from "effect"
@@ -17,6 +18,8 @@ import * as EngineStart from "../../src/remote/EngineStart.ts"
 import type { History } from "../../src/session/History.ts"
 import type { Sessions } from "../../src/session/Sessions.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
+import { withDisposal } from "../fixtures/disposal.ts"
+import { isAlive, kill } from "../fixtures/processes.ts"
 import { CommandLine } from "./commandLine.ts"
 
 type Services = Exec | Sessions | History | Redaction
@@ -64,7 +67,7 @@ export class ExecUnderTest {
   async killEngine(): Promise<boolean> {
     const pid = await this.cli.enginePid()
     if (pid === null) return false
-    const isKilled = killed(pid)
+    const isKilled = kill(pid)
     await this.startEngine()
     return isKilled
   }
@@ -72,13 +75,13 @@ export class ExecUnderTest {
   /** kill -9, and who waits for it starts another one. False when there was none to kill. */
   async onlyKillEngine(): Promise<boolean> {
     const pid = await this.cli.enginePid()
-    return pid !== null && killed(pid)
+    return pid !== null && kill(pid)
   }
 
   /** Ends the engine, so that `journal` can be used; the sessions go on. */
   async withoutEngine<A, E>(use: Effect.Effect<A, E, Journal>): Promise<A> {
     const pid = await this.cli.enginePid()
-    if (pid !== null) killed(pid)
+    if (pid !== null) kill(pid)
     const layer = JournalLevel.layer({ location: this.paths.journal })
     const result = await Effect.runPromise(
       Effect.scoped(Effect.provide(use, layer)).pipe(
@@ -94,7 +97,7 @@ export class ExecUnderTest {
 
   async whileNoEngine(use: () => Promise<void>): Promise<void> {
     const pid = await this.cli.enginePid()
-    if (pid !== null) killed(pid)
+    if (pid !== null) kill(pid)
     await use()
     await this.startEngine()
   }
@@ -104,7 +107,7 @@ export class ExecUnderTest {
   }
 
   async killKeepers(): Promise<void> {
-    for (const pid of await this.keeperPids()) killed(pid)
+    for (const pid of await this.keeperPids()) kill(pid)
   }
 
   /** Whether a file of the store holds these bytes, as `grep -a` would find them. */
@@ -120,12 +123,13 @@ export class ExecUnderTest {
 
 export const withShells = async (use: (shells: ExecUnderTest) => Promise<void>): Promise<void> => {
   const shells = new ExecUnderTest()
-  try {
-    await shells.open()
-    await use(shells)
-  } finally {
-    await shells.dispose()
-  }
+  await withDisposal(
+    () => shells.dispose(),
+    async () => {
+      await shells.open()
+      await use(shells)
+    }
+  )
 }
 
 const filesOf = (at: string): ReadonlyArray<string> =>
@@ -133,29 +137,12 @@ const filesOf = (at: string): ReadonlyArray<string> =>
     entry.isDirectory() ? filesOf(join(at, entry.name)) : entry.isFile() ? [join(at, entry.name)] : []
   )
 
-const killed = (pid: number): boolean => {
-  try {
-    return process.kill(pid, "SIGKILL")
-  } catch {
-    return false
-  }
-}
-
-/** A dead process that nobody has collected yet does not run. */
-export const isRunning = (pid: number): boolean => {
-  try {
-    return !/^\d+ \(.*\) [ZX]/s.test(readFileSync(`/proc/${pid}/stat`, "utf8"))
-  } catch {
-    return false
-  }
-}
-
 /** Running processes with the session's mark in their environment. */
 export const processesWith = (session: SessionId): ReadonlyArray<number> =>
   readdirSync("/proc")
     .map(Number)
     .filter((pid) => {
-      if (!(pid > 0) || !isRunning(pid)) return false
+      if (!(pid > 0) || !isAlive(pid)) return false
       try {
         return readFileSync(`/proc/${pid}/environ`, "latin1").includes(`REPRISE_SESSION=${session}\0`)
       } catch {

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { makeReprise } from "../cli/reprise.ts"
-import { isAlive } from "../fixtures/processFigures.ts"
+import { isAlive } from "../fixtures/processes.ts"
 import { filesHolding } from "../redact/storeHolds.ts"
 
 const SECRET = "swordfish-4711"

@@ -22,7 +22,7 @@ import { closed, copyStore, created, served } from "../care/stores.ts"
 import { makeReprise } from "../cli/reprise.ts"
 import { newSessionId, outputEvent } from "../contracts/JournalContract.ts"
 import { CommandLine } from "../crash/commandLine.ts"
-import { isAlive } from "../fixtures/processFigures.ts"
+import { isAlive } from "../fixtures/processes.ts"
 import { filesHolding } from "../redact/storeHolds.ts"
 import { encryptedPaths, keyFile, looking, redacting } from "./stores.ts"
 

@@ -1,6 +1,7 @@
 /** The acceptance cases of exec, each in a session of its own, through a real engine and a real keeper. */
+
 import { execFileSync } from "node:child_process"
-import { mkdtempSync, realpathSync, rmSync } from "node:fs"
+import { mkdtempSync, realpathSync } from "node:fs"
 import { constants, tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
@@ -10,10 +11,9 @@ import { afterAll, beforeAll, describe, it } from "vitest"
 import type { SessionId } from "../../journal/Event.ts"
 import { Journal } from "../../journal/index.ts"
 import { Exec, type ExecRequest, type ExecResult, type ExecShape } from "../../src/exec/Exec.ts"
-import { listKeepers } from "../../src/keeper/KeeperProcess.ts"
 import * as Reprise from "../../src/Reprise.ts"
 import { Sessions } from "../../src/session/Sessions.ts"
-import { storePaths } from "../../src/session/StorePaths.ts"
+import { removeStore } from "../fixtures/removeStore.ts"
 import {
   type Case,
   type Expectation,
@@ -52,8 +52,7 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await Effect.runPromise(Scope.close(scope, Exit.void))
-  for (const { pid } of await listKeepers(storePaths(join(folder, "store")).keepers)) process.kill(pid, "SIGKILL")
-  rmSync(folder, { recursive: true, force: true })
+  await removeStore(join(folder, "store"), folder)
 })
 
 const run = <A, E>(effect: Effect.Effect<A, E, Exec | Sessions | Journal>): Promise<A> =>

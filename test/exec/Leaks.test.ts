@@ -2,8 +2,9 @@
  * Hundreds of commands of every ending on a machine whose cores are busy: none hangs, and afterwards nothing of the session
  * is left: no process, no pipe, no file, no descriptor of the keeper.
  */
+
 import { type ChildProcess, spawn } from "node:child_process"
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
+import { existsSync, mkdtempSync, readdirSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
@@ -16,6 +17,7 @@ import * as Reprise from "../../src/Reprise.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
 import { processesWith, text } from "../crash/execUnderTest.ts"
 import { INSIDE_NEEDS, seesInside } from "../fixtures/processFigures.ts"
+import { removeStore } from "../fixtures/removeStore.ts"
 
 /** Commands; `npm run campaign` runs 300. */
 const REPETITIONS = Number(process.env.REPRISE_REPETITIONS ?? 36)
@@ -40,8 +42,7 @@ beforeAll(async () => {
 afterAll(async () => {
   for (const child of busy) child.kill("SIGKILL")
   await Effect.runPromise(Scope.close(scope, Exit.void))
-  for (const { pid } of await listKeepers(storePaths(join(folder, "store")).keepers)) process.kill(pid, "SIGKILL")
-  rmSync(folder, { recursive: true, force: true })
+  await removeStore(join(folder, "store"), folder)
 })
 
 const exec = <A, E>(use: (exec: ExecShape) => Effect.Effect<A, E>): Promise<A> =>

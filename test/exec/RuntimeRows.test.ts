@@ -15,13 +15,14 @@
  *   session only is tested here.
  * - R11 and the original's code: a non-zero exit code is no success, as its documentation says.
  */
-import { readFileSync } from "node:fs"
+
 import { it as effect } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Layer, Schedule, Scope } from "effect"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { Exec } from "../../src/exec/Exec.ts"
 import * as Runtime from "../../src/exec/Runtime.ts"
 import { History } from "../../src/session/History.ts"
+import { isAlive } from "../fixtures/processes.ts"
 import { engineProcess } from "./engineProcess.ts"
 import { outputOf, rowsEngine, tagOf, text } from "./shells.ts"
 
@@ -61,14 +62,6 @@ const makeTool = async (options: Runtime.RuntimeOptions = {}): Promise<Tool> => 
 const bash = (command: string) => ({ action: "exec", command })
 const python = (command: string) => ({ action: "exec", command, language: "python" })
 const node = (command: string) => ({ action: "exec", command, language: "node" })
-
-const isAlive = (pid: number): boolean => {
-  try {
-    return !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, "utf8"))
-  } catch {
-    return false
-  }
-}
 
 describe("rows of the runtime tool, through the engine", { concurrent: true }, () => {
   it("R1: a variable holds", async () => {

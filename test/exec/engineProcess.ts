@@ -1,6 +1,6 @@
 /** The built engine in a process of its own over a store of its own, as the command line has it: a test can kill it. */
 import { type ChildProcess, spawn } from "node:child_process"
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync } from "node:fs"
 import type { Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
@@ -10,7 +10,8 @@ import { listKeepers } from "../../src/keeper/KeeperProcess.ts"
 import * as EngineClient from "../../src/remote/EngineClient.ts"
 import { READY_FD } from "../../src/remote/EngineStart.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
-import { endKeepers } from "./shells.ts"
+import { kill as endNow } from "../fixtures/processes.ts"
+import { removeStore } from "../fixtures/removeStore.ts"
 
 const PROGRAM = join(dirname(fileURLToPath(import.meta.url)), "../../dist/bin/engine.js")
 
@@ -61,7 +62,7 @@ export const engineProcess = Effect.acquireRelease(
         Effect.promise(async () => {
           const keepers = what === "engine" ? [] : await listKeepers(paths.keepers)
           await kill(child)
-          for (const { pid } of keepers) process.kill(pid, "SIGKILL")
+          for (const { pid } of keepers) endNow(pid)
         }),
       start: Effect.promise(async () => {
         child = await startEngine(store)
@@ -70,8 +71,7 @@ export const engineProcess = Effect.acquireRelease(
     // The keepers, whose end their sessions do not survive, before the files.
     const end = async () => {
       await kill(child)
-      await endKeepers(store)
-      rmSync(store, { recursive: true, force: true, maxRetries: 20, retryDelay: 25 })
+      await removeStore(store)
     }
     return { engine, end }
   }),

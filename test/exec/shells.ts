@@ -2,7 +2,8 @@
  * What the tests of rows share: one engine with keepers over a store of its own for a file of tests, and shells in it.
  * `rowsEngine` is called once at the top of a file; with the file its keepers are ended and its folder is removed.
  */
-import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from "node:fs"
+
+import { mkdtempSync, readdirSync, readFileSync, realpathSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Cause, type Context, Effect, Exit, Layer, Scope, Stream } from "effect"
@@ -10,11 +11,10 @@ import { afterAll, beforeAll } from "vitest"
 import type { Language, SessionEvent, SessionId } from "../../journal/Event.ts"
 import type { Journal } from "../../journal/index.ts"
 import { Exec, type ExecRequest, type ExecResult, type ExecShape, type StartShell } from "../../src/exec/Exec.ts"
-import { listKeepers } from "../../src/keeper/KeeperProcess.ts"
 import * as Reprise from "../../src/Reprise.ts"
 import { History } from "../../src/session/History.ts"
 import type { Sessions } from "../../src/session/Sessions.ts"
-import { storePaths } from "../../src/session/StorePaths.ts"
+import { removeStore } from "../fixtures/removeStore.ts"
 
 type Services = Exec | History | Sessions | Journal
 
@@ -53,16 +53,6 @@ export const tagOf = (failing: Promise<unknown>): Promise<string> =>
     (error) => String((error as { readonly _tag?: string })._tag ?? error)
   )
 
-export const endKeepers = async (store: string): Promise<void> => {
-  for (const { pid } of await listKeepers(storePaths(store).keepers)) {
-    try {
-      process.kill(pid, "SIGKILL")
-    } catch {
-      // It ended by itself.
-    }
-  }
-}
-
 const filesHold = (at: string, wanted: string): boolean =>
   readdirSync(at, { withFileTypes: true }).some((entry) => {
     const path = join(at, entry.name)
@@ -82,8 +72,7 @@ export const rowsEngine = (): RowsEngine => {
   })
   afterAll(async () => {
     if (scope !== undefined) await Effect.runPromise(Scope.close(scope, Exit.void))
-    await endKeepers(store)
-    rmSync(folder, { recursive: true, force: true })
+    await removeStore(store, folder)
   })
   const run: RowsEngine["run"] = (effect) =>
     Effect.runPromiseExit(Effect.provideContext(effect, context)).then((exit) => {

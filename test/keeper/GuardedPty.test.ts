@@ -8,7 +8,7 @@ import { GuardedPty } from "../../src/keeper/GuardedPty.ts"
 import { makeInProcessHost } from "../../src/keeper/InProcessHost.ts"
 import { OUTPUT_HELD_BYTES_HIGH, type PtyHost } from "../../src/keeper/PtyHost.ts"
 import { SessionRecorder, spawnRequest } from "../contracts/PtyHostContract.ts"
-import { isRunning } from "../crash/execUnderTest.ts"
+import { gone } from "../fixtures/processes.ts"
 
 const openDescriptors = () => readdirSync("/proc/self/fd").length
 /** Descriptors of this process that are open on this file. */
@@ -78,7 +78,7 @@ describe("GuardedPty", () => {
     await recorder.until(() => record.nextOffset >= OUTPUT_HELD_BYTES_HIGH)
     await host.signal(session, "SIGKILL", "leader")
     const pid = (await host.list())[0]!.pid
-    while (isRunning(pid)) await new Promise((resolve) => setTimeout(resolve, 5))
+    await gone(pid)
     assert.isFalse(record.closed)
     assert.strictEqual(heldOn(slave), 1)
     recorder.acknowledging = true

@@ -7,8 +7,9 @@ import { FrameType, jsonFrame, PROTOCOL_VERSION } from "../../src/keeper/Frames.
 import { connectKeeper, probeKeeper } from "../../src/keeper/KeeperClient.ts"
 import { HostUnavailable } from "../../src/keeper/PtyHost.ts"
 import { newSession, spawnRequest } from "../contracts/PtyHostContract.ts"
+import { isAlive } from "../fixtures/processes.ts"
 import { residentMibOf } from "../fixtures/processFigures.ts"
-import { isRunning, type KeeperUnderTest, silent, startTestKeeper } from "./keeperUnderTest.ts"
+import { type KeeperUnderTest, silent, startTestKeeper } from "./keeperUnderTest.ts"
 
 /** A second is the promise; a busy machine may take some more until it is seen. */
 const ENDED_MILLIS_MAX = 20_000
@@ -53,7 +54,7 @@ describe("a keeper's door", () => {
     }
   }
   const stillServes = async (): Promise<void> => {
-    assert.isTrue(isRunning(keeper.pid))
+    assert.isTrue(isAlive(keeper.pid))
     const { pid, sessions } = await probe()
     assert.deepStrictEqual({ pid, sessions }, { pid: keeper.pid, sessions: 1 })
   }

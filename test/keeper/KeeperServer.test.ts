@@ -29,7 +29,8 @@ import { keeperSocket, listKeepers, startKeeper } from "../../src/keeper/KeeperP
 import { PIPE_HELD_BYTES_HIGH } from "../../src/keeper/PipeHost.ts"
 import { HostUnavailable, OUTPUT_CHUNK_BYTES_MAX, type PtyHost, SpawnError } from "../../src/keeper/PtyHost.ts"
 import { newSession, SessionRecorder, seqOutput, spawnRequest } from "../contracts/PtyHostContract.ts"
-import { ended, isRunning, KEEPER_ENTRY, type KeeperUnderTest, startTestKeeper } from "./keeperUnderTest.ts"
+import { gone, isAlive } from "../fixtures/processes.ts"
+import { KEEPER_ENTRY, type KeeperUnderTest, startTestKeeper } from "./keeperUnderTest.ts"
 
 const ENGINE = fileURLToPath(new URL("engine.ts", import.meta.url))
 
@@ -288,9 +289,9 @@ describe("a keeper", () => {
     await next.host.close(request.session)
     await next.recorder.closed(request.session)
     next.host.forget(request.session)
-    assert.isTrue(isRunning(keeper.pid))
+    assert.isTrue(isAlive(keeper.pid))
     await next.host.dispose()
-    await ended(keeper.pid)
+    await gone(keeper.pid)
     assert.isFalse(existsSync(keeper.socket))
   })
 
@@ -341,7 +342,7 @@ describe("starting a keeper", () => {
 
   it("ends it by itself when nobody comes", async () => {
     const { pid, socket } = await startKeeper(options(folder))
-    await ended(pid)
+    await gone(pid)
     assert.isFalse(existsSync(socket))
   })
 
@@ -350,13 +351,13 @@ describe("starting a keeper", () => {
     const again = { ...options(folder), id: first.id, idleMillis: 10_000 }
     assert.include((await failureOf(startKeeper(again))).message, "listens on")
     process.kill(first.pid, "SIGKILL")
-    await ended(first.pid)
+    await gone(first.pid)
     assert.isTrue(existsSync(first.socket))
     assert.deepStrictEqual(await listKeepers(folder), [])
     const second = await startKeeper(again)
     assert.strictEqual((await probeKeeper(second.socket)).pid, second.pid)
     process.kill(second.pid, "SIGTERM")
-    await ended(second.pid)
+    await gone(second.pid)
   })
 
   it("reliability row 33: is refused in a folder that others can enter, behind a link, on a long path or over a file", async () => {
@@ -407,6 +408,6 @@ describe("starting a keeper", () => {
       host.forget(session)
     }
     await host.dispose()
-    await ended(keeper.pid)
+    await gone(keeper.pid)
   })
 })

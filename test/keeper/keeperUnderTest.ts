@@ -1,4 +1,5 @@
 /** Starting real keepers for tests, and leaving none behind. Used by the tests of this folder. */
+
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -8,6 +9,7 @@ import { connectKeeper } from "../../src/keeper/KeeperClient.ts"
 import { type StartedKeeper, startKeeper } from "../../src/keeper/KeeperProcess.ts"
 import type { PtyHost, PtyHostListener } from "../../src/keeper/PtyHost.ts"
 import { newSession } from "../contracts/PtyHostContract.ts"
+import { gone, isAlive } from "../fixtures/processes.ts"
 
 /** The published program: it starts several times faster than its source. */
 export const KEEPER_ENTRY = fileURLToPath(new URL("../../dist/bin/keeper.js", import.meta.url))
@@ -34,7 +36,7 @@ export const startTestKeeper = async (
     ...keeper,
     folder,
     dispose: async () => {
-      if (isRunning(keeper.pid)) {
+      if (isAlive(keeper.pid)) {
         // The newest engine there can be: nobody else is served while it ends the sessions.
         const host = await connectKeeper({
           socket: keeper.socket,
@@ -44,7 +46,7 @@ export const startTestKeeper = async (
         await endSessions(host)
         await host.dispose()
       }
-      await ended(keeper.pid)
+      await gone(keeper.pid)
       rmSync(folder, { recursive: true, force: true })
     }
   }
@@ -56,18 +58,6 @@ export const endSessions = async (host: PtyHost): Promise<void> => {
     assert.deepStrictEqual(await host.close(session, 3000), [], "nothing of a session lives on")
     host.forget(session)
   }
-}
-
-export const isRunning = (pid: number): boolean => {
-  try {
-    return process.kill(pid, 0)
-  } catch {
-    return false
-  }
-}
-
-export const ended = async (pid: number): Promise<void> => {
-  while (isRunning(pid)) await new Promise((resolve) => setTimeout(resolve, 5))
 }
 
 export const silent: PtyHostListener = {

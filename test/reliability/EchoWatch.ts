@@ -50,28 +50,27 @@ export const makeEchoWatch: Effect.Effect<EchoWatch, unknown, Sessions | Attach 
       during: (work) =>
         Effect.gen(function* () {
           const millis: Array<number> = []
-          const typing = yield* Effect.forkChild(
-            Effect.forever(
-              Effect.gen(function* () {
-                const began = performance.now()
-                const word = `<${began}>`
-                yield* sessions.write(id, Buffer.from(word))
-                yield* shows(word)
-                millis.push(performance.now() - began)
-                yield* Effect.sleep(PAUSE_MILLIS)
-              })
-            )
-          )
-          // Typing never ends by itself: when it does, it failed, and there is nothing to measure any more.
-          const result = yield* Effect.raceFirst(work, Effect.orDie(Fiber.join(typing)))
-          yield* Fiber.interrupt(typing)
+          let isOver = false
+          const typing = yield* Effect.gen(function* () {
+            const began = performance.now()
+            const word = `<${began}>`
+            yield* sessions.write(id, Buffer.from(word))
+            yield* shows(word)
+            millis.push(performance.now() - began)
+            if (!isOver) yield* Effect.sleep(PAUSE_MILLIS)
+          }).pipe(Effect.repeat({ while: () => !isOver }), Effect.orDie, Effect.forkChild)
+          // Typing does not end before: when it does, it failed, and there is nothing to measure any more.
+          const result = yield* Effect.raceFirst(work, Effect.andThen(Fiber.join(typing), Effect.never))
+          // The word that is under way counts too: it may be the slowest, and the only one.
+          isOver = true
+          yield* Fiber.join(typing)
           millis.sort((one, other) => one - other)
           return [
             result,
             {
               count: millis.length,
-              p99Millis: millis[Math.floor(millis.length * 0.99)] ?? Number.POSITIVE_INFINITY,
-              slowestMillis: millis.at(-1) ?? Number.POSITIVE_INFINITY
+              p99Millis: millis[Math.floor(millis.length * 0.99)]!,
+              slowestMillis: millis.at(-1)!
             }
           ] as const
         })

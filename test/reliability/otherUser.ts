@@ -9,7 +9,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
-import { isAlive } from "../session/sessionsUnderTest.ts"
+import { isAlive } from "../fixtures/processes.ts"
 
 /** Of no account, and of no other test: the kernel counts all processes of a uid. */
 const FIRST_UID = 60_100

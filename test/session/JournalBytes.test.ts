@@ -4,7 +4,8 @@ import { Effect, Fiber, Stream } from "effect"
 import type { SessionId } from "../../journal/Event.ts"
 import { Exec, History, Sessions } from "../../src/index.ts"
 import { OUTPUT_HELD_BYTES_HIGH } from "../../src/keeper/PtyHost.ts"
-import { eventsOf, idOf, isAlive, testStore, textOf, until } from "./sessionsUnderTest.ts"
+import { isAlive } from "../fixtures/processes.ts"
+import { eventsOf, idOf, testStore, textOf, until } from "./sessionsUnderTest.ts"
 
 const MIB = 1024 * 1024
 /** What the kernel may still hold of a terminal whose programs were ended, and of what was read ahead. */

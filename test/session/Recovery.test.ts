@@ -4,8 +4,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
 import { STORE_STREAM } from "../../journal/Event.ts"
 import { History, Journal, Sessions } from "../../src/index.ts"
+import { isAlive } from "../fixtures/processes.ts"
 import { canMount, fillDisk, withSmallDisk } from "../fixtures/smallDisk.ts"
-import { eventsOf, idOf, isAlive, testStore, textOf, type, until, untilEnd } from "./sessionsUnderTest.ts"
+import { eventsOf, idOf, testStore, textOf, type, until, untilEnd } from "./sessionsUnderTest.ts"
 
 const counter = {
   // Waits in a read of its own: a `sleep` is a process for each line.

@@ -1,21 +1,13 @@
 /** The promises of `Sessions` and `History`, with real programs, in this process and behind a real keeper. */
+
 import { spawnSync } from "node:child_process"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
 import type { SessionId } from "../../journal/Event.ts"
 import { History, Sessions } from "../../src/index.ts"
 import { newSessionId } from "../contracts/JournalContract.ts"
-import {
-  eventsOf,
-  idOf,
-  isAlive,
-  type TestStore,
-  testStore,
-  textOf,
-  type,
-  until,
-  untilEnd
-} from "./sessionsUnderTest.ts"
+import { isAlive } from "../fixtures/processes.ts"
+import { eventsOf, idOf, type TestStore, testStore, textOf, type, until, untilEnd } from "./sessionsUnderTest.ts"
 
 const bash = { argv: ["bash", "--norc", "--noprofile", "-i"], cwd: "/" }
 /** Resizes that wait for each other: each takes the 50 ms in which sizes are gathered. */

@@ -1,12 +1,13 @@
 /** What the session tests share: an engine over a store of its own, a reader that waits for what it wants to see. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
+
+import { mkdtempSync, readdirSync, readFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect, Layer, Stream } from "effect"
 import type { JournalEntry, SessionId } from "../../journal/Event.ts"
 import { type EngineLimits, History, Reprise, Sessions, type SessionView } from "../../src/index.ts"
-import { listKeepers } from "../../src/keeper/KeeperProcess.ts"
 import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
+import { removeStore } from "../fixtures/removeStore.ts"
 
 export interface TestStore {
   readonly paths: StorePaths
@@ -44,18 +45,7 @@ export const testStore = Effect.acquireRelease(
       holds: (text) => filesOf(folder).some((file) => contentOf(file).includes(text))
     }
   }),
-  ({ paths }) =>
-    Effect.promise(async () => {
-      for (const { pid } of await listKeepers(paths.keepers)) {
-        // Its sessions get a hang-up with it.
-        try {
-          process.kill(pid, "SIGKILL")
-        } catch {
-          // It ended by itself.
-        }
-      }
-      rmSync(paths.store, { recursive: true, force: true })
-    })
+  ({ paths }) => Effect.promise(() => removeStore(paths.store))
 )
 
 export const idOf = (view: SessionView) => view.id as SessionId
@@ -91,12 +81,3 @@ export const eventsOf = <Tag extends JournalEntry["event"]["_tag"]>(entries: Rea
   entries
     .filter(({ event }) => event._tag === tag)
     .map(({ event }) => event as Extract<JournalEntry["event"], { _tag: Tag }>)
-
-export const isAlive = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0)
-    return !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, "utf8"))
-  } catch {
-    return false
-  }
-}

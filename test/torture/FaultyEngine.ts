@@ -2,14 +2,14 @@
  * A real engine in this process, on LevelDB and with real keepers, whose storage and sockets fail as a plan says. It comes and
  * goes as its user says; its keepers and their sessions go on meanwhile. Used by `faultyRound` and tests.
  */
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
+
+import { mkdirSync, mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { Effect, Exit, Layer, ManagedRuntime, Stream } from "effect"
 import type { SessionId } from "../../journal/Event.ts"
 import { type Journal, JournalLevel } from "../../journal/index.ts"
-import { listKeepers } from "../../src/keeper/KeeperProcess.ts"
 import * as SessionEngine from "../../src/SessionEngine.ts"
 import { History } from "../../src/session/History.ts"
 import * as HistoryLive from "../../src/session/HistoryLive.ts"
@@ -17,6 +17,7 @@ import { KEEPER_PORT } from "../../src/session/Hosts.ts"
 import { Sessions } from "../../src/session/Sessions.ts"
 import { prepareStoreFolder } from "../../src/session/StoreFolder.ts"
 import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
+import { removeStore } from "../fixtures/removeStore.ts"
 import { type Decide, FaultPlan } from "./FaultPlan.ts"
 import { faultySocket } from "./FaultySocket.ts"
 import { FaultyStorage } from "./FaultyStorage.ts"
@@ -86,8 +87,7 @@ export class FaultyEngine {
 
   async dispose(): Promise<void> {
     await this.stop()
-    for (const { pid } of await listKeepers(this.paths.keepers)) process.kill(pid, "SIGKILL")
-    rmSync(join(this.paths.store, ".."), { recursive: true, force: true })
+    await removeStore(this.paths.store, join(this.paths.store, ".."))
   }
 
   #layer() {

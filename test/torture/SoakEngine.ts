@@ -2,6 +2,7 @@
  * The built engine of a soak, over a store of its own: started with a sampler in it, stopped, killed, and asked what it and
  * its keepers hold. `SoakRun.ts` owns one. Nothing of it is left after `dispose`.
  */
+
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs"
@@ -13,6 +14,7 @@ import { listKeepers } from "../../src/keeper/KeeperProcess.ts"
 import { READY_FD } from "../../src/remote/EngineStart.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
 import { residentBytesOf, threadsOf } from "../fixtures/processFigures.ts"
+import { removeStore } from "../fixtures/removeStore.ts"
 
 const ENGINE = join(import.meta.dirname, "../../dist/bin/engine.js")
 const SAMPLER = join(import.meta.dirname, "programs/sampler.ts")
@@ -131,18 +133,10 @@ export class SoakEngine {
     throw new Error(`the engine gave no sample for ${SAMPLE_MILLIS_MAX} ms`)
   }
 
-  /** Number of processes that were left: keepers outlive an engine, and are ended here. */
+  /** Keepers outlive an engine, and are ended here. */
   async dispose(): Promise<void> {
     await this.end("SIGKILL")
-    for (const { pid } of await listKeepers(this.paths.keepers)) {
-      try {
-        process.kill(pid, "SIGKILL")
-      } catch {
-        // It ended by itself.
-      }
-    }
-    rmSync(this.paths.run, { recursive: true, force: true })
-    rmSync(this.store, { recursive: true, force: true, maxRetries: 20, retryDelay: 25 })
+    await removeStore(this.store)
   }
 }
 

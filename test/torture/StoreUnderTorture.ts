@@ -5,7 +5,7 @@
  * counted.
  */
 import { type ChildProcess, spawn } from "node:child_process"
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
 import type { Readable } from "node:stream"
@@ -15,7 +15,9 @@ import type { History, Lifecycle, Sessions } from "../../src/index.ts"
 import * as EngineClient from "../../src/remote/EngineClient.ts"
 import type { SessionOutput } from "../../src/remote/SessionOutput.ts"
 import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
-import { isAlive } from "../fixtures/processFigures.ts"
+import { withDisposal } from "../fixtures/disposal.ts"
+import { isAlive, kill } from "../fixtures/processes.ts"
+import { removeStore } from "../fixtures/removeStore.ts"
 import type { Tally } from "./Campaign.ts"
 import { hangMillis, servedMillis } from "./Patience.ts"
 import { TortureFailure } from "./TortureFailure.ts"
@@ -251,15 +253,8 @@ export class StoreUnderTorture {
   async dispose(): Promise<void> {
     await Effect.runPromise(Scope.close(this.#scope, Exit.void))
     for (const engine of [...this.#engines]) await this.killEngine(engine)
-    for (const pid of this.#left()) {
-      try {
-        process.kill(pid, "SIGKILL")
-      } catch {
-        // It ended by itself.
-      }
-    }
-    rmSync(this.paths.run, { recursive: true, force: true })
-    rmSync(this.folder, { recursive: true, force: true, maxRetries: 10 })
+    for (const pid of this.#left()) kill(pid)
+    await removeStore(this.paths.store, this.folder)
   }
 }
 
@@ -271,15 +266,15 @@ export const withStore = async <A>(
   use: (store: StoreUnderTorture) => Promise<A>
 ): Promise<A> => {
   const store = new StoreUnderTorture(options)
-  try {
-    return await use(store)
-  } catch (error) {
-    const keep = process.env.REPRISE_TORTURE_KEEP
-    if (keep !== undefined && error instanceof Error) error.message += `\n  store:    ${store.keep(keep)}`
-    throw error
-  } finally {
-    await store.dispose()
-  }
+  return withDisposal(
+    () => store.dispose(),
+    () =>
+      use(store).catch((error: unknown) => {
+        const keep = process.env.REPRISE_TORTURE_KEEP
+        if (keep !== undefined && error instanceof Error) error.message += `\n  store:    ${store.keep(keep)}`
+        throw error
+      })
+  )
 }
 
 /** Engine, keeper, storage or the connection to them were away, or the store is full: asked again, the same may be answered. */

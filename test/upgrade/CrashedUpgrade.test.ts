@@ -7,10 +7,11 @@ import { afterAll, beforeAll } from "vitest"
 import type { SessionId } from "../../journal/Event.ts"
 import * as JournalLevel from "../../journal/JournalLevel.ts"
 import { Journal } from "../../src/index.ts"
+import { gone } from "../fixtures/processes.ts"
 import { type Programs, RELEASES, unpackPrograms } from "../fixtures/releases/Releases.ts"
 import { seededRandom } from "../fixtures/seededRandom.ts"
 import { eventsOf } from "../session/sessionsUnderTest.ts"
-import { gone, UPGRADE_MILLIS_MAX, upgradeStore } from "./upgradeUnderTest.ts"
+import { UPGRADE_MILLIS_MAX, upgradeStore } from "./upgradeUnderTest.ts"
 
 /** Who starts the next engine. `npm run campaign` does it more often. */
 const ROUNDS = ["new", "old", "both"] as const

@@ -24,10 +24,11 @@ import { PipeError } from "../../src/keeper/PipeHost.ts"
 import { commonProtocol, PROTOCOL_OF_SILENT_PROBES, PROTOCOL_OLDEST } from "../../src/keeper/Protocol.ts"
 import { SpawnError } from "../../src/keeper/PtyHost.ts"
 import { newSession, spawnRequest } from "../contracts/PtyHostContract.ts"
+import { gone, isAlive } from "../fixtures/processes.ts"
 import { type Programs, RELEASES_TRIED, unpackPrograms } from "../fixtures/releases/Releases.ts"
 import { silent, startTestKeeper } from "../keeper/keeperUnderTest.ts"
-import { eventsOf, isAlive, textOf, type, until, untilEnd } from "../session/sessionsUnderTest.ts"
-import { gone, UPGRADE_MILLIS_MAX, upgradeStore } from "./upgradeUnderTest.ts"
+import { eventsOf, textOf, type, until, untilEnd } from "../session/sessionsUnderTest.ts"
+import { UPGRADE_MILLIS_MAX, upgradeStore } from "./upgradeUnderTest.ts"
 
 /**
  * Prints numbered lines, the first 50,000 without pause, answers what it is given, ends with 7. It waits between the later
