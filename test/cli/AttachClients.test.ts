@@ -3,9 +3,10 @@ import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { isInstalled } from "../fixtures/installed.ts"
 import { type Reprise, shareReprise } from "./reprise.ts"
 import { assertSane, COMMAND, inTerminals, leave, makeTerminals } from "./terminals.ts"
-import { isInstalled, type Pane, untilSame, waitFor } from "./tmux.ts"
+import { type Pane, untilSame, waitFor } from "./tmux.ts"
 
 /** Everything that was typed into it. */
 const typedInto = (reprise: Reprise, reference: string) =>

@@ -6,9 +6,10 @@ import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { isInstalled } from "../fixtures/installed.ts"
 import { shareReprise } from "./reprise.ts"
 import { assertSane, inTerminals, leave } from "./terminals.ts"
-import { isInstalled, untilSame, waitFor } from "./tmux.ts"
+import { untilSame, waitFor } from "./tmux.ts"
 
 const NUMBERED = Array.from(
   { length: 400 },

@@ -12,9 +12,10 @@ import { History } from "../../src/session/History.ts"
 import * as HistoryLive from "../../src/session/HistoryLive.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
 import { newSessionId } from "../contracts/JournalContract.ts"
+import { isInstalled } from "../fixtures/installed.ts"
 import { created, output } from "../projections/events.ts"
 import { assertSane, makeTerminals } from "./terminals.ts"
-import { isInstalled, type Pane, waitFor } from "./tmux.ts"
+import { type Pane, waitFor } from "./tmux.ts"
 
 const SIZE = { cols: 40, rows: 8 }
 const BEGIN_MICROS = Date.parse("2026-03-01T12:00:00Z") * 1000

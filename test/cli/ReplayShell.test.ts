@@ -12,10 +12,10 @@ import { Screen } from "../../projections/Screen.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
 import { newSessionId } from "../contracts/JournalContract.ts"
 import { stdout } from "../export/sources.ts"
+import { isInstalled } from "../fixtures/installed.ts"
 import { commandFinished, commandStarted, created, output, shellRestarted } from "../projections/events.ts"
 import { castScreen } from "./castScreens.ts"
 import { makeTerminals } from "./terminals.ts"
-import { isInstalled } from "./tmux.ts"
 
 const SIZE = { cols: 40, rows: 8 }
 const BEGIN_MICROS = Date.parse("2026-03-01T12:00:00Z") * 1000

@@ -1,9 +1,9 @@
 /** `reprise watch` and `inspect --usage`: all sessions of a store as a table, as lines, and what they use. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { isInstalled } from "../fixtures/installed.ts"
 import { makeRepriseInside, type Reprise, watch } from "./reprise.ts"
 import { assertSane, makeTerminals } from "./terminals.ts"
-import { isInstalled } from "./tmux.ts"
 
 const json = (bytes: Buffer) => JSON.parse(bytes.toString())
 const detached = (reprise: Reprise, name: string, ...command: ReadonlyArray<string>) =>

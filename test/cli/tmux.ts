@@ -2,7 +2,7 @@
  * A terminal that tells what it shows: panes of a private tmux server, which ends with the test. A test types into a
  * pane as a person would and waits until the pane shows what it should; nothing of the user's own tmux is touched.
  */
-import { type ChildProcessByStdio, execFileSync, spawn } from "node:child_process"
+import { type ChildProcessByStdio, spawn } from "node:child_process"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -14,15 +14,6 @@ import { Effect, type Scope } from "effect"
 const LOOK_MILLIS = 100
 /** A pane that does not come to show what is waited for: longer than any busy machine needs, shorter than a test's timeout. */
 const WAIT_MILLIS = 60_000
-
-export const isInstalled = (program: string): boolean => {
-  try {
-    execFileSync("sh", ["-c", `command -v ${program}`], { stdio: "ignore" })
-    return true
-  } catch {
-    return false
-  }
-}
 
 export interface Pane {
   /** Keys by tmux's names (`Enter`, `C-c`) or as text. */

@@ -202,7 +202,7 @@ export const spawnRequest = (argv: ReadonlyArray<string>, more: Partial<SpawnReq
   ...more
 })
 
-/** What a program's file name is in PATH; null when it is not installed. */
+/** Whether a session of these tests finds it in its PATH. */
 export const hasProgram = (program: string): boolean =>
   ENVIRONMENT.PATH.split(":").some((folder) => existsSync(join(folder, program)))
 

@@ -1,6 +1,5 @@
 /** The acceptance cases of exec, each in a session of its own, through a real engine and a real keeper. */
 
-import { execFileSync } from "node:child_process"
 import { mkdtempSync, realpathSync } from "node:fs"
 import { constants, tmpdir } from "node:os"
 import { join } from "node:path"
@@ -13,6 +12,7 @@ import { Journal } from "../../journal/index.ts"
 import { Exec, type ExecRequest, type ExecResult, type ExecShape } from "../../src/exec/Exec.ts"
 import * as Reprise from "../../src/Reprise.ts"
 import { Sessions } from "../../src/session/Sessions.ts"
+import { isInstalled } from "../fixtures/installed.ts"
 import { removeStore } from "../fixtures/removeStore.ts"
 import {
   type Case,
@@ -29,15 +29,6 @@ const PROGRAMS = { bash: "bash", zsh: "zsh", python: "python3", node: "node" } a
 const AT_ONCE = 4
 /** How long is waited for what a case expects to be so already. */
 const LATE_MILLIS = 8000
-
-const isInstalled = (program: string): boolean => {
-  try {
-    execFileSync("which", [program], { stdio: "ignore" })
-    return true
-  } catch {
-    return false
-  }
-}
 
 let scope: Scope.Closeable
 let context: Context.Context<Exec | Sessions | Journal>

@@ -14,8 +14,8 @@ import { boundedHtml } from "../../src/export/HtmlExport.ts"
 import { PLAYER_KEYS } from "../../src/export/PlayerMarkup.ts"
 import { History } from "../../src/session/History.ts"
 import * as HistoryLive from "../../src/session/HistoryLive.ts"
-import { isInstalled } from "../cli/tmux.ts"
 import { type Browser, type BrowserPage, openBrowser } from "../fixtures/browser.ts"
+import { isInstalled } from "../fixtures/installed.ts"
 import {
   bytes,
   commandFinished,

@@ -2,6 +2,7 @@
  * The programs that play recordings are given one real session in their format: what each of them shows is what our own
  * replay shows.
  */
+
 import { execFileSync, spawnSync } from "node:child_process"
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -16,6 +17,7 @@ import { ExportLosses } from "../../src/export/ExportLosses.ts"
 import { importRecording } from "../../src/import/RecordingImporter.ts"
 import { History } from "../../src/session/History.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
+import { isInstalled } from "../fixtures/installed.ts"
 import {
   EXIT_CODE,
   FIRST_SIZE,
@@ -26,8 +28,6 @@ import {
   VIM_TEXT
 } from "../fixtures/recordedSessions.ts"
 import { jsonLines, playerScreens } from "./recordings.ts"
-
-const isInstalled = (program: string): boolean => spawnSync("sh", ["-c", `command -v ${program}`]).status === 0
 
 const FORMATS = ["asciicast", "asciicast3", "ttyrec"] as const
 const FOLDERS = ["asciicast-segmented", "script"] as const

@@ -8,8 +8,9 @@ import type { SessionEvent } from "../../journal/Event.ts"
 import { writeExportFolder } from "../../src/export/ExportFile.ts"
 import type { ExportSource } from "../../src/export/ExportFormat.ts"
 import { sudo } from "../../src/export/SudoExport.ts"
+import { isInstalled } from "../fixtures/installed.ts"
 import { commandFinished, commandStarted, created, output } from "../projections/events.ts"
-import { inTerminal, isInstalled } from "./readers.ts"
+import { inTerminal } from "./readers.ts"
 import { BEGAN_MICROS, filesOf, removed, sourceOf, stdout } from "./sources.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "reprise-sudo-"))
@@ -148,12 +149,12 @@ describe.skipIf(!isInstalled("sudoreplay"))("sudoreplay reads it (Debian: sudo)"
   }
   /** What it shows behind the line that says what it shows. */
   const replayed = (path: string, ...flags: ReadonlyArray<string>): Buffer => {
-    const { code, output } = inTerminal(["sudoreplay", ...flags, path])
+    const { code, output } = inTerminal(["sudoreplay", ...flags, path], "ended")
     assert.strictEqual(code, 0, output.toString())
     return output.subarray(output.indexOf("\n") + 1)
   }
   const refused = (path: string, message: RegExp) => {
-    const { code, output } = inTerminal(["sudoreplay", path])
+    const { code, output } = inTerminal(["sudoreplay", path], "ended")
     assert.notStrictEqual(code, 0)
     assert.match(output.toString(), message)
   }
@@ -197,7 +198,7 @@ describe.skipIf(!isInstalled("sudoreplay"))("sudoreplay reads it (Debian: sudo)"
     const more = '{\n    "extra": "x",\n    "nothing": null,\n    "object": {\n        "a": 1\n    },'
     assert.include(replayed(await json((text) => text.replace("{", more))).toString(), "hello")
     const nameless = await json((text) => text.replace(/ {4}"command".*\n/, ""))
-    assert.match(inTerminal(["sudoreplay", nameless]).output.toString(), /session: \(null\)/)
+    assert.match(inTerminal(["sudoreplay", nameless], "ended").output.toString(), /session: \(null\)/)
   })
 
   it("10.3 (5): without log it plays and is not listed", async () => {

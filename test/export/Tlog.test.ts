@@ -8,8 +8,9 @@ import { TLOG_PAYLOAD_BYTES_MAX, TlogMessages } from "../../src/export/TlogMessa
 import { RecordingFile } from "../../src/files/RecordingFile.ts"
 import { importFormat } from "../../src/import/Import.ts"
 import type { Recording } from "../../src/import/Recording.ts"
+import { isInstalled } from "../fixtures/installed.ts"
 import { commandFinished, commandStarted, created, output, randomOutput, seeded } from "../projections/events.ts"
-import { inTerminal, isInstalled } from "./readers.ts"
+import { inTerminal } from "./readers.ts"
 import { bytesOf, removed, sourceOf, stdout } from "./sources.ts"
 
 interface Message {

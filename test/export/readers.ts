@@ -4,24 +4,22 @@ import { closeSync, constants, mkdtempSync, openSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
-export const isInstalled = (program: string): boolean => spawnSync("sh", ["-c", `command -v ${program}`]).status === 0
-
 export interface ReaderResult {
   readonly code: number | null
   readonly output: Buffer
 }
 
 /**
- * In a terminal of its own: readers that play want one. What they print comes back as it was, errors among it. Nobody types,
- * and nothing says so: `script` hands an end of its input on as a ^D, and a tlog-play that reads it before it has set its
- * terminal up turns for ever.
+ * In a terminal of its own: readers that play want one. What they print comes back as it was, errors among it. Nobody types.
+ * `input: "ended"` also says so: `script` hands the end of its input on as a ^D. A sudoreplay that asks the terminal for its
+ * size waits for that; a tlog-play that reads it before it has set its terminal up turns for ever.
  */
-export const inTerminal = (command: ReadonlyArray<string>): ReaderResult => {
+export const inTerminal = (command: ReadonlyArray<string>, input: "silent" | "ended" = "silent"): ReaderResult => {
   const line = command.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ")
-  const silence = openSilence()
+  const stdin = input === "silent" ? openSilence() : openSync("/dev/null", "r")
   try {
     const { status, stdout } = spawnSync("script", ["-qec", line, "/dev/null"], {
-      stdio: [silence, "pipe", "ignore"],
+      stdio: [stdin, "pipe", "ignore"],
       // It plays what takes no time: one that waits is one that failed.
       timeout: 60_000,
       killSignal: "SIGKILL",
@@ -30,7 +28,7 @@ export const inTerminal = (command: ReadonlyArray<string>): ReaderResult => {
     })
     return { code: status, output: stdout }
   } finally {
-    closeSync(silence)
+    closeSync(stdin)
   }
 }
 
