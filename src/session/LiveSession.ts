@@ -29,6 +29,7 @@ import type { Replaced, SessionCapture } from "../capture/SessionCapture.ts"
 import type { LeaderExit, ProcessIdentity, PtyHost, SurvivingProcess } from "../keeper/PtyHost.ts"
 import { HostUnavailable, SessionUnknown } from "../keeper/PtyHost.ts"
 import { type AllowanceOwner, JournalAllowance } from "./JournalAllowance.ts"
+import { decodeNote } from "./KeeperNote.ts"
 import { type DirectoryOwner, KernelDirectory } from "./KernelDirectory.ts"
 import { ResizeDebounce } from "./ResizeDebounce.ts"
 import { SessionEnded, SessionUnavailable } from "./SessionError.ts"
@@ -384,10 +385,7 @@ export class LiveSession implements StreamOwner, OutputOwner, InputOwner, Allowa
   /** What the session's rules are: the keeper remembers what the journal may not have. */
   async #restoreCapture(host: PtyHost): Promise<void> {
     if (this.capture !== undefined) return this.capture.retake(this.state.inputBytes)
-    const [{ SessionCapture }, { decodeNote }] = await Promise.all([
-      import("../capture/SessionCapture.ts"),
-      import("./KeeperNote.ts")
-    ])
+    const { SessionCapture } = await import("../capture/SessionCapture.ts")
     const note = decodeNote(await host.getNote(this.id))?.capture
     this.capture = SessionCapture.restored(this.state.redact, note, this.state.inputBytes)
   }
