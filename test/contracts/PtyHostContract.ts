@@ -507,7 +507,9 @@ export const ptyHostContract = (options: {
       })
 
       it("is secret at a prompt that is printed before the echo is switched off", async () => {
-        const session = await shell("printf 'Passphrase for key: '; sleep 0.02; stty -echo; read x")
+        // All in one process: how soon the kernel starts a `sleep` or an `stty` is not the matter here.
+        const script = "exec 9<> <(:); printf 'Passphrase for key: '; read -rt 0.02 -u 9; read -s x"
+        const session = await start(["bash", "-c", script])
         await recorder.shows(session, "key: ")
         assert.isTrue((await host.mode(session)).secret)
       })
