@@ -425,6 +425,7 @@ describe("attaching over a socket", () => {
         const kept = SLOW_CLIENTS * (flooded - stopped)
         const growthMax = 32 * 1024 * 1024 + Math.max(usualGrowth, kept / 2)
         assert.isBelow(growth, growthMax, "resident bytes of the engine")
+        // They stop until they are cut off, behind this: had it waited for one of them, it would not end.
         const end = yield* interrupt(flood, reading)
         // Their connections break, and they go on where they stopped.
         for (const { door } of slow) door.cut()
@@ -433,9 +434,9 @@ describe("attaching over a socket", () => {
           assert.strictEqual(state.bytes, flooded)
           assert.deepInclude(state.last, { _tag: "Ended", signal: "SIGINT" })
         }
-        // Who waited for them would wait for as long as they stop: seconds are a busy machine's.
+        // Seconds are a busy machine's; behind a flood that ran twice as long there is more to read before the end.
         assert.isBelow(slowestEcho, BUSY_MILLIS + 5 * usualEcho, "milliseconds of the slowest echo")
-        assert.isBelow(end, BUSY_MILLIS + 5 * usualInterrupt, "milliseconds from ^C to the end")
+        assert.isBelow(end, 5 * (BUSY_MILLIS + usualInterrupt), "milliseconds from ^C to the end")
         if (process.env.REPRISE_FIGURES) {
           const median = delays.sort((one, other) => one - other)[delays.length >> 1]
           const mib = [growth, usualGrowth, flooded - stopped].map((bytes) => bytes / 2 ** 20)
