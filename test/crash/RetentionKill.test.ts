@@ -90,7 +90,8 @@ const known = Effect.fnUntraced(function* (places: ReadonlyArray<number>) {
   return found
 })
 
-describe("a process dies in the middle of a removal", () => {
+// Beside each other: the command whose engine dies waits 10 s for another one.
+describe("a process dies in the middle of a removal", { concurrent: true }, () => {
   const to = EVENTS - KEPT
   const places = [to, to + 1, to + 150, EVENTS]
   const folder = mkdtempSync(join(tmpdir(), "reprise-removal-"))
@@ -113,7 +114,7 @@ describe("a process dies in the middle of a removal", () => {
     const times = point.startsWith("retention.delete") ? 1 + (attempt % 3) : 1
     const store = join(folder, `${point}-${attempt}`)
     cpSync(whole, store, { recursive: true })
-    chmodSync(join(store, "journal"), 0o700)
+    for (const path of [store, join(store, "journal")]) chmodSync(path, 0o700)
     const size = bytesIn(join(store, "journal/db"))
     const { signal, stderr } = await new CommandLine(store).run(
       ["prune", stream, ...(isWhole ? [] : ["--max-events", String(KEPT)])],
@@ -160,7 +161,7 @@ describe("a process dies in the middle of a removal", () => {
   }
 })
 
-describe("an engine dies in the middle of a removal", () => {
+describe("an engine dies in the middle of a removal", { concurrent: true }, () => {
   it(
     "reliability row 9: a program that runs on is taken back, and no line behind the removal is missing",
     { timeout: 300_000 },

@@ -17,8 +17,8 @@ export const keyFile = (folder: string, number = 7): string => {
   return file
 }
 
-export const encryptedPaths = (folder: string, number = 7): StorePaths =>
-  storePaths(join(folder, "store"), { file: keyFile(folder, number) })
+export const encryptedPaths = (folder: string, number = 7, name = "store"): StorePaths =>
+  storePaths(join(folder, name), { file: keyFile(folder, number) })
 
 export const inJournal = <A, E>(paths: StorePaths, effect: Effect.Effect<A, E, Journal>): Promise<A> =>
   Effect.runPromise(

@@ -19,11 +19,11 @@ const connectLocally = (paths: StorePaths) => Layer.build(clientLayer({ paths, s
 const connectThroughDoor = (paths: StorePaths) =>
   Effect.flatMap(openDoor(paths), ({ token, url }) => Layer.build(clientLayer({ url, token, actor: "test" })))
 
-/** Both ways promise the same. */
+/** Both ways promise the same. Beside each other: who waits for an engine that is gone waits 10 s. */
 describe.each([
   ["the Unix socket", connectLocally],
   ["a WebSocket door", connectThroughDoor]
-] as const)("EngineClient over %s", (_name, connect) => {
+] as const)("EngineClient over %s", { concurrent: true }, (_name, connect) => {
   it.live("every method comes through with its values", () =>
     Effect.gen(function* () {
       const paths = yield* temporaryPaths
@@ -261,7 +261,7 @@ describe.each([
   )
 })
 
-describe("EngineClient", () => {
+describe("EngineClient", { concurrent: true }, () => {
   it.live("without an engine, and not allowed to start one, it says so", () =>
     Effect.gen(function* () {
       const paths = yield* temporaryPaths

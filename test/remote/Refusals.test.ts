@@ -35,8 +35,10 @@ describe("refusals over a socket", { timeout: 60_000 }, () => {
           )
 
           const shell = idOf(yield* exec.start({ language: "bash", cwd: "/" }))
-          const asking = yield* exec.exec(shell, { code: "read line", tty: true, execId: "asks", yieldMillis: 10_000 })
-          assert.strictEqual(asking.status, "needs_input")
+          yield* exec.exec(shell, { code: "read line", tty: true, execId: "asks", yieldMillis: 0 })
+          yield* exec
+            .poll(shell, "asks", { yieldMillis: 20 })
+            .pipe(Effect.repeat({ until: ({ status }) => status === "needs_input" }))
           let answer: string | undefined
           yield* attach.attach(shell, { client: "owner", exclusive: true }).pipe(
             // While it is read, the client has the terminal to itself.
