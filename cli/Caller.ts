@@ -60,6 +60,15 @@ const WRITE_LEAVE_MILLIS = 100
 /** Until a signal that was sent to oneself has been acted on. */
 const SUSPEND_MILLIS = 50
 
+/** One that was removed meanwhile has no name; what it had is refused by whoever would go there, and says which one it was. */
+const currentFolder = (): string => {
+  try {
+    return process.cwd()
+  } catch {
+    return process.env.PWD || "/"
+  }
+}
+
 const processCaller = (): CallerShape => {
   // Asked of the descriptors: the streams of `process` cost time to make, and most commands need none of them.
   const inputIsTerminal = isatty(0)
@@ -71,7 +80,7 @@ const processCaller = (): CallerShape => {
       : undefined
   return {
     env: definedOnly(process.env),
-    cwd: process.cwd(),
+    cwd: currentFolder(),
     isInteractive: inputIsTerminal && outputIsTerminal,
     inputIsTerminal,
     outputIsTerminal,

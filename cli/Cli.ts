@@ -155,20 +155,31 @@ const environment = Layer.mergeAll(
   CliOutput.layerPresenter(presenter)
 )
 
+/** From a signal to the end of a command that still has a file to remove or a store to close. A second signal does not wait. */
+const CLEAN_UP_MILLIS_MAX = 3000
+
 /** Runs the process's own command line and ends the process. */
 export const main = (argv: ReadonlyArray<string>): void => {
   const fiber = Effect.runFork(runCli(argv).pipe(Effect.provide(Caller.layer)))
-  // A command that handles these has taken them itself; any other ends by them, as programs do.
-  const endBy = (name: "SIGINT" | "SIGTERM" | "SIGHUP") => {
+  let end: (() => void) | undefined
+  // A command that handles these has taken them itself; any other ends by them, as programs do, when it has cleaned up.
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const) {
     const listener = () => {
       if (process.listenerCount(name) > 1) return
-      process.off(name, listener)
-      process.kill(process.pid, name)
+      const isAgain = end !== undefined
+      end = () => {
+        process.off(name, listener)
+        process.kill(process.pid, name)
+      }
+      if (isAgain) return end()
+      setTimeout(end, CLEAN_UP_MILLIS_MAX)
+      fiber.interruptUnsafe()
     }
     process.on(name, listener)
   }
-  endBy("SIGINT")
-  endBy("SIGTERM")
-  endBy("SIGHUP")
-  fiber.addObserver((exit) => process.exit(Exit.isSuccess(exit) ? exit.value : ExitCode.internal))
+  fiber.addObserver((exit) => {
+    if (end !== undefined) return end()
+    if (Exit.isFailure(exit)) process.stderr.write(`reprise: this is a bug: ${String(Cause.squash(exit.cause))}\n`)
+    process.exit(Exit.isSuccess(exit) ? exit.value : ExitCode.internal)
+  })
 }

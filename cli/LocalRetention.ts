@@ -10,9 +10,10 @@ import type { StorePaths } from "../src/session/StorePaths.ts"
 import * as LocalJournal from "./LocalJournal.ts"
 
 export const layer = (
-  paths: StorePaths
+  paths: StorePaths,
+  actor: string
 ): Layer.Layer<History | Retention | Redaction, StoreRefused | StorageUnavailable> =>
-  RetentionLocal.layer(paths).pipe(
+  RetentionLocal.layer(paths, actor).pipe(
     Layer.provideMerge(HistoryLive.layerWithScreens),
     Layer.provide(LocalJournal.layer(paths))
   )

@@ -131,7 +131,7 @@ export const retaining = (
     Effect.map(Layer.build(watchedEngine(paths)), Context.pick(History, Retention, Redaction)),
     Effect.flatMap(
       Effect.promise(() => import("./LocalRetention.ts")),
-      ({ layer }) => Layer.build(layer(paths))
+      ({ layer }) => Layer.build(layer(paths, ACTOR))
     )
   )
 

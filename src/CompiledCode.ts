@@ -4,7 +4,7 @@
  */
 import { mkdirSync } from "node:fs"
 import * as nodeModule from "node:module"
-import { homedir } from "node:os"
+import { userInfo } from "node:os"
 import { join } from "node:path"
 
 /** After the start: by then what a start runs is compiled, and what the first requests run. */
@@ -17,12 +17,12 @@ export const writeCompiledCodeSoon = (): void => {
 
 /** For what is loaded from here on. Written when the process ends. */
 export const keepCompiledCode = (): void => {
-  const caches = process.env.XDG_CACHE_HOME || join(process.env.HOME || homedir(), ".cache")
-  const cache = join(caches, "reprise", "compiled")
   try {
+    const caches = process.env.XDG_CACHE_HOME || join(process.env.HOME || userInfo().homedir, ".cache")
+    const cache = join(caches, "reprise", "compiled")
     mkdirSync(cache, { recursive: true, mode: 0o700 })
     nodeModule.enableCompileCache?.(cache)
   } catch {
-    // A home that cannot be written to: every start is slower, nothing else.
+    // No home, or one that cannot be written to: every start is slower, nothing else.
   }
 }

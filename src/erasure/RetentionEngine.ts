@@ -13,7 +13,7 @@ import { Commands } from "../../projections/Commands.ts"
 import { SUMMARY_PROJECTIONS, sequenceAt, stateAt, summaryOf } from "../../projections/ProjectionRunner.ts"
 import { ScreenService, type ScreenServiceShape } from "../../projections/ScreenService.ts"
 import { deleteSearchIndex } from "../../projections/SearchIndex.ts"
-import { indexRow, isKeyDestroyed, summarize } from "../../projections/SessionIndex.ts"
+import { indexRow, isKeyDestroyed, isRemoved, summarize } from "../../projections/SessionIndex.ts"
 import { SessionState } from "../../projections/SessionState.ts"
 import type { Sealer } from "../evidence/Sealer.ts"
 import { actorOf } from "../session/Actor.ts"
@@ -281,7 +281,8 @@ export const makeRetention = Effect.fnUntraced(function* (options: RetentionOpti
     yield* actorOf(request)
     const bytesBefore = yield* size
     const items = yield* provided(
-      sessions === undefined ? pruneStore(request, policy) : pruneSessions(request, sessions, policy)
+      // Named twice, it is one session.
+      sessions === undefined ? pruneStore(request, policy) : pruneSessions(request, [...new Set(sessions)], policy)
     ).pipe(Effect.catchTag("StorageUnavailable", (error) => Effect.fail(unavailable(error))))
     const report: PruneReport = { dryRun: request.dryRun === true, items, bytesBefore, bytesAfter: yield* size }
     return report
@@ -313,6 +314,10 @@ export const makeRetention = Effect.fnUntraced(function* (options: RetentionOpti
         const view = yield* history.get(session)
         const kept = view.hold?.reason ?? null
         if (kept === (event._tag === "HoldPlaced" ? event.reason : null)) return view
+        if (event._tag === "HoldPlaced" && isRemoved((yield* summaryOf(session)).summary)) {
+          const reason = `${session} is not there to be held: all of it was removed (${view.removed?.policy})`
+          return yield* new InvalidRequest({ field: "session", reason })
+        }
         yield* appendHold(session, event, actor)
         const [what, detail] =
           event._tag === "HoldPlaced" ? (["hold", event.reason] as const) : (["release", ""] as const)

@@ -16,8 +16,10 @@ import { makeRedaction } from "./RedactionEngine.ts"
 import { Retention } from "./Retention.ts"
 import { makeRetention } from "./RetentionEngine.ts"
 
+/** `actor`: who asks, where a request does not say. */
 export const layer = (
-  paths: StorePaths
+  paths: StorePaths,
+  actor?: string
 ): Layer.Layer<Retention | Redaction, never, Journal | History | ScreenService> =>
   Layer.effectContext(
     Effect.gen(function* () {
@@ -38,6 +40,15 @@ export const layer = (
       })
       const redaction = makeRedaction({ journal, history, sealer, turn: retention.turn, openFeed: openFeed(journal) })
       yield* Effect.ignore(redaction.finish)
-      return Context.make(Retention, retention).pipe(Context.add(Redaction, redaction))
+      return Context.make(Retention, {
+        prune: (request) => retention.prune({ actor, ...request }),
+        hold: (session, reason, options) => retention.hold(session, reason, { actor, ...options }),
+        release: (session, options) => retention.release(session, { actor, ...options })
+      }).pipe(
+        Context.add(Redaction, {
+          redact: (request) => redaction.redact({ actor, ...request }),
+          destroyKey: (request) => redaction.destroyKey({ actor, ...request })
+        })
+      )
     })
   )

@@ -9,9 +9,10 @@ import type { EditedEvent } from "../../journal/Journal.ts"
 import { COPY_RULE, FoundSecrets } from "../redact/FoundSecrets.ts"
 import { maskedText } from "../redact/maskedText.ts"
 import { NumberList } from "../redact/NumberList.ts"
-import { everythingRule, type RedactRule } from "../redact/RedactRule.ts"
+import { everythingRule, PATTERN_RULE, type RedactRule } from "../redact/RedactRule.ts"
 import { SessionScan } from "../redact/SessionScan.ts"
 import { History } from "../session/History.ts"
+import { withinPatternTime } from "../session/PatternTime.ts"
 import { REDACT_REQUEST_BYTES_MAX, REDACT_REQUEST_EVENTS_MAX, Redaction } from "./Redaction.ts"
 
 export interface RedactOptions {
@@ -65,7 +66,9 @@ export const redactSession = Effect.fn("redactSession")(function* (session: Sess
   const left: Array<number> = []
   // It is kept with the session, and may name what it takes out.
   const reason =
-    range === undefined ? maskedText(copies === undefined ? rules : [...rules, copies], options.reason) : options.reason
+    range === undefined
+      ? yield* timed(rules, () => maskedText(copies === undefined ? rules : [...rules, copies], options.reason))
+      : options.reason
   const texts = [...secrets.texts, ...(options.texts ?? [])]
   // What stands for removed events is no event, and may hold it alone.
   const isKept = removed != null && texts.length > 0
@@ -116,18 +119,23 @@ const scan = Effect.fnUntraced(function* (
   yield* history.events(session, { until }).pipe(
     Stream.runForEachArray((page) =>
       Effect.andThen(
-        Effect.sync(() => page.forEach(take)),
+        timed(options.rules, () => page.forEach(take)),
         Effect.yieldNow
       )
     )
   )
-  const edited = scanned.end().map((event): Sized => {
+  const ended = yield* timed(options.rules, () => scanned.end())
+  const edited = ended.map((event): Sized => {
     const size = sizes.at(event.sequence - first)
     const bytes = RECORD_BYTES + Math.max(Math.floor(size / 2), event.payload?.byteLength ?? 0)
     return { event, isInput: size % 2 === 1, bytes }
   })
   return { edited, matches: scanned.matches }
 })
+
+/** Our own rules take time by the length of a text, and no more. */
+const timed = <A>(rules: ReadonlyArray<RedactRule>, work: () => A) =>
+  rules.some(({ name }) => name === PATTERN_RULE) ? withinPatternTime("pattern", work) : Effect.sync(work)
 
 const inRequests = (events: ReadonlyArray<Sized>): ReadonlyArray<ReadonlyArray<Sized>> => {
   const requests: Array<Array<Sized>> = []

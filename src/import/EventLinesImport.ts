@@ -2,7 +2,7 @@
  * `events`: the lossless text of a session (EventLine.ts), as `reprise export --format events` and bundles have it. Every
  * record is made again bit for bit. What it does not need is passed over: salts and leaves in a bundle.
  */
-import { type NewEvent, SESSION_ID_PATTERN, type SessionId } from "../../journal/Event.ts"
+import { type NewEvent, SESSION_ID_PATTERN, type SessionId, STORE_STREAM } from "../../journal/Event.ts"
 import type { Row } from "../../journal/Journal.ts"
 import { FORMAT_VERSION, RARE_RECORD_BYTES_MAX } from "../../journal/Record.ts"
 import { BASE_SPACE, snapshotKey } from "../../projections/SnapshotRow.ts"
@@ -80,6 +80,7 @@ const headerOf = (file: RecordingFile, { events, format, last, session, version 
     throw file.refuse(1, `has version ${version}, this reprise reads ${EVENT_LINES_VERSION}; use a newer one`)
   }
   if (typeof session !== "string" || !SESSION_ID_PATTERN.test(session)) throw file.refuse(1, "names no session")
+  if (session === STORE_STREAM) throw file.refuse(1, "names a store's own stream, which is no session")
   if (!isCount(events) || events < 1 || !isCount(last)) throw file.refuse(1, "does not say how many events there are")
   return { session: session as SessionId, events, last }
 }

@@ -1,7 +1,13 @@
 /** `History` over a journal: lists, views, states and follows, with the journal's errors told in the session's terms. */
 import { pathToFileURL } from "node:url"
 import { Effect, Layer, Schedule, Stream } from "effect"
-import { type JournalEntry, SESSION_ID_PATTERN, type SessionEvent, type SessionId } from "../../journal/Event.ts"
+import {
+  type JournalEntry,
+  SESSION_ID_PATTERN,
+  type SessionEvent,
+  type SessionId,
+  STORE_STREAM
+} from "../../journal/Event.ts"
 import { Journal } from "../../journal/Journal.ts"
 import type { JournalDamaged, StorageUnavailable } from "../../journal/JournalError.ts"
 import { SUMMARY_PROJECTIONS, sequenceAt, stateAt, summaryOf } from "../../projections/ProjectionRunner.ts"
@@ -50,7 +56,11 @@ const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService> = Laye
     })
     yield* Effect.addFinalizer(() => Effect.sync(stop))
 
-    const exists = Effect.fnUntraced(function* (session: SessionId) {
+    /** The store's own stream has events, and is no session: nobody attaches to it, or holds it. */
+    const exists = (session: SessionId) =>
+      session === STORE_STREAM ? Effect.fail(new SessionNotFound({ session, candidates: [] })) : hasEvents(session)
+
+    const hasEvents = Effect.fnUntraced(function* (session: SessionId) {
       const head = SESSION_ID_PATTERN.test(session)
         ? yield* journal.head(session).pipe(Effect.mapError(unavailable(session)))
         : 0
@@ -222,7 +232,7 @@ const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService> = Laye
       stateAt: historyAt,
       redraw: redrawAt,
       events: (session, options) =>
-        Stream.unwrap(Effect.as(exists(session), journal.read(session, options))).pipe(
+        Stream.unwrap(Effect.as(hasEvents(session), journal.read(session, options))).pipe(
           Stream.mapError(readError(session))
         ),
       follow: (session, after) =>

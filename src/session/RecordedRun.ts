@@ -9,6 +9,7 @@ import type { JournalEntry, SessionId, TerminalSize } from "../../journal/Event.
 import { feedPlainText, makePlainText, openLine } from "../../projections/PlainText.ts"
 import { PromptCommands } from "../../projections/PromptMarks.ts"
 import { History } from "./History.ts"
+import { withinPatternTime } from "./PatternTime.ts"
 import { InvalidRequest } from "./SessionError.ts"
 
 /** Lines and characters of one run that are kept: more than anybody reads, and two runs fit a process comfortably. */
@@ -89,7 +90,7 @@ class LineKeeper {
 }
 
 export interface RunOptions {
-  /** What of a line counts; the digest is of that. All of it if absent. */
+  /** What of a line counts; the digest is of that. All of it if absent. InvalidRequest when it takes too long. */
   readonly key?: ((line: string) => string) | undefined
   /** Lines that are kept; RUN_LINES_MAX if absent. */
   readonly linesMax?: number | undefined
@@ -99,24 +100,26 @@ export interface RunOptions {
 export const readRun = Effect.fnUntraced(function* (
   session: SessionId,
   number: number | null,
-  { key = (line) => line, linesMax = RUN_LINES_MAX }: RunOptions = {}
+  { key, linesMax = RUN_LINES_MAX }: RunOptions = {}
 ) {
   const history = yield* History
+  const timed = <A>(work: () => A) => (key === undefined ? Effect.sync(work) : withinPatternTime("ignore", work))
   const view = yield* history.get(session)
-  const run = new RunReader(view.kind === "exec", number, () => new LineKeeper(key, linesMax))
+  const run = new RunReader(view.kind === "exec", number, () => new LineKeeper(key ?? ((line) => line), linesMax))
   yield* history.events(session, { until: view.sequence }).pipe(
     Stream.chunks,
     Stream.runForEachWhile((entries) =>
-      Effect.sync(() => {
+      timed(() => {
         for (const entry of entries) run.feed(entry)
         return !run.isComplete
       })
     )
   )
+  const result = timed(() => run.result(session))
   if (number === null) {
     const ended = view.endedAt ?? null
     return {
-      ...run.result(session),
+      ...(yield* result),
       command: view.argv.join(" "),
       isOpen: ended === null,
       exitCode: view.exitCode,
@@ -135,7 +138,7 @@ export const readRun = Effect.fnUntraced(function* (
     return yield* new InvalidRequest({ field: "command", reason })
   }
   const { view: then } = yield* history.stateAt(session, { _tag: "Sequence", sequence: begun })
-  return { ...run.result(session), cwd: then.cwd, size: then.size } satisfies RecordedRun
+  return { ...(yield* result), cwd: then.cwd, size: then.size } satisfies RecordedRun
 })
 
 class RunReader {

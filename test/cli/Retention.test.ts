@@ -1,6 +1,7 @@
 /** `prune`, `hold` and `release` as typed, with an engine and without one. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { STORE_STREAM } from "../../journal/Event.ts"
 import { makeRepriseInside } from "./reprise.ts"
 
 const json = (stdout: Buffer) => JSON.parse(stdout.toString())
@@ -45,9 +46,24 @@ describe("reprise prune, hold and release", () => {
           assert.include(answer.stderr, word)
         }
 
+        // The store's own stream is no session: it can be neither held nor attached to.
+        for (const args of [
+          ["hold", STORE_STREAM, "--reason", "x"],
+          ["attach", STORE_STREAM],
+          ["inspect", STORE_STREAM]
+        ]) {
+          const answer = yield* reprise.run(args)
+          assert.strictEqual(answer.code, 66)
+          assert.include(answer.stderr, "not found")
+        }
+
         // Without an engine, the command opens the store itself.
         yield* reprise.run(["stop"])
         assert.strictEqual((yield* reprise.run(["release", "kept"])).code, 0)
+        const released = (yield* reprise.run(["events", "kept", "--json"])).stdout.toString().trim().split("\n").at(-1)!
+        assert.deepInclude(JSON.parse(released), { type: "HoldReleased", actor: "cli" })
+        const twice = yield* reprise.run(["prune", "long", "long", "--dry-run"])
+        assert.include(twice.stderr, "of 1 session would be removed")
         const both = json((yield* reprise.run(["prune", "--max-sessions", "1", "--json"])).stdout)
         assert.deepStrictEqual(
           both.items.map(({ name, outcome, whole }: { name: string; outcome: string; whole: boolean }) => [
@@ -61,6 +77,9 @@ describe("reprise prune, hold and release", () => {
           json((yield* reprise.run(["list", "--json"])).stdout).map(({ name }: { name: string }) => name),
           ["long"]
         )
+        const gone = yield* reprise.run(["hold", both.items[0].session, "--reason", "too late"])
+        assert.strictEqual(gone.code, 64)
+        assert.include(gone.stderr, "all of it was removed")
         assert.isNull(json((yield* reprise.run(["status", "--json"])).stdout).enginePid)
       }),
     { timeout: 300_000 }

@@ -107,6 +107,13 @@ describe("--format events", () => {
       assert.isTrue((await exported(third, live)).equals(readFileSync(again)))
     }))
 
+  it("does not write what another store says of itself into this one", () =>
+    withFolder(async (folder) => {
+      const { closed, file, other } = await setUp(folder)
+      writeFileSync(file, readFileSync(file, "latin1").replace(closed, STORE_STREAM), "latin1")
+      assert.include((await failure(other, file)).message, "names a store's own stream, which is no session")
+    }))
+
   it("gets another id where its own is another session's", () =>
     withFolder(async (folder) => {
       const { closed, file, live, liveFile, paths } = await setUp(folder)
