@@ -78,7 +78,12 @@ const byErrorCode: Record<ErrorCode, number> = {
 /** The exit code for what a command failed with. */
 export const exitCodeOf = (error: unknown): number => {
   if (typeof error !== "object" || error === null) return ExitCode.internal
-  const { _tag, code, failure } = error as { _tag?: string; code?: ErrorCode; failure?: string }
+  const { _tag, code, failure, reason } = error as {
+    _tag?: string
+    code?: ErrorCode
+    failure?: string
+    reason?: string
+  }
   switch (_tag) {
     case "Usage":
     case "ShowHelp":
@@ -91,9 +96,10 @@ export const exitCodeOf = (error: unknown): number => {
       if (failure === "limit") return ExitCode.exhausted
       return ExitCode.notExecutable
     case "StoreRefused":
-    case "EngineRefused":
     case "SocketFolderRefused":
       return ExitCode.storeRefused
+    case "EngineRefused":
+      return reason === "unavailable" ? ExitCode.unavailable : ExitCode.storeRefused
     case "EngineMismatch":
       return ExitCode.mismatch
     case "StorageUnavailable":

@@ -16,7 +16,7 @@ export class EngineAbsent extends Schema.TaggedError<EngineAbsent>()("EngineAbse
 /** The engine started and would not serve this store. */
 export class EngineRefused extends Schema.TaggedError<EngineRefused>()("EngineRefused", {
   store: Schema.String,
-  /** The `reason` of StoreRefused, or `failed`. */
+  /** The `reason` of StoreRefused; `unavailable`: the disk is full or fails; or `failed`. */
   reason: Schema.String,
   detail: Schema.String
 }) {

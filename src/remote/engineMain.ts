@@ -45,8 +45,9 @@ const say = (message: StartMessage): void => {
 
 const failureOf = (error: unknown): { readonly reason: string; readonly detail: string } => {
   const fields = typeof error === "object" && error !== null ? (error as Record<string, unknown>) : {}
+  const { _tag, reason } = fields
   return {
-    reason: fields._tag === "StoreRefused" ? String(fields.reason) : "failed",
+    reason: _tag === "StoreRefused" ? String(reason) : _tag === "StorageUnavailable" ? "unavailable" : "failed",
     detail: error instanceof Error ? error.message : String(error)
   }
 }

@@ -87,7 +87,7 @@ if (canMount) {
           const free = fillDisk(disk)
           for (const args of [["run", "--detach", "--", "true"], ["list"]]) {
             const refused = await cli.run(args)
-            assert.notStrictEqual(refused.code, 0)
+            assert.strictEqual(refused.code, 69)
             assert.match(refused.stderr, /^reprise: [^\n]*disk is full[^\n]*free 16 MiB or more and try again[^\n]*\n$/)
           }
           free()
