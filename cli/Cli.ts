@@ -1,6 +1,8 @@
 /**
  * The command tree, how its errors are told, and how the process ends. `main.ts` loads it when there is something to do.
  */
+import { isUtf8 } from "node:buffer"
+import { readFileSync } from "node:fs"
 import { Cause, Effect, Exit, FileSystem, Layer, Option, Path, Stdio, Terminal } from "effect"
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import { ChildProcessSpawner } from "effect/process"
@@ -155,11 +157,26 @@ const environment = Layer.mergeAll(
   CliOutput.layerPresenter(presenter)
 )
 
+/** Bytes that are no UTF-8 are decoded to another character, and nobody has them any more but the kernel. */
+const isCutByDecoding = (argv: ReadonlyArray<string>): boolean => {
+  if (!argv.some((argument) => argument.includes("\ufffd"))) return false
+  try {
+    return !isUtf8(readFileSync("/proc/self/cmdline"))
+  } catch {
+    // No such file: another system.
+    return false
+  }
+}
+
 /** From a signal to the end of a command that still has a file to remove or a store to close. A second signal does not wait. */
 const CLEAN_UP_MILLIS_MAX = 3000
 
 /** Runs the process's own command line and ends the process. */
 export const main = (argv: ReadonlyArray<string>): void => {
+  if (isCutByDecoding(argv)) {
+    process.stderr.write("reprise: an argument is not UTF-8: the program would get another one than was typed\n")
+    process.exit(ExitCode.usage)
+  }
   const fiber = Effect.runFork(runCli(argv).pipe(Effect.provide(Caller.layer)))
   let end: (() => void) | undefined
   // A command that handles these has taken them itself; any other ends by them, as programs do, when it has cleaned up.
