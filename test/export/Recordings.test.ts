@@ -13,6 +13,7 @@ import { ttyrec } from "../../src/export/TtyrecExport.ts"
 import { Utf8Text } from "../../src/export/Utf8Text.ts"
 import { importRecording } from "../../src/import/RecordingImporter.ts"
 import { RecordedItems } from "../../src/session/RecordedItems.ts"
+import type { SessionView } from "../../src/session/SessionView.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
 import { commandFinished, commandStarted, created, latin1, output } from "../projections/events.ts"
 import {
@@ -28,6 +29,7 @@ import {
   sizeOf,
   withFolder
 } from "./recordings.ts"
+import { filesOf, sourceOf } from "./sources.ts"
 
 const SECOND = 1_000_000
 const input = (text: string): SessionEvent => ({ _tag: "InputWritten", data: Buffer.from(text) })
@@ -401,6 +403,18 @@ describe("recordings of a session", () => {
     assert.deepInclude(shownOf(events), [5 * SECOND, "m", "half\\ntime"])
     assert.deepInclude(events.at(-1)!.event, { _tag: "SessionClosed", exitCode: 3 })
     assert.notProperty(await exportFiles(script, everything), "input")
+  })
+
+  it("script: the end of a session that was lost is not known, and one that runs is still running", async () => {
+    const foot = async (status: SessionView["status"], exitCode: number | null = null) =>
+      (await filesOf("script", sourceOf([output("x")], { status, exitCode }))).files
+        .typescript!.toString()
+        .split("\n")
+        .at(-2)
+    assert.match((await foot("lost"))!, /^Script done on .* \[<how it ended is not known>\]$/)
+    assert.match((await foot("running"))!, / \[<it was still running>\]$/)
+    // Its events were removed, and its end with them.
+    assert.match((await foot("exited", 4))!, / \[COMMAND_EXIT_CODE="4"\]$/)
   })
 
   it("show the commands of a shell and both their streams, in order, as on one terminal", async () => {
