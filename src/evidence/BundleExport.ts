@@ -38,6 +38,7 @@ import {
 } from "../../journal/SignedNote.ts"
 import { parseStatement } from "../../journal/Statement.ts"
 import { redactedAtCapture, SessionState } from "../../projections/SessionState.ts"
+import { snapshotKey, snapshotState } from "../../projections/SnapshotRow.ts"
 import { packageVersion, verifyScript } from "../EntryPoints.ts"
 import {
   EVENT_LINES_FORMAT,
@@ -213,6 +214,8 @@ class BundleWriter {
   readonly #ranges: Array<[number, number]> = []
   readonly #gaps: Array<Gap> = []
   readonly #lost: Array<Coverage["lost"][number]> = []
+  /** Of them that of a SessionLost that nothing followed yet. */
+  #lostSession: Coverage["lost"][number] | undefined
   readonly #interruptions: Array<{ from: number; to: number | null; gapBytes: number | null }> = []
   readonly #redactions: Array<object> = []
   readonly #redacted = new Set<number>()
@@ -353,12 +356,17 @@ class BundleWriter {
         const { sequence, value } = item
         this.#events++
         this.#last = sequence
-        const range = this.#ranges.at(-1)
-        if (range !== undefined && range[1] === sequence - 1) range[1] = sequence
-        else this.#ranges.push([sequence, sequence])
         const entry = decodeRecord(sequence, value)
-        this.#state = SessionState.fold(this.#state, entry)
         const { event } = entry
+        if (event._tag === "EventsRemoved") {
+          // It stands for events that are not there, and is none of them. What the session was by then was kept.
+          this.#state = (await this.#keptState(sequence)) ?? SessionState.fold(this.#state, entry)
+        } else {
+          const range = this.#ranges.at(-1)
+          if (range !== undefined && range[1] === sequence - 1) range[1] = sequence
+          else this.#ranges.push([sequence, sequence])
+          this.#state = SessionState.fold(this.#state, entry)
+        }
         switch (event._tag) {
           case "SessionCreated": {
             const { argv, cwd, name = null, owner } = event
@@ -380,12 +388,31 @@ class BundleWriter {
           case "GapDetected":
             this.#lost.push({ sequence, what: event.what, from: event.from, to: event.to, reason: event.why })
             break
+          case "SessionLost": {
+            // What it printed afterwards, if it did, is nowhere.
+            const { outputBytes: from } = this.#state
+            this.#lostSession = {
+              sequence,
+              what: "output",
+              from,
+              to: null,
+              reason: `the session was lost: ${event.reason}`
+            }
+            this.#lost.push(this.#lostSession)
+            break
+          }
           case "SessionInterrupted":
             this.#interruptions.push({ from: sequence, to: null, gapBytes: null })
             break
           case "SessionResumed": {
+            const lost = this.#lostSession
             const open = this.#interruptions.at(-1)
             if (open?.to === null) Object.assign(open, { to: sequence, gapBytes: event.gapBytes })
+            else if (lost !== undefined)
+              this.#interruptions.push({ from: lost.sequence, to: sequence, gapBytes: event.gapBytes })
+            // Its keeper was found after all: it was away, and not lost.
+            if (lost !== undefined) this.#lost.splice(this.#lost.indexOf(lost), 1)
+            this.#lostSession = undefined
             break
           }
           case "InputHidden":
@@ -403,6 +430,18 @@ class BundleWriter {
     }
     if (this.#events === 0) throw new SessionNotFound({ session: this.#session, candidates: [] })
     return this.#last
+  }
+
+  /** Of the session up to a removal; undefined: it is not there, or of another version. */
+  async #keptState(sequence: number): Promise<SessionState | undefined> {
+    const key = snapshotKey(SessionState.name, this.#session, sequence)
+    const row = (await this.#store.kept(this.#session)).find((kept) => Buffer.compare(kept.key, key) === 0)
+    const state = row && snapshotState(row, SessionState.version)
+    try {
+      return state && SessionState.decode(state)
+    } catch {
+      return undefined
+    }
   }
 
   #writeProofs(seal: Seal, log: StoreLog): void {
@@ -448,7 +487,7 @@ class BundleWriter {
       atCapture: redactedAtCapture(this.#state),
       ended: closed || status === "lost" || status === "failed"
     }
-    return { text: inWords(facts), ...facts }
+    return { text: inWords(facts, status), ...facts }
   }
 
   async #writeManifest(coverage: Coverage, formats: Manifest["formats"]): Promise<void> {
@@ -552,13 +591,19 @@ const entryOf = (
   return { leaf: tile.subarray(at, end), salt: tile.subarray(end, end + SALT_BYTES) }
 }
 
-const inWords = (coverage: Omit<Coverage, "text">): string => {
+const inWords = (coverage: Omit<Coverage, "text">, status: SessionState["status"]): string => {
   const { atCapture, ended, gaps, interruptions, last, lost, ranges, redacted, removed, sealed, unsealed } = coverage
   const parts = [
-    gaps.length === 0 && ranges.length === 1
-      ? `events ${ranges[0]![0]} to ${last} contiguous`
-      : `events ${ranges.map(([from, to]) => (from === to ? from : `${from} to ${to}`)).join(", ")}`,
-    ...(removed === null ? [] : [`events 1 to ${removed.to} removed by ${removed.actor} (${removed.policy})`]),
+    ranges.length === 0
+      ? "none of its events is there any more"
+      : gaps.length === 0 && ranges.length === 1
+        ? `events ${ranges[0]![0]} to ${last} contiguous`
+        : `events ${ranges.map(([from, to]) => (from === to ? from : `${from} to ${to}`)).join(", ")}`,
+    ...(removed === null
+      ? []
+      : [
+          `events 1 to ${removed.to} removed by ${removed.actor} (${removed.policy}), one event tells of it in their place`
+        ]),
     ...gaps.map(({ from, reason, to }) => `events ${from} to ${to ?? "?"} missing (${reason})`),
     ...lost.map(({ from, reason, to, what }) => `${what} ${from} to ${to ?? "?"} never recorded (${reason})`),
     ...(interruptions.length === 0 ? [] : [`${interruptions.length} times without an engine`]),
@@ -570,7 +615,11 @@ const inWords = (coverage: Omit<Coverage, "text">): string => {
       : [
           `recorded with rules (${atCapture.rules.join(", ")}) that replaced ${atCapture.bytes} bytes before they were journaled`
         ]),
-    ended ? "the session has ended" : "the session had not ended"
+    status === "lost"
+      ? "how the session ended is not known"
+      : ended
+        ? "the session has ended"
+        : "the session had not ended"
   ]
   return parts.join("; ")
 }

@@ -367,8 +367,13 @@ describe("10.8 a bundle of evidence", () => {
     )
     await exportBundles(paths, [session], folder, { ...options, signer })
     const manifest = JSON.parse(get(folder, "manifest.json"))
-    assert.deepInclude(manifest.coverage, { redacted: 2, events: 256 })
+    // What stands for the removed events is there, and is none of those that are.
+    assert.deepInclude(manifest.coverage, { redacted: 2, events: 256, ranges: [[51, 305]], ended: true })
     assert.deepInclude(manifest.coverage.removed, { to: 50, isRecorded: true })
+    assert.match(
+      manifest.coverage.text,
+      /^events 51 to 305 contiguous; events 1 to 50 removed by auditor \(by hand\), one event tells of it in their place;/
+    )
     assert.deepStrictEqual(await verdicts(folder, { key: key() }), { code: 0, integrity: [], completeness: [] })
     const edited = join(root, "redacted-edited")
     cpSync(folder, edited, { recursive: true })
@@ -414,5 +419,47 @@ describe("10.8 a bundle of evidence", () => {
     assert.deepInclude(found!, { integrity: "unproven", completeness: "unproven" })
     assert.strictEqual(spawnSync(process.execPath, [join(bare, "verify.mjs"), bare]).status, 84)
     assert.strictEqual(spawnSync(process.execPath, [join(bare, "verify.mjs"), join(root, "store")]).status, 64)
+  })
+
+  it("tells that a session was lost, and from where on; and no more of it when its keeper was found after all", async () => {
+    const { paths, texts } = await makeStore(join(root, "lost"), 2, 4)
+    const [lost, found] = [...texts.keys()] as [SessionId, SessionId]
+    const at = { actor: "engine", timeMicros: 1_800_000_000_000_002 }
+    const gone = { ...at, event: { _tag: "SessionLost", reason: "its keeper is gone" } } as const
+    await withJournal(
+      paths,
+      Effect.gen(function* () {
+        const journal = yield* Journal
+        for (const session of [lost, found]) yield* journal.append(session, [outputEvent("the last words"), gone])
+        yield* journal.append(found, [
+          { ...at, event: { _tag: "SessionResumed", keeper: "k", outputOffset: 14, gapBytes: 0 } }
+        ])
+        yield* sealing(paths, [lost, found])
+      })
+    )
+    const signer = ensureKey(paths, 0).signer
+    const coverages = []
+    for (const [session, name] of [
+      [lost, "lost-bundle"],
+      [found, "found-bundle"]
+    ] as const) {
+      const folder = join(root, name)
+      await exportBundles(paths, [session], folder, { ...options, signer })
+      assert.deepStrictEqual(await verdicts(folder, { key: verifierKey(signer) }), {
+        code: 0,
+        integrity: [],
+        completeness: []
+      })
+      coverages.push(JSON.parse(get(folder, "manifest.json")).coverage)
+    }
+    const [of, ofFound] = coverages
+    const reason = "the session was lost: its keeper is gone"
+    assert.deepStrictEqual(of.lost, [{ sequence: 7, what: "output", from: of.lost[0].from, to: null, reason }])
+    assert.isAtLeast(of.lost[0].from, "the last words".length)
+    assert.match(of.text, /; output \d+ to \? never recorded \(the session was lost: its keeper is gone\);/)
+    assert.match(of.text, /; how the session ended is not known$/)
+    const [verdict] = await checkBundles(join(root, "lost-bundle"), {})
+    assert.match(verdict!.notes.join(), /output \d+ to \? was never recorded: the session was lost: its keeper is gone/)
+    assert.deepInclude(ofFound, { lost: [], interruptions: [{ from: 7, to: 8, gapBytes: 0 }], ended: false })
   })
 })
