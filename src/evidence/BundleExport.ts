@@ -32,6 +32,7 @@ import {
   type Checkpoint,
   parseCheckpoint,
   parseNote,
+  parseVerifierKey,
   type Signer,
   signNote,
   tlogProofText
@@ -66,7 +67,7 @@ import {
   type SealedLine
 } from "./Bundle.ts"
 import { bundleReadme } from "./BundleReadme.ts"
-import { readRotations } from "./Rotation.ts"
+import { type KeyTerm, keyChain, readRotations, rotationsIn, signersOf, wasKeyAt } from "./Rotation.ts"
 
 /** A recording beside the events: its bytes, and in words what it has no room for. */
 export interface BundleRecording {
@@ -92,12 +93,25 @@ export interface BundleReport {
   readonly bundles: ReadonlyArray<{ readonly session: SessionId; readonly folder: string; readonly coverage: Coverage }>
 }
 
+/**
+ * The log does not go on from the checkpoint that was given. `verdict` is the one that `reprise verify --anchor` comes to, with its
+ * reason in the message; `invalid`: it is no checkpoint of this store.
+ */
+export class SinceRefused extends Error {
+  override readonly name = "SinceRefused"
+  readonly verdict: "invalid" | "integrity" | "completeness" | "unproven"
+  constructor(verdict: SinceRefused["verdict"], message: string) {
+    super(message)
+    this.verdict = verdict
+  }
+}
+
 /** Of one write. */
 const PIECE_LENGTH_MAX = 256 * 1024
 
 /**
  * One session is the folder itself, several are folders in it, each by its id. Throws StoreRefused, SessionNotFound,
- * TargetRefused, TargetFull, InvalidSince.
+ * TargetRefused, TargetFull, SinceRefused.
  */
 export const exportBundles = async (
   paths: StorePaths,
@@ -109,6 +123,7 @@ export const exportBundles = async (
   try {
     const { done, target: final } = await makeTargetFolder(paths, target, async (folder) => {
       const log = await readLog(store)
+      if (options.since !== undefined) checkSince(options.since, log)
       const made: Array<{ readonly session: SessionId; readonly name: string; readonly coverage: Coverage }> = []
       for (const session of sessions) {
         const name = sessions.length === 1 ? "" : session
@@ -138,6 +153,8 @@ interface StoreLog {
   readonly statements: ReadonlyArray<string>
   readonly tree: MerkleTree
   readonly rotations: ReadonlyArray<BundleRotation>
+  /** Those that lead to the present key, and it; none where it cannot be read. */
+  readonly keys: ReadonlyArray<KeyTerm>
 }
 
 /** undefined: nothing was ever sealed, or what is there of the log is not what the checkpoint says. */
@@ -177,7 +194,9 @@ const readLog = async (store: StoreSnapshot): Promise<StoreLog | undefined> => {
           }
         ]
   )
-  return { key, note, checkpoint, statements, tree, rotations }
+  const verifier = parseVerifierKey(key)
+  const keys = verifier === undefined ? [] : keyChain(verifier, rotationsIn(changes))
+  return { key, note, checkpoint, statements, tree, rotations, keys }
 }
 
 const statementBytes = (text: string | undefined): Uint8Array | undefined =>
@@ -186,6 +205,38 @@ const statementBytes = (text: string | undefined): Uint8Array | undefined =>
 const checkpointOf = (note: string): Checkpoint | undefined => {
   const parsed = parseNote(note)
   return parsed && parseCheckpoint(parsed.text)
+}
+
+const OWN_ANCHOR = "give one that `reprise anchor` printed of this store"
+
+/** Throws SinceRefused, in the words of `reprise verify --anchor` (Verify.ts). */
+const checkSince = (text: string, log: StoreLog | undefined): void => {
+  const refuse = (verdict: SinceRefused["verdict"], reason: string) => new SinceRefused(verdict, reason)
+  const note = parseNote(text)
+  const before = note && parseCheckpoint(note.text)
+  if (note === undefined || before === undefined) throw refuse("invalid", `this is no checkpoint; ${OWN_ANCHOR}`)
+  if (log === undefined)
+    throw refuse("unproven", "nothing of this store is sealed that could go on from it; `reprise verify` says more")
+  const { origin, size } = log.checkpoint
+  if (before.origin !== origin)
+    throw refuse("invalid", `this checkpoint is of another log, ${before.origin}; ${OWN_ANCHOR}`)
+  const signers = signersOf(note, log.keys)
+  if (signers === "forged seal")
+    throw refuse("integrity", "forged seal: the checkpoint has a signature that is not of its key")
+  if (signers === "wrong key") throw refuse("integrity", `wrong key: the checkpoint is not signed by ${origin}`)
+  if (!wasKeyAt(signers, before.size)) {
+    const why = `the checkpoint is signed by a key of ${origin} that was not its key then`
+    throw refuse("integrity", `wrong key: ${why}`)
+  }
+  if (before.size > size) {
+    const sizes = `the checkpoint was made with ${before.size} statements, and the log has ${size}`
+    throw refuse("completeness", `rolled back: ${sizes}`)
+  }
+  const then = new Frontier()
+  for (const statement of log.statements.slice(0, before.size)) then.append(leafHash(Buffer.from(statement)))
+  if (Buffer.compare(then.root(), before.root) === 0) return
+  const what = `the log is another one than when the checkpoint was made, at ${before.size} statements`
+  throw refuse("integrity", `forked: ${what}`)
 }
 
 // --- one bundle ------------------------------------------------------------------------------------------------------
@@ -463,8 +514,7 @@ class BundleWriter {
     const { since } = this.#options
     if (since === undefined) return
     const before = checkpointOf(since)
-    // A checkpoint that the log does not go on: whoever checks the bundle against it is told so.
-    if (before === undefined || before.size > log.checkpoint.size) return
+    if (before === undefined) return
     const proof = log.tree.consistencyProof(before.size).map(base64)
     this.#put(BUNDLE_FILES.consistency, `${[before.size, base64(before.root), ...proof].join("\n")}\n`)
   }

@@ -4,7 +4,7 @@
  */
 import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
@@ -19,6 +19,7 @@ import { makeSealer } from "../../src/evidence/Sealer.ts"
 import { importRecording } from "../../src/import/RecordingImporter.ts"
 import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
 import { closed, makeStore, withJournal } from "../care/stores.ts"
+import { runInside } from "../cli/runInside.ts"
 import { outputEvent } from "../contracts/JournalContract.ts"
 import { type Found, verdicts } from "./bundleVerdicts.ts"
 
@@ -461,5 +462,50 @@ describe("10.8 a bundle of evidence", () => {
     const [verdict] = await checkBundles(join(root, "lost-bundle"), {})
     assert.match(verdict!.notes.join(), /output \d+ to \? was never recorded: the session was lost: its keeper is gone/)
     assert.deepInclude(ofFound, { lost: [], interruptions: [{ from: 7, to: 8, gapBytes: 0 }], ended: false })
+  })
+
+  it("refuses to go on from what is no checkpoint of its log, with the reason and the code that `verify` has", async () => {
+    const { anchor, paths, session, signer } = made
+    const folder = join(root, "since")
+    const size = Number(anchor.split("\n")[1])
+    const of = (origin: string, size: number, by: Signer) =>
+      signNote(checkpointText({ origin, size, root: Buffer.alloc(32, 4) }), by)
+    const impostor = generateSigner(signer.name)
+    const elsewhere = generateSigner("elsewhere")
+    const refusals: ReadonlyArray<readonly [text: string, code: number, says: RegExp]> = [
+      ["", 64, /no checkpoint; give one that `reprise anchor` printed/],
+      ["\u0000\ufffd\u0007", 64, /no checkpoint/],
+      [anchor.slice(0, 40), 64, /no checkpoint/],
+      [of("elsewhere", size, elsewhere), 64, /of another log, elsewhere; give one/],
+      [get(made.bundle, "session.checkpoint"), 64, /of another log, /],
+      [anchor.replace(`\n${size}\n`, `\n${size - 1}\n`), 82, /forged seal: /],
+      [of(signer.name, size, impostor), 82, /wrong key: the checkpoint is not signed by /],
+      [of(signer.name, size, signer), 82, /forked: the log is another one .* at \d+ statements/],
+      [
+        of(signer.name, 10_000, signer),
+        83,
+        /rolled back: the checkpoint was made with 10000 statements, and the log has /
+      ]
+    ]
+    const file = join(root, "since.anchor")
+    const cli = (...args: ReadonlyArray<string>) =>
+      Effect.runPromise(runInside(args, { env: { REPRISE_HOME: paths.store, HOME: root }, cwd: root, input: "" }))
+    const exported = () => cli("export", session, "--format", "evidence", "--out", folder, "--since", file)
+    for (const [text, code, says] of refusals) {
+      writeFileSync(file, text)
+      const refused = await exported()
+      assert.strictEqual(refused.code, code, refused.stderr)
+      assert.match(refused.stderr, says)
+      assert.match(refused.stderr, /^reprise: --since: [^\n]+\n$/)
+      assert.isFalse(existsSync(folder) || existsSync(`${folder}.tmp`))
+      const verified = await cli("verify", "--anchor", file)
+      if (code !== 64) {
+        assert.strictEqual(verified.code, code)
+        assert.include(verified.stdout.toString(), says.source.split(":")[0]!)
+      }
+    }
+    writeFileSync(file, anchor)
+    assert.strictEqual((await exported()).code, 0)
+    assert.deepStrictEqual(await verdicts(folder, { key: key(), anchor }), { code: 0, integrity: [], completeness: [] })
   })
 })
