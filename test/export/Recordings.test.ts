@@ -4,9 +4,11 @@
  */
 import { readdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { Effect, Stream } from "effect"
 import { assert, describe, it } from "vitest"
 import type { SessionEvent } from "../../journal/Event.ts"
 import { asciicast2, asciicast3, makeIntervals, secondsText } from "../../src/export/AsciicastExport.ts"
+import { writeExport, writeExportFolder } from "../../src/export/ExportFile.ts"
 import { ESCAPED_BYTES_MAX, writeJsonText } from "../../src/export/JsonBytes.ts"
 import { script } from "../../src/export/ScriptExport.ts"
 import { ttyrec } from "../../src/export/TtyrecExport.ts"
@@ -490,4 +492,17 @@ describe("recordings of a session", () => {
     )
     assert.deepInclude(found[0], { size })
   })
+})
+
+describe("the place of an export", () => {
+  it("is refused where there is no folder for it, with what to do", () =>
+    withFolder(async (folder) => {
+      const path = join(folder, "missing", "dir", "f")
+      const said = { path, reason: `there is no folder ${join(folder, "missing", "dir")}; make it first` }
+      for (const write of [writeExport(path, Stream.empty), writeExportFolder(path, Stream.empty)]) {
+        const failure = await Effect.runPromise(Effect.flip(write))
+        assert.deepInclude({ ...failure }, { ...said, code: "InvalidArgument" })
+      }
+      assert.deepStrictEqual(readdirSync(folder), [])
+    }))
 })
