@@ -23,6 +23,7 @@ import { StoreSnapshot } from "../../src/export/StoreSnapshot.ts"
 import { History, Redaction } from "../../src/index.ts"
 import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
 import { closed, created, served, withFolder } from "../care/stores.ts"
+import { runInside } from "../cli/runInside.ts"
 import { newSessionId, outputEvent } from "../contracts/JournalContract.ts"
 import { verdicts } from "../evidence/bundleVerdicts.ts"
 import { filesHolding } from "../redact/storeHolds.ts"
@@ -312,6 +313,17 @@ describe("a destroyed key", () => {
         /^none of its events is there any more; events 1 to 32 removed by auditor \(its key was destroyed\), .*; the session has ended$/
       )
       assert.deepStrictEqual(await verdicts(bundle), { code: 0, integrity: [], completeness: [] })
+      // A replay says why there is nothing to be seen.
+      const env = { REPRISE_HOME: paths.store, HOME: folder, REPRISE_STORE_KEY_FILE: keyFile(folder) }
+      for (const speed of ["max", "9"]) {
+        const args = ["replay", streams[0], "--speed", speed]
+        const replayed = await Effect.runPromise(runInside(args, { env, cwd: folder, input: "" }))
+        assert.strictEqual(replayed.code, 0)
+        assert.match(
+          replayed.stderr,
+          /^reprise: output.* missing: the session's key was destroyed on \d{4}-\d\d-\d\d\n$/
+        )
+      }
     }))
 
   it("is gone from the files also when the process died behind the batch that destroyed it", () =>
