@@ -278,6 +278,8 @@ class BundleWriter {
   #events = 0
   #last = 0
   #hiddenInputs = 0
+  /** Of the terminal and of all commands, as far as it is there. */
+  #outputBytes = 0
 
   constructor(
     store: StoreSnapshot,
@@ -419,6 +421,9 @@ class BundleWriter {
           this.#state = SessionState.fold(this.#state, entry)
         }
         switch (event._tag) {
+          case "OutputReceived":
+            this.#outputBytes += event.data.length
+            break
           case "SessionCreated": {
             const { argv, cwd, name = null, owner } = event
             this.#created = { time: isoTime(entry.timeMicros), owner, argv, cwd, name }
@@ -441,7 +446,7 @@ class BundleWriter {
             break
           case "SessionLost": {
             // What it printed afterwards, if it did, is nowhere.
-            const { outputBytes: from } = this.#state
+            const from = Math.max(this.#outputBytes, this.#state.outputBytes)
             this.#lostSession = {
               sequence,
               what: "output",

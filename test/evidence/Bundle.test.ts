@@ -426,12 +426,16 @@ describe("10.8 a bundle of evidence", () => {
     const { paths, texts } = await makeStore(join(root, "lost"), 2, 4)
     const [lost, found] = [...texts.keys()] as [SessionId, SessionId]
     const at = { actor: "engine", timeMicros: 1_800_000_000_000_002 }
+    // Its bytes are none of the terminal's.
+    const data = Buffer.alloc(10_000)
+    const ofCommand = { ...at, event: { _tag: "OutputReceived", channel: "stdout", exec: 1, offset: 0, data } } as const
     const gone = { ...at, event: { _tag: "SessionLost", reason: "its keeper is gone" } } as const
     await withJournal(
       paths,
       Effect.gen(function* () {
         const journal = yield* Journal
-        for (const session of [lost, found]) yield* journal.append(session, [outputEvent("the last words"), gone])
+        for (const session of [lost, found])
+          yield* journal.append(session, [outputEvent("the last words"), ofCommand, gone])
         yield* journal.append(found, [
           { ...at, event: { _tag: "SessionResumed", keeper: "k", outputOffset: 14, gapBytes: 0 } }
         ])
@@ -455,13 +459,13 @@ describe("10.8 a bundle of evidence", () => {
     }
     const [of, ofFound] = coverages
     const reason = "the session was lost: its keeper is gone"
-    assert.deepStrictEqual(of.lost, [{ sequence: 7, what: "output", from: of.lost[0].from, to: null, reason }])
-    assert.isAtLeast(of.lost[0].from, "the last words".length)
+    assert.deepStrictEqual(of.lost, [{ sequence: 8, what: "output", from: of.lost[0].from, to: null, reason }])
+    assert.isAtLeast(of.lost[0].from, data.length + "the last words".length)
     assert.match(of.text, /; output \d+ to \? never recorded \(the session was lost: its keeper is gone\);/)
     assert.match(of.text, /; how the session ended is not known$/)
     const [verdict] = await checkBundles(join(root, "lost-bundle"), {})
     assert.match(verdict!.notes.join(), /output \d+ to \? was never recorded: the session was lost: its keeper is gone/)
-    assert.deepInclude(ofFound, { lost: [], interruptions: [{ from: 7, to: 8, gapBytes: 0 }], ended: false })
+    assert.deepInclude(ofFound, { lost: [], interruptions: [{ from: 8, to: 9, gapBytes: 0 }], ended: false })
   })
 
   it("refuses to go on from what is no checkpoint of its log, with the reason and the code that `verify` has", async () => {
