@@ -1,14 +1,15 @@
 /** What `export --format evidence` does, loaded when it is asked for: bundles with a recording beside the events. */
 import { Clock, Effect, Stream } from "effect"
 import type { SessionId } from "../journal/Event.ts"
-import { exportBundles } from "../src/evidence/BundleExport.ts"
+import { exportBundles, SinceRefused } from "../src/evidence/BundleExport.ts"
 import { readKey } from "../src/evidence/Keys.ts"
 import { exportFormat, exportSession } from "../src/export/Export.ts"
 import { History } from "../src/session/History.ts"
 import type { StorePaths } from "../src/session/StorePaths.ts"
 import type { Caller } from "./Caller.ts"
+import { ExitCode } from "./ExitCode.ts"
 import { type CareError, longWork } from "./LongWork.ts"
-import type { Ending } from "./Outcome.ts"
+import { Ending } from "./Outcome.ts"
 import type { Progress } from "./Progress.ts"
 
 export interface EvidenceExport {
@@ -19,6 +20,14 @@ export interface EvidenceExport {
   /** A checkpoint that the auditor has. */
   readonly since: string | undefined
   readonly progress: Progress
+}
+
+/** As `verify` ends by an anchor that it says the same of. */
+const SINCE_CODES: Readonly<Record<SinceRefused["verdict"], number>> = {
+  invalid: ExitCode.invalid,
+  integrity: ExitCode.notAuthentic,
+  completeness: ExitCode.incomplete,
+  unproven: ExitCode.unproven
 }
 
 /** Gives what there is of each session, in words. */
@@ -47,6 +56,9 @@ export const exportEvidence = ({
           return { pieces: Stream.toAsyncIterable(Stream.provideService(pieces, History, history)), notes: () => notes }
         },
         onProgress: (session, events) => progress.tell(`reprise: export ${session}: ${events} events`)
+      }).catch((error: unknown) => {
+        if (!(error instanceof SinceRefused)) throw error
+        throw new Ending({ exitCode: SINCE_CODES[error.verdict], note: `--since: ${error.message}` })
       })
     )
     return report.bundles.map(({ coverage, session }) => [session, coverage.text] as const)

@@ -6,7 +6,7 @@ import { Effect, Fiber, Option, Queue, Stream } from "effect"
 import type { SessionId } from "../journal/Event.ts"
 import { collectRarely } from "../src/remote/HeapGrowth.ts"
 import type { AttachItem } from "../src/session/Attach.ts"
-import type { OutputItem } from "../src/session/OutputItem.ts"
+import { describeMissing, type OutputItem } from "../src/session/OutputItem.ts"
 import { Sessions } from "../src/session/Sessions.ts"
 import { Caller, type OutputClosed } from "./Caller.ts"
 import { escapeText } from "./Escape.ts"
@@ -77,10 +77,7 @@ export const showItems = <E, R>(
         case "Exited":
           return Effect.succeed(untilProgramEnds ? { end: item, endedBy: "program" } : undefined)
         case "Missing":
-          return Effect.as(
-            display.tell(`output bytes ${item.from} to ${item.to ?? "?"} are missing: ${escapeText(item.why)}`),
-            undefined
-          )
+          return Effect.as(display.tell(escapeText(describeMissing(item))), undefined)
         case "Ended":
           return ended(session, item)
       }

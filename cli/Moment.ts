@@ -31,11 +31,18 @@ export const parseMoment = (text: string): Moment | undefined => {
   const iso = /^(\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?)?)(?:([.,]\d{1,9}))?(Z|[+-]\d{2}:?\d{2})?$/.exec(text)
   if (iso === null) return undefined
   const base = iso[1]!.replace(" ", "T")
+  if (!isDay(base.slice(0, 10))) return undefined
   // A date alone is midnight here, as people mean it, not in Greenwich.
   const millis = Date.parse(`${base.includes("T") ? base : `${base}T00:00`}${iso[3] ?? ""}`)
   if (Number.isNaN(millis)) return undefined
   const fraction = iso[2] === undefined ? 0 : Math.floor(Number(`0.${iso[2].slice(1)}`) * MICROS_PER_SECOND)
   return { _tag: "Time", timeMicros: millis * 1_000 + fraction }
+}
+
+/** Date.parse takes the 30th of February for the 2nd of March. */
+const isDay = (day: string): boolean => {
+  const date = new Date(`${day}T00:00Z`)
+  return !Number.isNaN(date.getTime()) && date.toISOString().slice(0, 10) === day
 }
 
 /** A time, or how long ago it was (`90s`, `30m`, `12h`, `7d`), in microseconds; undefined when it is neither. */

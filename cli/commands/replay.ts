@@ -5,7 +5,7 @@ import type { JournalEntry, OutputChannel, SessionId } from "../../journal/Event
 import { collectRarely } from "../../src/remote/HeapGrowth.ts"
 import { SessionOutput } from "../../src/remote/SessionOutput.ts"
 import { History } from "../../src/session/History.ts"
-import { outputItems } from "../../src/session/OutputItem.ts"
+import { describeMissing, outputItems } from "../../src/session/OutputItem.ts"
 import type { HistoryPoint, SessionView } from "../../src/session/SessionView.ts"
 import { Caller, type CallerShape, type OutputClosed } from "../Caller.ts"
 import { escapeText } from "../Escape.ts"
@@ -201,10 +201,8 @@ const printAll = Effect.fnUntraced(function* (session: SessionId, range: Range, 
   )
 })
 
-const tellMissing = (gap: { readonly from: number; readonly to: number | null; readonly why: string }) =>
-  Caller.use((caller) =>
-    caller.writeError(`reprise: output bytes ${gap.from} to ${gap.to ?? "?"} are missing: ${escapeText(gap.why)}\n`)
-  )
+const tellMissing = (gap: Parameters<typeof describeMissing>[0]) =>
+  Caller.use((caller) => caller.writeError(`reprise: ${escapeText(describeMissing(gap))}\n`))
 
 /**
  * By the times in the journal. They are labels: when the clock was set back, the next event follows at once. Of a shell

@@ -76,10 +76,10 @@ export interface Gap {
 export interface Coverage {
   /** In words. */
   readonly text: string
-  /** Events that are there. */
+  /** Events that are there; the one that stands for those that retention removed is counted. */
   readonly events: number
   readonly last: number
-  /** Contiguous ranges of them. */
+  /** Contiguous ranges of those that happened: what stands for removed ones is in none. */
   readonly ranges: ReadonlyArray<readonly [from: number, to: number]>
   /** Events that should be there and are not. */
   readonly gaps: ReadonlyArray<Gap>
@@ -96,7 +96,10 @@ export interface Coverage {
   /** Events that are there and have no leaf, and the root of an RFC 6962 tree of their leaves with a salt of zeros, base64. */
   readonly unsealed: number
   readonly unsealedRoot: string
-  /** What never reached the journal, each where the journal says so: bytes of output or input, or events. */
+  /**
+   * What never reached the journal, each where the journal says so: bytes of output or input, or events. Of a session that
+   * was lost: output from the last byte that is there on, up to where nobody knows.
+   */
   readonly lost: ReadonlyArray<Gap & { readonly sequence: number; readonly what: string }>
   /** Times no engine was there, while the program went on: from the last event before to the first one after. */
   readonly interruptions: ReadonlyArray<{

@@ -32,12 +32,14 @@ import {
   type Checkpoint,
   parseCheckpoint,
   parseNote,
+  parseVerifierKey,
   type Signer,
   signNote,
   tlogProofText
 } from "../../journal/SignedNote.ts"
 import { parseStatement } from "../../journal/Statement.ts"
 import { redactedAtCapture, SessionState } from "../../projections/SessionState.ts"
+import { snapshotKey, snapshotState } from "../../projections/SnapshotRow.ts"
 import { packageVersion, verifyScript } from "../EntryPoints.ts"
 import {
   EVENT_LINES_FORMAT,
@@ -65,7 +67,7 @@ import {
   type SealedLine
 } from "./Bundle.ts"
 import { bundleReadme } from "./BundleReadme.ts"
-import { readRotations } from "./Rotation.ts"
+import { type KeyTerm, keyChain, readRotations, rotationsIn, signersOf, wasKeyAt } from "./Rotation.ts"
 
 /** A recording beside the events: its bytes, and in words what it has no room for. */
 export interface BundleRecording {
@@ -91,12 +93,25 @@ export interface BundleReport {
   readonly bundles: ReadonlyArray<{ readonly session: SessionId; readonly folder: string; readonly coverage: Coverage }>
 }
 
+/**
+ * The log does not go on from the checkpoint that was given. `verdict` is the one that `reprise verify --anchor` comes to, with its
+ * reason in the message; `invalid`: it is no checkpoint of this store.
+ */
+export class SinceRefused extends Error {
+  override readonly name = "SinceRefused"
+  readonly verdict: "invalid" | "integrity" | "completeness" | "unproven"
+  constructor(verdict: SinceRefused["verdict"], message: string) {
+    super(message)
+    this.verdict = verdict
+  }
+}
+
 /** Of one write. */
 const PIECE_LENGTH_MAX = 256 * 1024
 
 /**
  * One session is the folder itself, several are folders in it, each by its id. Throws StoreRefused, SessionNotFound,
- * TargetRefused, TargetFull, InvalidSince.
+ * TargetRefused, TargetFull, SinceRefused.
  */
 export const exportBundles = async (
   paths: StorePaths,
@@ -108,6 +123,7 @@ export const exportBundles = async (
   try {
     const { done, target: final } = await makeTargetFolder(paths, target, async (folder) => {
       const log = await readLog(store)
+      if (options.since !== undefined) checkSince(options.since, log)
       const made: Array<{ readonly session: SessionId; readonly name: string; readonly coverage: Coverage }> = []
       for (const session of sessions) {
         const name = sessions.length === 1 ? "" : session
@@ -137,6 +153,8 @@ interface StoreLog {
   readonly statements: ReadonlyArray<string>
   readonly tree: MerkleTree
   readonly rotations: ReadonlyArray<BundleRotation>
+  /** Those that lead to the present key, and it; none where it cannot be read. */
+  readonly keys: ReadonlyArray<KeyTerm>
 }
 
 /** undefined: nothing was ever sealed, or what is there of the log is not what the checkpoint says. */
@@ -176,7 +194,9 @@ const readLog = async (store: StoreSnapshot): Promise<StoreLog | undefined> => {
           }
         ]
   )
-  return { key, note, checkpoint, statements, tree, rotations }
+  const verifier = parseVerifierKey(key)
+  const keys = verifier === undefined ? [] : keyChain(verifier, rotationsIn(changes))
+  return { key, note, checkpoint, statements, tree, rotations, keys }
 }
 
 const statementBytes = (text: string | undefined): Uint8Array | undefined =>
@@ -185,6 +205,38 @@ const statementBytes = (text: string | undefined): Uint8Array | undefined =>
 const checkpointOf = (note: string): Checkpoint | undefined => {
   const parsed = parseNote(note)
   return parsed && parseCheckpoint(parsed.text)
+}
+
+const OWN_ANCHOR = "give one that `reprise anchor` printed of this store"
+
+/** Throws SinceRefused, in the words of `reprise verify --anchor` (Verify.ts). */
+const checkSince = (text: string, log: StoreLog | undefined): void => {
+  const refuse = (verdict: SinceRefused["verdict"], reason: string) => new SinceRefused(verdict, reason)
+  const note = parseNote(text)
+  const before = note && parseCheckpoint(note.text)
+  if (note === undefined || before === undefined) throw refuse("invalid", `this is no checkpoint; ${OWN_ANCHOR}`)
+  if (log === undefined)
+    throw refuse("unproven", "nothing of this store is sealed that could go on from it; `reprise verify` says more")
+  const { origin, size } = log.checkpoint
+  if (before.origin !== origin)
+    throw refuse("invalid", `this checkpoint is of another log, ${before.origin}; ${OWN_ANCHOR}`)
+  const signers = signersOf(note, log.keys)
+  if (signers === "forged seal")
+    throw refuse("integrity", "forged seal: the checkpoint has a signature that is not of its key")
+  if (signers === "wrong key") throw refuse("integrity", `wrong key: the checkpoint is not signed by ${origin}`)
+  if (!wasKeyAt(signers, before.size)) {
+    const why = `the checkpoint is signed by a key of ${origin} that was not its key then`
+    throw refuse("integrity", `wrong key: ${why}`)
+  }
+  if (before.size > size) {
+    const sizes = `the checkpoint was made with ${before.size} statements, and the log has ${size}`
+    throw refuse("completeness", `rolled back: ${sizes}`)
+  }
+  const then = new Frontier()
+  for (const statement of log.statements.slice(0, before.size)) then.append(leafHash(Buffer.from(statement)))
+  if (Buffer.compare(then.root(), before.root) === 0) return
+  const what = `the log is another one than when the checkpoint was made, at ${before.size} statements`
+  throw refuse("integrity", `forked: ${what}`)
 }
 
 // --- one bundle ------------------------------------------------------------------------------------------------------
@@ -213,6 +265,8 @@ class BundleWriter {
   readonly #ranges: Array<[number, number]> = []
   readonly #gaps: Array<Gap> = []
   readonly #lost: Array<Coverage["lost"][number]> = []
+  /** Of them that of a SessionLost that nothing followed yet. */
+  #lostSession: Coverage["lost"][number] | undefined
   readonly #interruptions: Array<{ from: number; to: number | null; gapBytes: number | null }> = []
   readonly #redactions: Array<object> = []
   readonly #redacted = new Set<number>()
@@ -224,6 +278,8 @@ class BundleWriter {
   #events = 0
   #last = 0
   #hiddenInputs = 0
+  /** Of the terminal and of all commands, as far as it is there. */
+  #outputBytes = 0
 
   constructor(
     store: StoreSnapshot,
@@ -353,13 +409,21 @@ class BundleWriter {
         const { sequence, value } = item
         this.#events++
         this.#last = sequence
-        const range = this.#ranges.at(-1)
-        if (range !== undefined && range[1] === sequence - 1) range[1] = sequence
-        else this.#ranges.push([sequence, sequence])
         const entry = decodeRecord(sequence, value)
-        this.#state = SessionState.fold(this.#state, entry)
         const { event } = entry
+        if (event._tag === "EventsRemoved") {
+          // It stands for events that are not there, and is none of them. What the session was by then was kept.
+          this.#state = (await this.#keptState(sequence)) ?? SessionState.fold(this.#state, entry)
+        } else {
+          const range = this.#ranges.at(-1)
+          if (range !== undefined && range[1] === sequence - 1) range[1] = sequence
+          else this.#ranges.push([sequence, sequence])
+          this.#state = SessionState.fold(this.#state, entry)
+        }
         switch (event._tag) {
+          case "OutputReceived":
+            this.#outputBytes += event.data.length
+            break
           case "SessionCreated": {
             const { argv, cwd, name = null, owner } = event
             this.#created = { time: isoTime(entry.timeMicros), owner, argv, cwd, name }
@@ -380,12 +444,31 @@ class BundleWriter {
           case "GapDetected":
             this.#lost.push({ sequence, what: event.what, from: event.from, to: event.to, reason: event.why })
             break
+          case "SessionLost": {
+            // What it printed afterwards, if it did, is nowhere.
+            const from = Math.max(this.#outputBytes, this.#state.outputBytes)
+            this.#lostSession = {
+              sequence,
+              what: "output",
+              from,
+              to: null,
+              reason: `the session was lost: ${event.reason}`
+            }
+            this.#lost.push(this.#lostSession)
+            break
+          }
           case "SessionInterrupted":
             this.#interruptions.push({ from: sequence, to: null, gapBytes: null })
             break
           case "SessionResumed": {
+            const lost = this.#lostSession
             const open = this.#interruptions.at(-1)
             if (open?.to === null) Object.assign(open, { to: sequence, gapBytes: event.gapBytes })
+            else if (lost !== undefined)
+              this.#interruptions.push({ from: lost.sequence, to: sequence, gapBytes: event.gapBytes })
+            // Its keeper was found after all: it was away, and not lost.
+            if (lost !== undefined) this.#lost.splice(this.#lost.indexOf(lost), 1)
+            this.#lostSession = undefined
             break
           }
           case "InputHidden":
@@ -403,6 +486,18 @@ class BundleWriter {
     }
     if (this.#events === 0) throw new SessionNotFound({ session: this.#session, candidates: [] })
     return this.#last
+  }
+
+  /** Of the session up to a removal; undefined: it is not there, or of another version. */
+  async #keptState(sequence: number): Promise<SessionState | undefined> {
+    const key = snapshotKey(SessionState.name, this.#session, sequence)
+    const row = (await this.#store.kept(this.#session)).find((kept) => Buffer.compare(kept.key, key) === 0)
+    const state = row && snapshotState(row, SessionState.version)
+    try {
+      return state && SessionState.decode(state)
+    } catch {
+      return undefined
+    }
   }
 
   #writeProofs(seal: Seal, log: StoreLog): void {
@@ -424,8 +519,7 @@ class BundleWriter {
     const { since } = this.#options
     if (since === undefined) return
     const before = checkpointOf(since)
-    // A checkpoint that the log does not go on: whoever checks the bundle against it is told so.
-    if (before === undefined || before.size > log.checkpoint.size) return
+    if (before === undefined) return
     const proof = log.tree.consistencyProof(before.size).map(base64)
     this.#put(BUNDLE_FILES.consistency, `${[before.size, base64(before.root), ...proof].join("\n")}\n`)
   }
@@ -448,7 +542,7 @@ class BundleWriter {
       atCapture: redactedAtCapture(this.#state),
       ended: closed || status === "lost" || status === "failed"
     }
-    return { text: inWords(facts), ...facts }
+    return { text: inWords(facts, status), ...facts }
   }
 
   async #writeManifest(coverage: Coverage, formats: Manifest["formats"]): Promise<void> {
@@ -552,13 +646,19 @@ const entryOf = (
   return { leaf: tile.subarray(at, end), salt: tile.subarray(end, end + SALT_BYTES) }
 }
 
-const inWords = (coverage: Omit<Coverage, "text">): string => {
+const inWords = (coverage: Omit<Coverage, "text">, status: SessionState["status"]): string => {
   const { atCapture, ended, gaps, interruptions, last, lost, ranges, redacted, removed, sealed, unsealed } = coverage
   const parts = [
-    gaps.length === 0 && ranges.length === 1
-      ? `events ${ranges[0]![0]} to ${last} contiguous`
-      : `events ${ranges.map(([from, to]) => (from === to ? from : `${from} to ${to}`)).join(", ")}`,
-    ...(removed === null ? [] : [`events 1 to ${removed.to} removed by ${removed.actor} (${removed.policy})`]),
+    ranges.length === 0
+      ? "none of its events is there any more"
+      : gaps.length === 0 && ranges.length === 1
+        ? `events ${ranges[0]![0]} to ${last} contiguous`
+        : `events ${ranges.map(([from, to]) => (from === to ? from : `${from} to ${to}`)).join(", ")}`,
+    ...(removed === null
+      ? []
+      : [
+          `events 1 to ${removed.to} removed by ${removed.actor} (${removed.policy}), one event tells of it in their place`
+        ]),
     ...gaps.map(({ from, reason, to }) => `events ${from} to ${to ?? "?"} missing (${reason})`),
     ...lost.map(({ from, reason, to, what }) => `${what} ${from} to ${to ?? "?"} never recorded (${reason})`),
     ...(interruptions.length === 0 ? [] : [`${interruptions.length} times without an engine`]),
@@ -570,7 +670,11 @@ const inWords = (coverage: Omit<Coverage, "text">): string => {
       : [
           `recorded with rules (${atCapture.rules.join(", ")}) that replaced ${atCapture.bytes} bytes before they were journaled`
         ]),
-    ended ? "the session has ended" : "the session had not ended"
+    status === "lost"
+      ? "how the session ended is not known"
+      : ended
+        ? "the session has ended"
+        : "the session had not ended"
   ]
   return parts.join("; ")
 }

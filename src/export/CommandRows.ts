@@ -104,12 +104,10 @@ export const commandRows = (kind: CommandKind, view: SessionView, sink: CommandR
   let sequence = 0
   return {
     take: (entry) => {
-      const part = missingPart(entry, sequence)
+      const parts = missingParts(entry, sequence)
       sequence = entry.sequence
-      if (part !== undefined) {
-        rows.settle()
-        sink.missing(part)
-      }
+      if (parts.length > 0) rows.settle()
+      for (const part of parts) sink.missing(part)
       rows.take(entry)
     },
     end: () => rows.end()
@@ -123,20 +121,18 @@ interface Rows extends CommandRows {
 
 type EventOf<Tag extends SessionEvent["_tag"]> = Extract<SessionEvent, { readonly _tag: Tag }>
 
-const missingPart = ({ event, sequence, timeMicros }: JournalEntry, before: number): MissingPart | undefined => {
-  switch (event._tag) {
-    case "EventsRemoved":
-      return {
-        timeMicros: event.lastTimeMicros,
-        text: `events ${event.from} to ${event.to} were removed: ${event.policy}`
-      }
-    case "GapDetected":
-      return { timeMicros, text: `${event.what} ${event.from} to ${event.to ?? "?"} is missing: ${event.why}` }
-    default:
-      return sequence === before + 1
-        ? undefined
-        : { timeMicros, text: `events ${before + 1} to ${sequence - 1} are not in the journal any more` }
+/** What is missing before the event, and what it says to be. */
+const missingParts = ({ event, sequence, timeMicros }: JournalEntry, before: number): ReadonlyArray<MissingPart> => {
+  if (event._tag === "EventsRemoved") {
+    const text = `events ${event.from} to ${event.to} were removed: ${event.policy}`
+    return [{ timeMicros: event.lastTimeMicros, text }]
   }
+  const texts: Array<string> = []
+  if (sequence !== before + 1) texts.push(`events ${before + 1} to ${sequence - 1} are not in the journal any more`)
+  if (event._tag === "GapDetected")
+    texts.push(`${event.what} ${event.from} to ${event.to ?? "?"} is missing: ${event.why}`)
+  if (event._tag === "SessionLost") texts.push(`the session was lost: ${event.reason}`)
+  return texts.map((text) => ({ timeMicros, text }))
 }
 
 const unseen = (view: SessionView): Omit<CommandOutcome, "outputBytes"> => ({

@@ -120,8 +120,18 @@ const assertNewFolder = async (path: string): Promise<void> => {
     if (error.code === "ENOENT") return undefined
     throw error
   })
-  if (found === undefined || (found.isDirectory() && (await readdir(path)).length === 0)) return
+  if (found === undefined) return assertParent(path)
+  if (found.isDirectory() && (await readdir(path)).length === 0) return
   throw Object.assign(new Error("something is there already; name a new folder"), { code: "ELOOP" })
+}
+
+/** Throws where there is no folder for it. Other than one that is not there, making the file itself tells of it. */
+const assertParent = async (path: string): Promise<void> => {
+  const folder = dirname(path)
+  await lstat(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error
+    throw Object.assign(new Error(`there is no folder ${folder}; make it first`), { code: "ENOENT" })
+  })
 }
 
 /** Throws where something stands that is not an ordinary file: a link, a folder, a device, a pipe. */
@@ -130,7 +140,8 @@ const assertReplaceable = async (path: string): Promise<void> => {
     if (error.code === "ENOENT") return undefined
     throw error
   })
-  if (found !== undefined && !found.isFile()) {
+  if (found === undefined) return assertParent(path)
+  if (!found.isFile()) {
     const what = found.isSymbolicLink() ? "a symbolic link" : found.isDirectory() ? "a folder" : "not an ordinary file"
     throw Object.assign(new Error(`it is ${what}; name another file, or - for standard output`), { code: "ELOOP" })
   }

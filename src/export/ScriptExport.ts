@@ -48,16 +48,20 @@ class ScriptFiles implements ExportFold<ReadonlyArray<FilePiece>> {
   readonly end = (): ReadonlyArray<FilePiece> => {
     for (const item of this.#terminal.page(this.#items.end())) this.#item(item)
     if (!this.#hasBegun) this.#begin(this.#source.view.createdAt, this.#source.view.size)
-    const status = this.#exit === undefined ? undefined : exitStatus(this.#exit)
+    const { view } = this.#source
+    const isAlive = view.status === "starting" || view.status === "running"
+    // Of one that ended and has no event of that, what is known of it; of one that was lost, nothing is.
+    const end = this.#exit ?? (isAlive ? undefined : view)
+    const status = end === undefined ? undefined : exitStatus(end)
     this.#timing += `H 0.000000 DURATION ${fixedSeconds(this.#lastMicros - this.#beganMicros)}\n`
     if (status !== undefined) this.#timing += `H 0.000000 EXIT_CODE ${status}\n`
     else if (this.#exit !== undefined) this.#source.losses?.add("exits")
     const how =
       status !== undefined
         ? `COMMAND_EXIT_CODE="${status}"`
-        : this.#exit === undefined
+        : end === undefined
           ? "<it was still running>"
-          : `<${describeExit(this.#exit)}>`
+          : `<${describeExit(end)}>`
     const foot = Buffer.from(`\nScript done on ${localTime(this.#lastMicros)} [${how}]\n`)
     this.#push(SCRIPT_FILES.output, foot)
     if (this.#source.input) this.#push(SCRIPT_FILES.input, foot)

@@ -5,6 +5,7 @@
  */
 import { Array as Arr, Effect, type Pull, Schema, Stream } from "effect"
 import { type JournalEntry, OutputChannel, TerminalSize } from "../../journal/Event.ts"
+import { isKeyDestroyed } from "../../projections/SessionIndex.ts"
 
 /** Neighbouring output bytes. At most one page of the journal (256 KiB). */
 export const OutputBytes = Schema.TaggedStruct("Output", {
@@ -119,6 +120,10 @@ export const joinOutput = <Item extends { readonly _tag: string }>(
   flush()
 }
 
+/** In words. Of what was removed, it may not be known how much it was. */
+export const describeMissing = ({ from, to, why }: Pick<typeof OutputMissing.Type, "from" | "to" | "why">): string =>
+  to !== null && to <= from ? `output is missing: ${why}` : `output bytes ${from} to ${to ?? "?"} are missing: ${why}`
+
 /** An event that is no output, to every reader; undefined where it is nothing to them. */
 export const otherItem = ({
   event,
@@ -130,7 +135,10 @@ export const otherItem = ({
       return { _tag: "Exited", exitCode: event.exitCode, signal: event.signal, sequence }
     case "EventsRemoved": {
       const day = new Date(timeMicros / 1000).toISOString().slice(0, 10)
-      return { _tag: "Missing", from: 0, to: event.outputBytes, why: `removed on ${day} (${event.policy})`, sequence }
+      const why = isKeyDestroyed({ removed: event })
+        ? `the session's key was destroyed on ${day}`
+        : `removed on ${day} (${event.policy})`
+      return { _tag: "Missing", from: 0, to: event.outputBytes, why, sequence }
     }
     case "GapDetected":
       if (event.what !== "output") return undefined

@@ -44,6 +44,17 @@ describe("moments", () => {
     assert.deepStrictEqual(parseMoment("+2m"), { _tag: "Offset", micros: 120_000_000 })
     for (const wrong of ["", "now", "-5", "+", "+5d", "2023-13-45T00:00Z", "1e9"])
       assert.isUndefined(parseMoment(wrong))
+    // Days that do not exist, and one that does.
+    for (const wrong of [
+      "2026-02-30",
+      "2026-02-29",
+      "2026-04-31T10:00",
+      "2026-02-30T00:00:00Z",
+      "2026-06-31 00:00+02:00"
+    ])
+      assert.isUndefined(parseMoment(wrong))
+    assert.isUndefined(parseSince("2026-02-30", 0))
+    assert.strictEqual(parseMoment("2024-02-29T23:59Z")?._tag, "Time")
   })
 
   it("what is printed can be given back", () => {

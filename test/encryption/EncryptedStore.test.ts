@@ -16,12 +16,16 @@ import { doctor } from "../../src/care/Doctor.ts"
 import { importBackup } from "../../src/care/Import.ts"
 import { repair } from "../../src/care/Repair.ts"
 import { keyDestruction } from "../../src/erasure/KeyDestruction.ts"
+import { exportBundles } from "../../src/evidence/BundleExport.ts"
+import { readKey } from "../../src/evidence/Keys.ts"
 import { verifyStore } from "../../src/evidence/Verify.ts"
 import { StoreSnapshot } from "../../src/export/StoreSnapshot.ts"
 import { History, Redaction } from "../../src/index.ts"
 import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
 import { closed, created, served, withFolder } from "../care/stores.ts"
+import { runInside } from "../cli/runInside.ts"
 import { newSessionId, outputEvent } from "../contracts/JournalContract.ts"
+import { verdicts } from "../evidence/bundleVerdicts.ts"
 import { filesHolding } from "../redact/storeHolds.ts"
 import { encryptedPaths, inJournal, keyFile, redacting } from "./stores.ts"
 
@@ -298,6 +302,28 @@ describe("a destroyed key", () => {
       const checked = await doctor(paths, { engine: undefined })
       assert.deepInclude(checked, { state: "healthy", damages: [] })
       assert.strictEqual((await doctor(storePaths(paths.store), { engine: undefined })).state, "healthy")
+      // Its evidence says what the list does.
+      const bundle = join(folder, "bundle")
+      await exportBundles(paths, [streams[0]], bundle, { reason: null, nowMillis: 5, signer: readKey(paths)?.signer })
+      const manifest = JSON.parse(readFileSync(join(bundle, "manifest.json"), "utf8"))
+      assert.deepInclude(manifest, { status: "exited", exitCode: 0, created: null })
+      assert.deepInclude(manifest.coverage, { events: 1, ranges: [], ended: true })
+      assert.match(
+        manifest.coverage.text,
+        /^none of its events is there any more; events 1 to 32 removed by auditor \(its key was destroyed\), .*; the session has ended$/
+      )
+      assert.deepStrictEqual(await verdicts(bundle), { code: 0, integrity: [], completeness: [] })
+      // A replay says why there is nothing to be seen.
+      const env = { REPRISE_HOME: paths.store, HOME: folder, REPRISE_STORE_KEY_FILE: keyFile(folder) }
+      for (const speed of ["max", "9"]) {
+        const args = ["replay", streams[0], "--speed", speed]
+        const replayed = await Effect.runPromise(runInside(args, { env, cwd: folder, input: "" }))
+        assert.strictEqual(replayed.code, 0)
+        assert.match(
+          replayed.stderr,
+          /^reprise: output.* missing: the session's key was destroyed on \d{4}-\d\d-\d\d\n$/
+        )
+      }
     }))
 
   it("is gone from the files also when the process died behind the batch that destroyed it", () =>

@@ -4,7 +4,7 @@
  */
 import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
@@ -19,6 +19,7 @@ import { makeSealer } from "../../src/evidence/Sealer.ts"
 import { importRecording } from "../../src/import/RecordingImporter.ts"
 import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
 import { closed, makeStore, withJournal } from "../care/stores.ts"
+import { runInside } from "../cli/runInside.ts"
 import { outputEvent } from "../contracts/JournalContract.ts"
 import { type Found, verdicts } from "./bundleVerdicts.ts"
 
@@ -367,8 +368,13 @@ describe("10.8 a bundle of evidence", () => {
     )
     await exportBundles(paths, [session], folder, { ...options, signer })
     const manifest = JSON.parse(get(folder, "manifest.json"))
-    assert.deepInclude(manifest.coverage, { redacted: 2, events: 256 })
+    // What stands for the removed events is there, and is none of those that are.
+    assert.deepInclude(manifest.coverage, { redacted: 2, events: 256, ranges: [[51, 305]], ended: true })
     assert.deepInclude(manifest.coverage.removed, { to: 50, isRecorded: true })
+    assert.match(
+      manifest.coverage.text,
+      /^events 51 to 305 contiguous; events 1 to 50 removed by auditor \(by hand\), one event tells of it in their place;/
+    )
     assert.deepStrictEqual(await verdicts(folder, { key: key() }), { code: 0, integrity: [], completeness: [] })
     const edited = join(root, "redacted-edited")
     cpSync(folder, edited, { recursive: true })
@@ -414,5 +420,96 @@ describe("10.8 a bundle of evidence", () => {
     assert.deepInclude(found!, { integrity: "unproven", completeness: "unproven" })
     assert.strictEqual(spawnSync(process.execPath, [join(bare, "verify.mjs"), bare]).status, 84)
     assert.strictEqual(spawnSync(process.execPath, [join(bare, "verify.mjs"), join(root, "store")]).status, 64)
+  })
+
+  it("tells that a session was lost, and from where on; and no more of it when its keeper was found after all", async () => {
+    const { paths, texts } = await makeStore(join(root, "lost"), 2, 4)
+    const [lost, found] = [...texts.keys()] as [SessionId, SessionId]
+    const at = { actor: "engine", timeMicros: 1_800_000_000_000_002 }
+    // Its bytes are none of the terminal's.
+    const data = Buffer.alloc(10_000)
+    const ofCommand = { ...at, event: { _tag: "OutputReceived", channel: "stdout", exec: 1, offset: 0, data } } as const
+    const gone = { ...at, event: { _tag: "SessionLost", reason: "its keeper is gone" } } as const
+    await withJournal(
+      paths,
+      Effect.gen(function* () {
+        const journal = yield* Journal
+        for (const session of [lost, found])
+          yield* journal.append(session, [outputEvent("the last words"), ofCommand, gone])
+        yield* journal.append(found, [
+          { ...at, event: { _tag: "SessionResumed", keeper: "k", outputOffset: 14, gapBytes: 0 } }
+        ])
+        yield* sealing(paths, [lost, found])
+      })
+    )
+    const signer = ensureKey(paths, 0).signer
+    const coverages = []
+    for (const [session, name] of [
+      [lost, "lost-bundle"],
+      [found, "found-bundle"]
+    ] as const) {
+      const folder = join(root, name)
+      await exportBundles(paths, [session], folder, { ...options, signer })
+      assert.deepStrictEqual(await verdicts(folder, { key: verifierKey(signer) }), {
+        code: 0,
+        integrity: [],
+        completeness: []
+      })
+      coverages.push(JSON.parse(get(folder, "manifest.json")).coverage)
+    }
+    const [of, ofFound] = coverages
+    const reason = "the session was lost: its keeper is gone"
+    assert.deepStrictEqual(of.lost, [{ sequence: 8, what: "output", from: of.lost[0].from, to: null, reason }])
+    assert.isAtLeast(of.lost[0].from, data.length + "the last words".length)
+    assert.match(of.text, /; output \d+ to \? never recorded \(the session was lost: its keeper is gone\);/)
+    assert.match(of.text, /; how the session ended is not known$/)
+    const [verdict] = await checkBundles(join(root, "lost-bundle"), {})
+    assert.match(verdict!.notes.join(), /output \d+ to \? was never recorded: the session was lost: its keeper is gone/)
+    assert.deepInclude(ofFound, { lost: [], interruptions: [{ from: 8, to: 9, gapBytes: 0 }], ended: false })
+  })
+
+  it("refuses to go on from what is no checkpoint of its log, with the reason and the code that `verify` has", async () => {
+    const { anchor, paths, session, signer } = made
+    const folder = join(root, "since")
+    const size = Number(anchor.split("\n")[1])
+    const of = (origin: string, size: number, by: Signer) =>
+      signNote(checkpointText({ origin, size, root: Buffer.alloc(32, 4) }), by)
+    const impostor = generateSigner(signer.name)
+    const elsewhere = generateSigner("elsewhere")
+    const refusals: ReadonlyArray<readonly [text: string, code: number, says: RegExp]> = [
+      ["", 64, /no checkpoint; give one that `reprise anchor` printed/],
+      ["\u0000\ufffd\u0007", 64, /no checkpoint/],
+      [anchor.slice(0, 40), 64, /no checkpoint/],
+      [of("elsewhere", size, elsewhere), 64, /of another log, elsewhere; give one/],
+      [get(made.bundle, "session.checkpoint"), 64, /of another log, /],
+      [anchor.replace(`\n${size}\n`, `\n${size - 1}\n`), 82, /forged seal: /],
+      [of(signer.name, size, impostor), 82, /wrong key: the checkpoint is not signed by /],
+      [of(signer.name, size, signer), 82, /forked: the log is another one .* at \d+ statements/],
+      [
+        of(signer.name, 10_000, signer),
+        83,
+        /rolled back: the checkpoint was made with 10000 statements, and the log has /
+      ]
+    ]
+    const file = join(root, "since.anchor")
+    const cli = (...args: ReadonlyArray<string>) =>
+      Effect.runPromise(runInside(args, { env: { REPRISE_HOME: paths.store, HOME: root }, cwd: root, input: "" }))
+    const exported = () => cli("export", session, "--format", "evidence", "--out", folder, "--since", file)
+    for (const [text, code, says] of refusals) {
+      writeFileSync(file, text)
+      const refused = await exported()
+      assert.strictEqual(refused.code, code, refused.stderr)
+      assert.match(refused.stderr, says)
+      assert.match(refused.stderr, /^reprise: --since: [^\n]+\n$/)
+      assert.isFalse(existsSync(folder) || existsSync(`${folder}.tmp`))
+      const verified = await cli("verify", "--anchor", file)
+      if (code !== 64) {
+        assert.strictEqual(verified.code, code)
+        assert.include(verified.stdout.toString(), says.source.split(":")[0]!)
+      }
+    }
+    writeFileSync(file, anchor)
+    assert.strictEqual((await exported()).code, 0)
+    assert.deepStrictEqual(await verdicts(folder, { key: key(), anchor }), { code: 0, integrity: [], completeness: [] })
   })
 })

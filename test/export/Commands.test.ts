@@ -29,6 +29,7 @@ const closed = (exitCode: number): SessionEvent => ({
   survivors: []
 })
 const gap: SessionEvent = { _tag: "GapDetected", what: "output", from: 3, to: 9, why: "the keeper dropped it" }
+const lost: SessionEvent = { _tag: "SessionLost", reason: "its keeper is gone" }
 const REMOVED = "events 1 to 7 were removed: older than 30 days"
 
 const SHELL = [
@@ -189,6 +190,31 @@ describe("--format csv", () => {
       (await rowsOf(sourceOf([removed(7), output("rest")]))).map((row) => row[9]),
       [REMOVED, "rest"]
     )
+  })
+
+  it("that a session was lost is a row and a line, whatever kind it is", async () => {
+    const LOST = "the session was lost: its keeper is gone"
+    for (const events of [
+      [exec, commandStarted(1, "x"), lost],
+      [output(`${prompt}x\r\n${mark("C")}y`), lost],
+      [output("y"), lost]
+    ]) {
+      const source = () => sourceOf(events, { status: "lost", ...(events[0] === exec && { kind: "exec" }) })
+      const rows = await rowsOf(source())
+      assert.deepStrictEqual(
+        rows.filter((row) => row[3] === "missing").map((row) => row[9]),
+        [LOST]
+      )
+      const lines = await linesOf(source())
+      assert.deepStrictEqual(
+        lines.filter(({ type }) => type === "missing").map(({ text }) => text),
+        [LOST]
+      )
+      assert.deepStrictEqual(
+        lines.filter(({ type }) => type === "command").map(({ status }) => status),
+        ["lost"]
+      )
+    }
   })
 })
 

@@ -4,15 +4,18 @@
  */
 import { readdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { Effect, Stream } from "effect"
 import { assert, describe, it } from "vitest"
 import type { SessionEvent } from "../../journal/Event.ts"
 import { asciicast2, asciicast3, makeIntervals, secondsText } from "../../src/export/AsciicastExport.ts"
+import { writeExport, writeExportFolder } from "../../src/export/ExportFile.ts"
 import { ESCAPED_BYTES_MAX, writeJsonText } from "../../src/export/JsonBytes.ts"
 import { script } from "../../src/export/ScriptExport.ts"
 import { ttyrec } from "../../src/export/TtyrecExport.ts"
 import { Utf8Text } from "../../src/export/Utf8Text.ts"
 import { importRecording } from "../../src/import/RecordingImporter.ts"
 import { RecordedItems } from "../../src/session/RecordedItems.ts"
+import type { SessionView } from "../../src/session/SessionView.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
 import { commandFinished, commandStarted, created, latin1, output } from "../projections/events.ts"
 import {
@@ -28,6 +31,7 @@ import {
   sizeOf,
   withFolder
 } from "./recordings.ts"
+import { filesOf, sourceOf } from "./sources.ts"
 
 const SECOND = 1_000_000
 const input = (text: string): SessionEvent => ({ _tag: "InputWritten", data: Buffer.from(text) })
@@ -403,6 +407,18 @@ describe("recordings of a session", () => {
     assert.notProperty(await exportFiles(script, everything), "input")
   })
 
+  it("script: the end of a session that was lost is not known, and one that runs is still running", async () => {
+    const foot = async (status: SessionView["status"], exitCode: number | null = null) =>
+      (await filesOf("script", sourceOf([output("x")], { status, exitCode }))).files
+        .typescript!.toString()
+        .split("\n")
+        .at(-2)
+    assert.match((await foot("lost"))!, /^Script done on .* \[<how it ended is not known>\]$/)
+    assert.match((await foot("running"))!, / \[<it was still running>\]$/)
+    // Its events were removed, and its end with them.
+    assert.match((await foot("exited", 4))!, / \[COMMAND_EXIT_CODE="4"\]$/)
+  })
+
   it("show the commands of a shell and both their streams, in order, as on one terminal", async () => {
     const stream = (channel: "stdout" | "stderr", data: Uint8Array): SessionEvent => ({
       _tag: "OutputReceived",
@@ -476,4 +492,17 @@ describe("recordings of a session", () => {
     )
     assert.deepInclude(found[0], { size })
   })
+})
+
+describe("the place of an export", () => {
+  it("is refused where there is no folder for it, with what to do", () =>
+    withFolder(async (folder) => {
+      const path = join(folder, "missing", "dir", "f")
+      const said = { path, reason: `there is no folder ${join(folder, "missing", "dir")}; make it first` }
+      for (const write of [writeExport(path, Stream.empty), writeExportFolder(path, Stream.empty)]) {
+        const failure = await Effect.runPromise(Effect.flip(write))
+        assert.deepInclude({ ...failure }, { ...said, code: "InvalidArgument" })
+      }
+      assert.deepStrictEqual(readdirSync(folder), [])
+    }))
 })
