@@ -38,6 +38,15 @@ export const BUNDLE_FILES = {
   verify: "verify.mjs"
 } as const
 
+/**
+ * The fields of all lines of events.jsonl, in the order in which they are written: the digest in the manifest is of lines in this order,
+ * and who put a line's fields in another one changed nothing. New fields stand behind these. verify.mjs has the same list.
+ */
+export const LINE_FIELDS: ReadonlyArray<string> =
+  "format version session events last kept sequence value time actor command kind name record payload missing leaf salt why".split(
+    " "
+  )
+
 /** First line of the text that is signed for a manifest: no checkpoint begins so, an origin has no space. */
 const MANIFEST_NOTE_HEADER = "reprise bundle v1"
 

@@ -3,7 +3,7 @@
  * the folder but what the key has signed, reads it line by line, and needs no store. verify.mjs in each bundle does the same
  * without a line of this code, with the same names.
  */
-import { createHash } from "node:crypto"
+import { createHash, type Hash } from "node:crypto"
 import { constants, existsSync, readdirSync } from "node:fs"
 import { open } from "node:fs/promises"
 import { basename, join, resolve } from "node:path"
@@ -32,6 +32,7 @@ import {
   BUNDLE_FORMAT,
   BUNDLE_VERSION,
   type BundleRotation,
+  LINE_FIELDS,
   type Manifest,
   manifestNoteText
 } from "./Bundle.ts"
@@ -90,8 +91,6 @@ export class BundleUnreadable extends Error {
 const MANIFEST_BYTES_MAX = 64 * 1024 * 1024
 /** Findings named one by one. */
 const FINDINGS_MAX = 20
-/** Of it the digest proves nothing more than its leaves do, and what a leaf does not cover (the order of fields) may change. */
-const NOT_DIGESTED: string = BUNDLE_FILES.events
 
 /** The bundle, or each of those in the folder. Throws BundleUnreadable. */
 export const checkBundles = async (
@@ -100,15 +99,32 @@ export const checkBundles = async (
 ): Promise<ReadonlyArray<BundleVerdict>> => {
   const path = resolve(folder)
   if (existsSync(join(path, BUNDLE_FILES.manifest))) return [await new BundleCheck(path, options).check()]
+  const has = (name: string, file: string) => existsSync(join(path, name, file))
   const inside = namesIn(path).filter(
-    (name) => SESSION_ID_PATTERN.test(name) && existsSync(join(path, name, BUNDLE_FILES.manifest))
+    (name) => SESSION_ID_PATTERN.test(name) || has(name, BUNDLE_FILES.manifest) || has(name, BUNDLE_FILES.events)
   )
   if (inside.length === 0)
     throw new BundleUnreadable(`${path} is no bundle of evidence: it has no ${BUNDLE_FILES.manifest}`)
   const verdicts: Array<BundleVerdict> = []
-  for (const name of inside.toSorted()) verdicts.push(await new BundleCheck(join(path, name), options).check())
+  for (const name of inside.toSorted()) {
+    const own = join(path, name)
+    verdicts.push(has(name, BUNDLE_FILES.manifest) ? await new BundleCheck(own, options).check() : withoutManifest(own))
+  }
   return verdicts
 }
+
+/** One of several bundles of which the manifest was taken away: nothing else of it says what should be there. */
+const withoutManifest = (folder: string): BundleVerdict => ({
+  folder,
+  session: basename(folder),
+  integrity: "unproven",
+  completeness: "incomplete",
+  findings: [{ verdict: "completeness", reason: "removed", detail: `${BUNDLE_FILES.manifest} is missing` }],
+  events: 0,
+  sealed: 0,
+  key: "",
+  notes: []
+})
 
 const namesIn = (path: string): ReadonlyArray<string> => {
   try {
@@ -154,10 +170,13 @@ class BundleCheck {
     const isSigned = await this.#checkManifest(bytes!)
     const checkpoint = await this.#checkpoint()
     if (checkpoint !== undefined) await this.#checkLog(checkpoint)
+    if (checkpoint !== undefined && (await this.#text(BUNDLE_FILES.manifestNote)) === undefined) {
+      this.#wrong("evidence missing", `${BUNDLE_FILES.manifest} is not signed`)
+    }
     const sealed = checkpoint?.size ?? 0
     const lines = await this.#checkLines(sealed, isSigned)
     this.#checkRoots(lines, checkpoint)
-    await this.#checkFiles()
+    await this.#checkFiles(lines)
     this.#checkCoverage(lines, sealed)
     const has = (verdict: BundleFinding["verdict"]) => this.#findings.some((finding) => finding.verdict === verdict)
     const isUnproven = !isSigned && checkpoint === undefined
@@ -201,8 +220,9 @@ class BundleCheck {
     }
   }
 
+  /** undefined also where the file is empty: then it says as little. */
   async #text(name: string): Promise<string | undefined> {
-    return (await this.#read(name))?.toString("utf8")
+    return (await this.#read(name))?.toString("utf8") || undefined
   }
 
   /** The key that is trusted. */
@@ -321,8 +341,12 @@ class BundleCheck {
     const proofText = await this.#text(BUNDLE_FILES.proof)
     const proof = proofText === undefined ? undefined : parseTlogProof(proofText)
     const sealed = text === undefined ? undefined : parseStatement(text.toString("utf8"))?.sealed
-    if (text === undefined || sealed === undefined || proof === undefined) {
+    if (text === undefined || text.byteLength === 0 || proofText === undefined) {
       return this.#wrong("evidence missing", "no statement of the store's log, with its proof, says what is sealed")
+    }
+    if (sealed === undefined || proof === undefined) {
+      const name = sealed === undefined ? BUNDLE_FILES.statement : BUNDLE_FILES.proof
+      return this.#wrong("forged seal", `${name} is not what the store's log has`)
     }
     if (proof.checkpoint !== note)
       this.#wrong("forged seal", `${BUNDLE_FILES.proof} is for another checkpoint of the store`)
@@ -521,14 +545,15 @@ class BundleCheck {
     if (coverage.sealed === (checkpoint?.size ?? 0) && !isSame && lines.unsealed.size >= coverage.unsealed) {
       this.#wrong("edited", "the events that are not sealed are not those that were exported")
     }
-    if (checkpoint !== undefined && !existsSync(join(this.#folder, BUNDLE_FILES.manifestNote))) {
-      this.#wrong("evidence missing", `${BUNDLE_FILES.manifest} is not signed`)
-    }
   }
 
-  async #checkFiles(): Promise<void> {
+  async #checkFiles(lines: Lines): Promise<void> {
     for (const [name, { sha256: expected }] of Object.entries(this.#manifest.files)) {
-      if (name === NOT_DIGESTED) continue
+      if (name === BUNDLE_FILES.events) {
+        const isSame = await this.#isAsExported(lines, expected)
+        if (!isSame) this.#wrong("edited", `${name} is not the file that was exported`)
+        continue
+      }
       if (basename(name) !== name) {
         this.#wrong("edited", "the manifest names a file outside of the bundle")
         continue
@@ -537,6 +562,13 @@ class BundleCheck {
       if (found === undefined) this.#incomplete("removed", `${name} is missing`)
       else if (found !== expected) this.#wrong("edited", `${name} is not the file that was exported`)
     }
+  }
+
+  /** What no leaf covers is under this digest: kept state, names of kinds, the first line. What is told of events is not told again. */
+  async #isAsExported(lines: Lines, expected: string): Promise<boolean> {
+    if (this.#has("edited", "reordered") || lines.events !== this.#manifest.coverage.events) return true
+    const path = join(this.#folder, BUNDLE_FILES.events)
+    return (await digestOf(path)) === expected || (await orderedDigestOf(path)) === expected
   }
 
   #checkCoverage(lines: Lines, sealed: number): void {
@@ -703,12 +735,29 @@ const redactedIn = (payload: Uint8Array): ReadonlyArray<RedactedEntry> => {
   }
 }
 
-const digestOf = async (path: string): Promise<string | undefined> => {
+const digestOf = (path: string): Promise<string | undefined> =>
+  hashOf(path, async (file, hash) => {
+    for await (const piece of file.pieces()) hash.update(piece)
+  })
+
+/** Of lines as they were exported, in whatever order the fields of each are now. */
+const orderedDigestOf = (path: string): Promise<string | undefined> =>
+  hashOf(path, async (file, hash) => {
+    for await (const { line, number } of file.lines()) {
+      const fields = fieldsOf(file, line, number)
+      hash.update(`${JSON.stringify(fields, [...LINE_FIELDS, ...Object.keys(fields)])}\n`)
+    }
+  })
+
+const hashOf = async (
+  path: string,
+  fill: (file: RecordingFile, hash: Hash) => Promise<void>
+): Promise<string | undefined> => {
   try {
     const file = await RecordingFile.open(path)
     try {
       const hash = createHash("sha256")
-      for await (const piece of file.pieces()) hash.update(piece)
+      await fill(file, hash)
       return hash.digest("hex")
     } finally {
       await file.close()

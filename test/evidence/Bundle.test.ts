@@ -203,6 +203,51 @@ describe("10.8 a bundle of evidence", () => {
       { code: 82, integrity: ["edited"] }
     ],
     [
+      "an edited name of an event's kind, which no leaf covers",
+      (folder) => editLine(folder, 7, (line) => ({ ...line, name: "Nothing" })),
+      { code: 82, integrity: ["edited"], completeness: [] }
+    ],
+    [
+      "a field more in the first line",
+      (folder) => {
+        const [head, ...rest] = linesOf(folder)
+        putLines(folder, [JSON.stringify({ ...JSON.parse(head!), note: "x" }), ...rest])
+      },
+      { code: 82, integrity: ["edited"], completeness: [] }
+    ],
+    [
+      "kept state that was never exported",
+      (folder) => putLines(folder, linesOf(folder).toSpliced(1, 0, '{"kept":"screen","sequence":5,"value":"AAAA"}')),
+      { code: 82, integrity: ["edited"], completeness: [] }
+    ],
+    [
+      "an edited statement",
+      (folder) => put(folder, "statement.txt", get(folder, "statement.txt").replace("session ", "session x")),
+      { code: 82, integrity: ["forged seal", "edited"] }
+    ],
+    [
+      "a statement that is gone",
+      (folder) => rmSync(join(folder, "statement.txt")),
+      { code: 82, integrity: ["evidence missing"], completeness: ["removed"] }
+    ],
+    [
+      "an edited first line of the proof",
+      (folder) => put(folder, "statement.tlog-proof", get(folder, "statement.tlog-proof").replace("@v1", "@v9")),
+      { code: 82, integrity: ["forged seal", "edited"] }
+    ],
+    ...["manifest.note", "store.checkpoint"].flatMap((name) => [
+      [
+        `an empty ${name}`,
+        (folder: string) => put(folder, name, ""),
+        { code: 82, integrity: ["evidence missing"] }
+      ] as const,
+      [
+        `a ${name} cut in half`,
+        (folder: string) => put(folder, name, get(folder, name).slice(0, get(folder, name).length / 2)),
+        { code: 82, integrity: ["forged seal"] }
+      ] as const
+    ]),
+    [
       "an edited manifest",
       (folder) => put(folder, "manifest.json", get(folder, "manifest.json").replace("case 7", "case 8")),
       { code: 82, integrity: ["edited"] }
@@ -328,6 +373,40 @@ describe("10.8 a bundle of evidence", () => {
     assert.deepStrictEqual((await attacked(none, { anchor: foreign })).integrity, ["wrong key"])
   })
 
+  it("10.8: checks every anchor, an empty one too, and refuses arguments that it does not know", async () => {
+    const { anchor } = made
+    assert.deepInclude(await verdicts(made.bundle, { key: key(), anchor: "" }), {
+      code: 82,
+      integrity: ["forged seal"]
+    })
+    const file = (name: string, text: string) => {
+      const path = join(root, name)
+      writeFileSync(path, text)
+      return path
+    }
+    const [good, empty, keyFile] = [file("anchor", anchor), file("empty", ""), file("key", key())]
+    const script = (...args: ReadonlyArray<string>) =>
+      spawnSync(process.execPath, [join(made.bundle, "verify.mjs"), made.bundle, ...args], { encoding: "utf8" })
+    assert.strictEqual(script("--key", keyFile, "--anchor", good, "--anchor", good).status, 0)
+    const second = script("--anchor", good, "--anchor", empty)
+    assert.strictEqual(second.status, 82)
+    assert.match(second.stdout, /^ {2}forged seal: anchor /m)
+    const refused = [
+      ["--anchr", good],
+      ["--anchor"],
+      ["--key"],
+      ["--key", join(root, "nothing")],
+      ["--key", empty],
+      ["--anchor", join(root, "nothing")],
+      [good]
+    ]
+    for (const args of refused) {
+      const { status, stderr, stdout } = script(...args)
+      assert.deepStrictEqual([status, stdout], [64, ""], args.join(" "))
+      assert.match(stderr, /^verify: [^\n]+\n$/)
+    }
+  })
+
   it("10.8: raises no alarm for another order of keys, and imports from a bundle", async () => {
     const folder = copy()
     putLines(
@@ -376,6 +455,10 @@ describe("10.8 a bundle of evidence", () => {
       /^events 51 to 305 contiguous; events 1 to 50 removed by auditor \(by hand\), one event tells of it in their place;/
     )
     assert.deepStrictEqual(await verdicts(folder, { key: key() }), { code: 0, integrity: [], completeness: [] })
+    const keptState = join(root, "redacted-kept")
+    cpSync(folder, keptState, { recursive: true })
+    putLines(keptState, linesOf(keptState).toSpliced(1, 0, '{"kept":"screen","sequence":50,"value":"AAAA"}'))
+    assert.deepInclude(await verdicts(keptState, { key: key() }), { code: 82, integrity: ["edited"] })
     const edited = join(root, "redacted-edited")
     cpSync(folder, edited, { recursive: true })
     editLine(edited, 200, (line) => ({ ...line, payload: Buffer.alloc(20).toString("base64") }))
@@ -413,6 +496,26 @@ describe("10.8 a bundle of evidence", () => {
     )
     const script = spawnSync(process.execPath, [join(folder, made.other, "verify.mjs"), folder])
     assert.strictEqual(script.status, 0)
+    const at = (name: string) => join(folder, made.session, name)
+    const without = async () => {
+      const found = await checkBundles(folder, { key: key() })
+      const { status, stdout } = spawnSync(process.execPath, [join(folder, made.other, "verify.mjs"), folder], {
+        encoding: "utf8"
+      })
+      assert.strictEqual(status, 83)
+      assert.match(stdout, new RegExp(`${made.session}: completeness incomplete\\n  removed: manifest.json is missing`))
+      const one = found.find(({ session }) => session === made.session)
+      assert.deepInclude(one, { completeness: "incomplete", integrity: "unproven" })
+      assert.deepStrictEqual(
+        one?.findings.map(({ reason }) => reason),
+        ["removed"]
+      )
+      assert.strictEqual(found.length, 2)
+    }
+    rmSync(at("manifest.json"))
+    await without()
+    for (const name of readdirSync(join(folder, made.session))) rmSync(at(name))
+    await without()
     const unsealed = await makeStore(join(root, "unsealed"), 1, 4)
     const bare = join(root, "bare")
     await exportBundles(unsealed.paths, [...unsealed.texts.keys()], bare, options)
