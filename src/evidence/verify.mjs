@@ -81,7 +81,7 @@ const check = async (folder) => {
     wrong(!changes.every((change) => goesOn(change, store, change.path)), "forged rotation", "the log does not go on from where it names another key")
     const [head, ...rest] = text("statement.tlog-proof").split("\n\n")
     const [index, ...path] = head.replace("c2sp.org/tlog-proof@v1\nindex ", "").split("\n").map((line, at) => (at ? b64(line) : Number(line)))
-    const [, id, size, root] = /^session (\S+)\nsize (\d+)\nroot (\S+)$/m.exec(text("statement.txt")) ?? []
+    const [, id, size, root] = /^session (\S+)\nsize (\d+)\nroot (\S{44})$/m.exec(text("statement.txt")) ?? []
     const isProven = rest.join("\n\n") === text("store.checkpoint") && holds(store, index, text("statement.txt"), path)
     wrong(head && text("statement.txt") && !(isProven && id === session && Number(size) === seal.size), "forged seal", "the statement is not in the store's log, or is of another session or size")
     wrong(Number(size) === seal.size && !b64(root).equals(seal.root), "forked", "the log has another root for the session")

@@ -235,7 +235,7 @@ describe("10.8 a bundle of evidence", () => {
       (folder) => put(folder, "statement.tlog-proof", get(folder, "statement.tlog-proof").replace("@v1", "@v9")),
       { code: 82, integrity: ["forged seal", "edited"] }
     ],
-    ...["manifest.note", "store.checkpoint"].flatMap((name) => [
+    ...["manifest.note", "store.checkpoint", "statement.txt", "statement.tlog-proof"].flatMap((name) => [
       [
         `an empty ${name}`,
         (folder: string) => put(folder, name, ""),
