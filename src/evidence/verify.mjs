@@ -5,7 +5,7 @@ import { createReadStream, existsSync, readdirSync, readFileSync } from "node:fs
 import { createInterface } from "node:readline"
 import { parseArgs } from "node:util"
 
-process.on("uncaughtException", ({ message }) => { console.error(`verify: ${message}`); process.exit(64) })
+process.on("uncaughtException", ({ message }) => { console.error(`verify: ${message.split("\n")[0]}`); process.exit(64) })
 const { positionals: [top = ".", ...more], values } = parseArgs({ allowPositionals: true, options: { key: { type: "string" }, anchor: { type: "string", multiple: true, default: [] } } })
 const [givenKey, ...anchors] = [values.key, ...values.anchor].map((file) => file === undefined ? file : readFileSync(file, "utf8"))
 const sha = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash("sha256")).digest()

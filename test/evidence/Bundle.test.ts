@@ -394,6 +394,7 @@ describe("10.8 a bundle of evidence", () => {
     const refused = [
       ["--anchr", good],
       ["--anchor"],
+      ["--key", "--anchor", good],
       ["--key"],
       ["--key", join(root, "nothing")],
       ["--key", empty],
