@@ -6,12 +6,13 @@
  * One moment: the manifest says which tables and logs make up the store, tables never change, and a log only grows. All of them
  * are open before the first is read, so that a table that is merged away meanwhile is still read.
  */
-import { closeSync, constants, fstatSync, opendirSync, openSync, readSync, type Stats } from "node:fs"
+import { closeSync, constants, opendirSync, readSync } from "node:fs"
 import { join } from "node:path"
 import { setImmediate, setTimeout } from "node:timers/promises"
 import { StoreRefused } from "./JournalError.ts"
 import { operationsOf, readLog } from "./LogFile.ts"
 import { KEY_TAG_BYTES, type Manifest, readManifest, type Table } from "./Manifest.ts"
+import { type OpenedFile, openFile } from "./SmallFile.ts"
 import type { KeyValue } from "./Storage.ts"
 import { type KeyRange, readTable, type TableDamage } from "./TableFile.ts"
 
@@ -61,10 +62,8 @@ export interface Bounds {
   readonly to: Uint8Array
 }
 
-interface OpenFile {
+interface OpenFile extends OpenedFile {
   readonly name: string
-  readonly fd: number
-  readonly stat: Stats
 }
 interface OpenTable extends OpenFile {
   readonly table: Table
@@ -184,18 +183,15 @@ export class DatabaseReader {
   /** undefined when it is not there. Nothing is followed out of the folder. */
   #add(database: string, name: string): OpenFile | undefined {
     const path = join(database, name)
-    let fd: number
-    try {
-      fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
-    } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException
-      if (code === "ENOENT") return undefined
-      if (code === "ELOOP") throw refuse(path, "symlink", "is a symbolic link; nothing is followed out of a store")
-      throw refuse(path, "permissions", `cannot be read: ${message}`)
+    const refused = (what: string, code?: string) => {
+      if (code === undefined) return refuse(path, "foreign", `${what}; this is no folder of a store`)
+      if (code === "ELOOP") return refuse(path, "symlink", "is a symbolic link; nothing is followed out of a store")
+      return refuse(path, "permissions", what)
     }
-    const file = { name, fd, stat: fstatSync(fd) }
+    const opened = openFile(path, refused, constants.O_NOFOLLOW)
+    if (opened === undefined) return undefined
+    const file = { name, ...opened }
     this.#files.push(file)
-    if (!file.stat.isFile()) throw refuse(path, "foreign", "is not a file; this is no folder of a store")
     if (file.stat.size > FILE_BYTES_MAX) {
       throw refuse(path, "foreign", `has ${file.stat.size} bytes; no file of a store has more than ${FILE_BYTES_MAX}`)
     }

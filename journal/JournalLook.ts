@@ -15,6 +15,7 @@ import {
   checkOwnFolder,
   checkPrivateFolder,
   databaseParts,
+  ENDS_DAMAGE,
   readEnds,
   readFormat,
   readKeyName,
@@ -83,15 +84,14 @@ export const lookAtJournal = async (location: string, options: LookOptions = {})
   }
   const files = reader?.damages ?? []
   const entries = check.report()
-  const { ends, endsDamage } = readEnds(location)
-  const hidden = [...earlierDamages(location), ...files.flatMap(eventsOf)]
-  const damages = [
-    ...hidden,
-    ...entries.damages,
-    ...missingEnds(entries, ends),
+  const { ends, endsDamage, refusedEnds } = endsOf(location)
+  const hidden = [
+    ...earlierDamages(location),
+    ...files.flatMap(eventsOf),
     ...(endsDamage === undefined ? [] : [{ stream: STORE_STREAM, from: 0, to: null, reason: endsDamage }])
   ]
-  const refused = refusedFormat ?? refusalOf(location, parts, format, files, entries)
+  const damages = [...hidden, ...entries.damages, ...missingEnds(entries, ends)]
+  const refused = refusedFormat ?? refusalOf(location, parts, format, files, entries) ?? refusedEnds
   return {
     refused,
     needsRepair: refused !== undefined || files.some(({ needsRepair }) => needsRepair),
@@ -117,6 +117,15 @@ const formatOf = (location: string) => {
   }
   const detail = `has format ${readFormat(location)}, this version reads up to ${STORE_FORMAT}; use a newer reprise`
   throw new StoreRefused({ path: location, reason: "format", detail })
+}
+
+const endsOf = (location: string) => {
+  try {
+    return { ...readEnds(location), refusedEnds: undefined }
+  } catch (error) {
+    if (!(error instanceof StoreRefused) || error.reason !== "corrupt") throw error
+    return { ends: undefined, endsDamage: ENDS_DAMAGE, refusedEnds: error }
+  }
 }
 
 const refusalOf = (

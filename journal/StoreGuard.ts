@@ -17,7 +17,6 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
   renameSync,
   type Stats,
   writeFileSync
@@ -26,6 +25,7 @@ import { basename, dirname, join } from "node:path"
 import { crc32 } from "node:zlib"
 import type { SessionId } from "./Event.ts"
 import { StoreRefused } from "./JournalError.ts"
+import { readSmallFile } from "./SmallFile.ts"
 
 /** The latest format this version reads, with those before it; later ones are refused by name. */
 export const STORE_FORMAT = 3
@@ -35,6 +35,11 @@ const STORE_FORMAT_FIRST = 1
 export const STORE_FORMAT_REMOVALS = 2
 /** Its values are encrypted; anything of the formats before may be in it. */
 const STORE_FORMAT_ENCRYPTED = 3
+
+/** CURRENT and format.json are one short line. */
+const LINE_BYTES_MAX = 4096
+/** A thousand streams of some 50 bytes each. */
+const ENDS_BYTES_MAX = 1024 * 1024
 
 const refuse = (path: string, reason: StoreRefused["reason"], detail: string) =>
   new StoreRefused({ path, reason, detail })
@@ -199,10 +204,15 @@ export const databaseParts = (database: string): string => {
   const stat = statOf(database)
   if (stat === undefined) return "missing"
   if (stat.isSymbolicLink()) throw refuse(database, "symlink", "is a symbolic link")
-  const names = readdirSync(database)
+  const entries = readdirSync(database, { withFileTypes: true })
+  // LevelDB would wait in one for ever.
+  const odd = entries.find((entry) => entry.isFIFO() || entry.isSocket())
+  if (odd !== undefined) throw refuse(join(database, odd.name), "foreign", "is not a file; move it away")
+  const names = entries.map(({ name }) => name)
   if (names.length === 0) return "empty"
-  if (!names.includes("CURRENT")) return "CURRENT is missing"
-  const manifest = readFileSync(join(database, "CURRENT"), "latin1").trim()
+  const refuseCurrent = (what: string) => refuse(join(database, "CURRENT"), "foreign", `${what}; move it away`)
+  const manifest = readSmallFile(join(database, "CURRENT"), LINE_BYTES_MAX, refuseCurrent)?.trim()
+  if (manifest === undefined) return "CURRENT is missing"
   if (!/^MANIFEST-\d+$/.test(manifest)) return "CURRENT is damaged"
   return names.includes(manifest) ? "complete" : `${manifest} is missing`
 }
@@ -214,10 +224,11 @@ export const readFormat = (location: string): number | undefined => readFormatFi
 export const readKeyName = (location: string): string | undefined => readFormatFile(location)?.keyName
 
 const readFormatFile = (location: string) => {
-  const path = join(location, "format.json")
-  if (statOf(path) === undefined) return undefined
+  const damaged = (what: string) => refuse(location, "corrupt", `format.json ${what}; run: reprise repair`)
+  const text = readSmallFile(join(location, "format.json"), LINE_BYTES_MAX, damaged)
+  if (text === undefined) return undefined
   try {
-    const { format, key } = JSON.parse(readFileSync(path, "utf8")) as {
+    const { format, key } = JSON.parse(text) as {
       readonly format?: unknown
       readonly key?: unknown
     }
@@ -228,7 +239,7 @@ const readFormatFile = (location: string) => {
   } catch {
     // Falls through to the refusal: not JSON.
   }
-  throw refuse(location, "corrupt", "format.json is damaged; run: reprise repair")
+  throw damaged("is damaged")
 }
 
 /** Written when the database is complete, with a rename, so that it is never half there. With a key it is that of an encrypted store. */
@@ -261,17 +272,24 @@ const syncFolderOf = (location: string): void => {
   }
 }
 
+export const ENDS_DAMAGE =
+  "ends.json is damaged: whether the newest events of the last run are all there cannot be told"
+
+/** Throws StoreRefused (`corrupt`) for what is no file: nothing could take its place at the next clean stop. */
 export const readEnds = (location: string): Pick<GuardedStore, "ends" | "endsDamage"> => {
   const path = join(location, "ends.json")
-  if (statOf(path) === undefined) return { ends: undefined, endsDamage: undefined }
+  const text = readSmallFile(path, ENDS_BYTES_MAX, (what) =>
+    refuse(location, "corrupt", `ends.json ${what}; run: reprise repair`)
+  )
+  if (text === undefined) return { ends: undefined, endsDamage: undefined }
   try {
-    const [body = "", sum = ""] = readFileSync(path, "utf8").split("\n")
+    const [body = "", sum = ""] = text.split("\n")
     if (crc32(body).toString(16) !== sum) throw new Error("checksum")
     return { ends: new Map(JSON.parse(body) as ReadonlyArray<[SessionId, number]>), endsDamage: undefined }
   } catch {
     return {
       ends: undefined,
-      endsDamage: "ends.json is damaged: whether the newest events of the last run are all there cannot be told"
+      endsDamage: ENDS_DAMAGE
     }
   }
 }

@@ -7,8 +7,9 @@
  *   name          the first 8 bytes, in hex, of HMAC-SHA256(key, "reprise store key: name")
  */
 import type { KeyObject } from "node:crypto"
-import { closeSync, constants, fstatSync, openSync, readSync, writeFileSync } from "node:fs"
+import { closeSync, readSync, writeFileSync } from "node:fs"
 import { StoreRefused } from "./JournalError.ts"
+import { openFile } from "./SmallFile.ts"
 
 /** Plain data: it is passed between threads and processes. A command is run by `/bin/sh -c`. */
 export type StoreKeySource = { readonly file: string } | { readonly command: string }
@@ -87,18 +88,13 @@ export const nameOf = (source: StoreKeySource): string =>
 const refuse = (path: string, detail: string) => new StoreRefused({ path, reason: "key", detail })
 
 const readKeyFile = (path: string): Buffer => {
-  let fd: number
+  const file = openFile(path, (what, code) =>
+    refuse(path, code === undefined ? `${what}; name the file that holds the store's key` : `the key file ${what}`)
+  )
+  if (file === undefined)
+    throw refuse(path, "the key file does not exist; `reprise keys --new-store-key FILE` makes one")
+  const { fd, stat } = file
   try {
-    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
-    if (code === "ENOENT")
-      throw refuse(path, "the key file does not exist; `reprise keys --new-store-key FILE` makes one")
-    throw refuse(path, `the key file cannot be read: ${message}`)
-  }
-  try {
-    const stat = fstatSync(fd)
-    if (!stat.isFile()) throw refuse(path, "is not a file; name the file that holds the store's key")
     // As ssh does it. What belongs to root may be given to a group (a secret that a service manager mounts).
     const uid = process.getuid?.()
     if (stat.uid !== uid && stat.uid !== 0)

@@ -7,7 +7,17 @@
  *     unsettled         how many openings in a row ended neither cleanly nor after a minute
  *     damaged/          000005.ldb as it was found, 000005.ldb.json: the events that are gone with what was taken out
  */
-import { constants, copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeSync
+} from "node:fs"
 import { open, readFile } from "node:fs/promises"
 import { join } from "node:path"
 import type { SessionId } from "./Event.ts"
@@ -16,6 +26,7 @@ import type { Damage } from "./Journal.ts"
 import { StoreRefused } from "./JournalError.ts"
 import * as Keys from "./Keys.ts"
 import { liveTables, type Table } from "./Manifest.ts"
+import { readSmallFile } from "./SmallFile.ts"
 import { ensurePrivateFolder, replaceFile } from "./StoreGuard.ts"
 import { checkTable, type KeyRange, type TableFinding } from "./TableFile.ts"
 
@@ -29,6 +40,12 @@ const OPENING_BYTES_MAX = 4 * 1024 * 1024
 const UNSETTLED_OPENINGS_MAX = 2
 /** Reading what ends an engine, or merging it, happens within seconds of the opening that is asked for it. */
 const SETTLED_MILLIS = 60_000
+/** A number. */
+const UNSETTLED_BYTES_MAX = 64
+/** Fails where a FIFO stands in the file's place, instead of waiting for its reader. */
+const WRITE_AT_ONCE = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NONBLOCK
+/** What was lost with one table, some 200 bytes for each of its blocks; or with a whole journal that was repaired. */
+const DAMAGES_BYTES_MAX = 64 * 1024 * 1024
 
 /** The first opening after two that died checks everything, however long that takes. */
 export const openingBytesMax = (location: string): number =>
@@ -36,7 +53,12 @@ export const openingBytesMax = (location: string): number =>
 
 const unsettledOpenings = (location: string): number => {
   try {
-    return Number.parseInt(readFileSync(join(location, "unsettled"), "latin1"), 10) || 0
+    return (
+      Number.parseInt(
+        readSmallFile(join(location, "unsettled"), UNSETTLED_BYTES_MAX, (what) => new Error(what)) ?? "",
+        10
+      ) || 0
+    )
   } catch {
     return 0
   }
@@ -48,8 +70,13 @@ export const noteOpening = (location: string): { readonly settle: () => void; re
   const before = unsettledOpenings(location)
   const note = (openings: number) => {
     try {
-      if (openings === 0) rmSync(path, { force: true })
-      else writeFileSync(path, `${openings}\n`, { mode: 0o600 })
+      if (openings === 0) return rmSync(path, { force: true })
+      const fd = openSync(path, WRITE_AT_ONCE, 0o600)
+      try {
+        writeSync(fd, `${openings}\n`)
+      } finally {
+        closeSync(fd)
+      }
     } catch {
       // A full disk must not keep anybody from reading; a death is only found out later then.
     }
@@ -162,7 +189,9 @@ export const earlierDamages = (location: string): ReadonlyArray<Damage> => {
 
 const readDamages = (path: string): ReadonlyArray<Damage> => {
   try {
-    return JSON.parse(readFileSync(path, "utf8")) as ReadonlyArray<Damage>
+    return JSON.parse(
+      readSmallFile(path, DAMAGES_BYTES_MAX, (what) => new Error(what)) ?? "[]"
+    ) as ReadonlyArray<Damage>
   } catch {
     return [{ stream: STORE_STREAM, from: 0, to: null, reason: `${path} is damaged: it names events that are gone` }]
   }

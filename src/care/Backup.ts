@@ -8,7 +8,6 @@
  *     config.json     the original's, if it has one
  *     backup.json     what it is a backup of (BackupNote)
  */
-import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import type { SessionId } from "../../journal/Event.ts"
 import type { Damage } from "../../journal/Journal.ts"
@@ -19,6 +18,7 @@ import * as Keys from "../../journal/Keys.ts"
 import { checkPrivateFolder, replaceFile } from "../../journal/StoreGuard.ts"
 import { packageVersion } from "../EntryPoints.ts"
 import { makeTargetFolder } from "../files/TargetFolder.ts"
+import { readConfigText } from "../session/EngineConfig.ts"
 import { type StorePaths, storePaths } from "../session/StorePaths.ts"
 import { BACKUP_NOTE_FILE, type BackupNote } from "./BackupNote.ts"
 
@@ -61,6 +61,8 @@ const fill = async (
   folder: string,
   { nowMicros, signal }: BackupOptions
 ): Promise<Omit<BackupReport, "target">> => {
+  // First: one that cannot be copied is told before everything else is.
+  const config = readConfigText(paths)
   const journal = storePaths(folder).journal
   const writer = await JournalWriter.create(journal)
   let original: JournalLook
@@ -87,7 +89,7 @@ const fill = async (
     throw new StorageUnavailable({ operation: "append", reason, diskFull: false })
   }
   const { eventBytes: bytes, events, sessions, sha256 } = entries
-  if (existsSync(paths.config)) replaceFile(storePaths(folder).config, readFileSync(paths.config, "utf8"))
+  if (config !== undefined) replaceFile(storePaths(folder).config, config)
   const note: BackupNote = {
     store: paths.store,
     timeMicros: nowMicros,

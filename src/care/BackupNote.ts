@@ -1,6 +1,6 @@
 /** What a backup says of itself, in a file beside its journal. It reads that file; Backup.ts writes it. */
-import { readFileSync } from "node:fs"
 import { join } from "node:path"
+import { readSmallFile } from "../../journal/SmallFile.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
 
 /** What lies beside the journal of a backup. */
@@ -15,11 +15,15 @@ export interface BackupNote {
 }
 
 export const BACKUP_NOTE_FILE = "backup.json"
+/** It has some 300, and the path of a store. */
+const NOTE_BYTES_MAX = 64 * 1024
 
 /** undefined: the folder is no backup, or does not say so any more. */
 export const readNote = (paths: StorePaths): BackupNote | undefined => {
   try {
-    const note = JSON.parse(readFileSync(join(paths.store, BACKUP_NOTE_FILE), "utf8"))
+    const note = JSON.parse(
+      readSmallFile(join(paths.store, BACKUP_NOTE_FILE), NOTE_BYTES_MAX, (what) => new Error(what)) ?? ""
+    )
     return typeof note?.sha256 === "string" && typeof note?.store === "string" ? note : undefined
   } catch {
     return undefined

@@ -2,7 +2,7 @@
  * What there is in a store, what is wrong with it, and what to do about it. It reads everything and changes nothing; an engine
  * may be using the store. `reprise doctor` shows it.
  */
-import { existsSync, lstatSync, readdirSync } from "node:fs"
+import { existsSync, lstatSync, readdirSync, statSync } from "node:fs"
 import { basename, join } from "node:path"
 import type { Damage } from "../../journal/Journal.ts"
 import { StoreRefused } from "../../journal/JournalError.ts"
@@ -240,11 +240,16 @@ const lookAround = (
   } catch (error) {
     refused(error)
   }
+  const log = statSync(paths.log, { throwIfNoEntry: false })
+  if (log?.isFile() === false) add("refused", paths.log, "is not a file", "move it away")
   const run = lstatSync(paths.run, { throwIfNoEntry: false })
   if (run !== undefined && (!run.isDirectory() || run.uid !== process.getuid?.() || (run.mode & 0o077) !== 0)) {
     add("refused", paths.run, "is not a folder of your own that only you can enter", "chmod 700 it, or move it away")
   }
-  const socket = lstatSync(paths.engineSocket, { throwIfNoEntry: false })
+  const isFolder = run?.isDirectory() === true
+  const keepers = isFolder ? statSync(paths.keepers, { throwIfNoEntry: false }) : undefined
+  if (keepers?.isDirectory() === false) add("refused", paths.keepers, "is not a folder", "move it away")
+  const socket = isFolder ? lstatSync(paths.engineSocket, { throwIfNoEntry: false }) : undefined
   if (socket !== undefined && !socket.isSocket()) add("refused", paths.engineSocket, "is not a socket", "move it away")
   else if (engine === undefined && socket !== undefined) {
     add("note", paths.engineSocket, "nobody listens there: an engine was killed", "the next one takes its place")

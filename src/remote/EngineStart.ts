@@ -5,7 +5,7 @@
  * of one process start one together. Loaded only by a client that found no engine.
  */
 import { spawn } from "node:child_process"
-import { closeSync, fstatSync, ftruncateSync, openSync } from "node:fs"
+import { closeSync, constants, fstatSync, ftruncateSync, openSync } from "node:fs"
 import type { Socket } from "node:net"
 import { Deferred, Effect, Exit, Schema } from "effect"
 import { StoreRefused } from "../../journal/JournalError.ts"
@@ -25,6 +25,8 @@ export interface EngineStart {
 const START_TIMEOUT = "60 seconds"
 /** The log is for people: a new engine starts an empty one when it grew beyond this. */
 const LOG_BYTES_MAX = 1024 * 1024
+/** Fails where a FIFO stands in the log's place, instead of waiting for its reader. */
+const APPEND_AT_ONCE = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK
 /** File descriptor on which the engine tells how its start went. */
 export const READY_FD = 3
 
@@ -97,8 +99,20 @@ const startOne = Effect.fnUntraced(function* (paths: StorePaths, options: Engine
 
 const openLog = (paths: StorePaths): number => {
   prepareStoreFolder(paths)
-  const log = openSync(paths.log, "a", 0o600)
-  if (fstatSync(log).size > LOG_BYTES_MAX) ftruncateSync(log)
+  const refused = new StoreRefused({ path: paths.log, reason: "foreign", detail: "is not a file; move it away" })
+  let log: number
+  try {
+    log = openSync(paths.log, APPEND_AT_ONCE, 0o600)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw code === "EISDIR" || code === "ENXIO" ? refused : error
+  }
+  const stat = fstatSync(log)
+  if (!stat.isFile()) {
+    closeSync(log)
+    throw refused
+  }
+  if (stat.size > LOG_BYTES_MAX) ftruncateSync(log)
   return log
 }
 

@@ -5,9 +5,9 @@
  *
  *     { "limits": { "sessions": 2000, "storeBytes": 10000000000 }, "retention": { "store": { "maxSessions": 5000 } } }
  */
-import { readFileSync } from "node:fs"
 import { StoreRefused } from "../../journal/JournalError.ts"
 import type { QuotaOptions } from "../../journal/JournalQuota.ts"
+import { readSmallFile } from "../../journal/SmallFile.ts"
 import type { CaptureRequest } from "../capture/CaptureRequest.ts"
 import { ENGINE_LIMITS, type EngineLimits } from "./EngineLimits.ts"
 import { checkPolicy, type RetentionPolicy } from "./RetentionPolicy.ts"
@@ -15,6 +15,8 @@ import type { StorePaths } from "./StorePaths.ts"
 
 /** Below it a store has no room for LevelDB's own log (8 MiB) and one table. */
 export const STORE_BYTES_MIN = 16 * 1024 * 1024
+/** People write it: a megabyte of rules is more than anybody has. */
+const CONFIG_BYTES_MAX = 1024 * 1024
 /** Sessions and clients: more than any machine holds, small enough to count. */
 const COUNT_MAX = 1_000_000
 /** A terminal that follows its window later than this looks broken. */
@@ -101,14 +103,15 @@ const storeBytesNow = (paths: StorePaths, { storeBytes }: EngineLimits): EngineL
   }
 }
 
+/** The file as it is; undefined: there is none. Throws StoreRefused (`config`). */
+export const readConfigText = ({ config }: Pick<StorePaths, "config">): string | undefined =>
+  readSmallFile(config, CONFIG_BYTES_MAX, (what, code) =>
+    refused(config, code === undefined ? `${what}; move it away` : what)
+  )
+
 const readConfig = (path: string): Readonly<Record<string, unknown>> => {
-  let text: string
-  try {
-    text = readFileSync(path, "utf8")
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return {}
-    throw refused(path, `cannot be read: ${(error as Error).message}`)
-  }
+  const text = readConfigText({ config: path })
+  if (text === undefined) return {}
   let parsed: unknown
   try {
     parsed = JSON.parse(text)

@@ -41,7 +41,11 @@ export interface HostEvents {
  * be to call sessions lost that live.
  */
 export const checkKeepers = async (folder: string, { list }: Pick<KeeperPort, "list"> = KEEPER_PORT): Promise<void> => {
-  for (const { pid, protocol } of await list(folder)) {
+  const keepers = await list(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOTDIR") throw error
+    throw new StoreRefused({ path: folder, reason: "keeper", detail: "is not a folder; move it away" })
+  })
+  for (const { pid, protocol } of keepers) {
     if (commonProtocol({ protocol }) !== undefined) continue
     const spoken = `protocol ${PROTOCOL_OLDEST} to ${PROTOCOL_VERSION}`
     const way = protocol > PROTOCOL_VERSION ? "newer" : "older"
