@@ -10,7 +10,7 @@ import { killPoint } from "./KillPoint.ts"
 import { LevelStorage } from "./LevelStorage.ts"
 import { makeJournal } from "./makeJournal.ts"
 import type { Storage } from "./Storage.ts"
-import { allowRemovals, guardStore, writeEnds, writeFormat } from "./StoreGuard.ts"
+import { allowRemovals, guardStore, replaceEnds, writeFormat } from "./StoreGuard.ts"
 import { keyFor, loadStoreKey, type StoreKey, type StoreKeySource } from "./StoreKey.ts"
 import { earlierDamages, guardTables, noteOpening, openingBytesMax } from "./TableGuard.ts"
 
@@ -48,6 +48,7 @@ export const layer = (options: JournalLevelOptions): Layer.Layer<Journal, StoreR
 
 interface Opened {
   readonly core: JournalCore
+  readonly endsDamage: string | undefined
   readonly settle: () => void
 }
 
@@ -85,12 +86,13 @@ const open = async (options: JournalLevelOptions, durability: Durability, nowMic
       allowRemovals: () => allowRemovals(location)
     })
     core.openingDamages.push(...found, ...earlier)
-    if (guarded.endsDamage !== undefined) {
-      core.openingDamages.push({ stream: STORE_STREAM, from: 0, to: null, reason: guarded.endsDamage })
+    const { endsDamage } = guarded
+    if (endsDamage !== undefined && !earlier.some(({ reason }) => reason === endsDamage)) {
+      core.openingDamages.push({ stream: STORE_STREAM, from: 0, to: null, reason: endsDamage })
     }
     await core.checkSeal()
     if (readable?.change !== undefined) await tellKeyChange(core, readable.change)
-    return { core, settle: opening.settle }
+    return { core, endsDamage, settle: opening.settle }
   } catch (error) {
     opening.undo()
     // Nobody else has this handle: left open, it would keep the store locked for as long as the process lives.
@@ -135,11 +137,11 @@ const ours = async (location: string, database: string): Promise<void> => {
   if (await LevelStorage.isLocked(database)) throw locked(location)
 }
 
-const close = async (location: string, { core, settle }: Opened): Promise<void> => {
+const close = async (location: string, { core, endsDamage, settle }: Opened): Promise<void> => {
   const isClean = await core.close()
   settle()
   // After a failed write the ends in memory are not what the disk holds; the last clean record stays.
-  if (isClean) writeEnds(location, core.ends())
+  if (isClean) replaceEnds(location, core.ends(), endsDamage)
 }
 
 const locked = (location: string) =>

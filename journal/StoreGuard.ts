@@ -12,6 +12,7 @@
 import {
   chmodSync,
   closeSync,
+  copyFileSync,
   fsyncSync,
   lstatSync,
   mkdirSync,
@@ -23,7 +24,7 @@ import {
 } from "node:fs"
 import { basename, dirname, join } from "node:path"
 import { crc32 } from "node:zlib"
-import type { SessionId } from "./Event.ts"
+import { type SessionId, STORE_STREAM } from "./Event.ts"
 import { StoreRefused } from "./JournalError.ts"
 import { readSmallFile } from "./SmallFile.ts"
 
@@ -297,6 +298,32 @@ export const readEnds = (location: string): Pick<GuardedStore, "ends" | "endsDam
 export const writeEnds = (location: string, ends: ReadonlyMap<SessionId, number>): void => {
   const body = JSON.stringify([...ends])
   replaceFile(join(location, "ends.json"), `${body}\n${crc32(body).toString(16)}\n`)
+}
+
+/**
+ * `damage`: that of the ends that are replaced. It is the only word of what may be gone, so it is kept in damaged/ first, with
+ * the file as it was; where it cannot be kept, the file stays.
+ */
+export const replaceEnds = (
+  location: string,
+  ends: ReadonlyMap<SessionId, number>,
+  damage: string | undefined
+): void => {
+  if (damage !== undefined) {
+    const folder = join(location, "damaged")
+    try {
+      ensurePrivateFolder(folder)
+      copyFileSync(join(location, "ends.json"), join(folder, "ends"))
+      const lost = [{ stream: STORE_STREAM, from: 0, to: null, reason: damage }]
+      replaceFile(join(folder, "ends.json"), JSON.stringify(lost))
+      syncFolderOf(folder)
+      syncFolderOf(location)
+    } catch {
+      // A full disk: the next opening finds the damage again.
+      return
+    }
+  }
+  writeEnds(location, ends)
 }
 
 /** Whole or not at all, whatever happens meanwhile. */

@@ -5,7 +5,8 @@
  *
  *   JOURNAL/
  *     unsettled         how many openings in a row ended neither cleanly nor after a minute
- *     damaged/          000005.ldb as it was found, 000005.ldb.json: the events that are gone with what was taken out
+ *     damaged/          000005.ldb as it was found, 000005.ldb.json: the events that are gone with what was taken out;
+ *                       ends and ends.json the same of StoreGuard.ts
  */
 import {
   closeSync,
@@ -16,6 +17,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeSync
 } from "node:fs"
 import { open, readFile } from "node:fs/promises"
@@ -181,7 +183,11 @@ const makeHarmless = async (
 /** What earlier openings took out: an end of a stream that is gone leaves no hole. */
 export const earlierDamages = (location: string): ReadonlyArray<Damage> => {
   const folder = join(location, "damaged")
-  if (!existsSync(folder)) return []
+  const stat = statSync(folder, { throwIfNoEntry: false })
+  if (stat === undefined) return []
+  if (!stat.isDirectory()) {
+    throw new StoreRefused({ path: folder, reason: "foreign", detail: "is not a folder; move it away" })
+  }
   return readdirSync(folder)
     .filter((name) => name.endsWith(".json"))
     .flatMap((name) => readDamages(join(folder, name)))

@@ -264,6 +264,6 @@ const lookAround = (
     }
   }
   if (existsSync(join(paths.journal, "damaged"))) {
-    add("note", join(paths.journal, "damaged"), "tables as they were before they were put right")
+    add("note", join(paths.journal, "damaged"), "what was damaged, as it was before it was put right")
   }
 }

@@ -10,7 +10,7 @@ import { StorageUnavailable } from "../../journal/JournalError.ts"
 import * as Keys from "../../journal/Keys.ts"
 import { LevelStorage } from "../../journal/LevelStorage.ts"
 import type { KeyValue, Put, Storage } from "../../journal/Storage.ts"
-import { guardStore, readEnds, readFormat, writeEnds, writeFormat } from "../../journal/StoreGuard.ts"
+import { guardStore, readEnds, readFormat, replaceEnds, writeFormat } from "../../journal/StoreGuard.ts"
 import { keyFor, loadStoreKey } from "../../journal/StoreKey.ts"
 import { guardTables } from "../../journal/TableGuard.ts"
 import { TargetFull } from "../files/FileError.ts"
@@ -91,13 +91,14 @@ export class Batch {
 
 /** Where the streams end now: what the next opening must find. */
 export const noteEnds = (paths: StorePaths, heads: ReadonlyArray<readonly [SessionId, number]>): void => {
-  const ends = new Map(readEnds(paths.journal).ends)
+  const before = readEnds(paths.journal)
+  const ends = new Map(before.ends)
   for (const [stream, head] of heads) {
     const known = ends.get(stream) ?? 0
     ends.delete(stream)
     ends.set(stream, Math.max(known, head))
   }
-  writeEnds(paths.journal, new Map([...ends].slice(-SEALED_STREAMS_MAX)))
+  replaceEnds(paths.journal, new Map([...ends].slice(-SEALED_STREAMS_MAX)), before.endsDamage)
 }
 
 const unavailable = (cause: unknown): Error => {

@@ -70,6 +70,14 @@ const CASES: ReadonlyArray<{
       ["run -- true", 73, /engine\.log: is not a file; move it away/]
     ]
   },
+  {
+    file: "journal/damaged",
+    kinds: ["fifo", "file"],
+    commands: [
+      ["list", 73, /damaged: is not a folder; move it away/],
+      ["doctor", 73, /damaged +is not a folder; move it away/]
+    ]
+  },
   { file: "run", kinds: ["file"], commands: [["doctor", 73, /run +is not a folder of your own/]] },
   {
     file: "run/keepers",
