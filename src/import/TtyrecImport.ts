@@ -47,15 +47,16 @@ async function* frames(file: RecordingFile): AsyncGenerator<Frame, undefined> {
   const reader = new PieceReader(file)
   try {
     for (let number = 1; ; number++) {
+      const refused = (reason: string) => file.refuse(0, `frame ${number} ${reason}`)
       const header = await reader.read(HEADER_BYTES)
       if (header.length === 0) return
-      if (header.length < HEADER_BYTES) throw file.refuse(number, "ends in the middle of a frame's header")
+      if (header.length < HEADER_BYTES) throw refused("ends in the middle of its header")
       const micros = header.readUInt32LE(4)
       const bytes = header.readUInt32LE(8)
-      if (micros >= MICROS_PER_SECOND) throw file.refuse(number, `its time has ${micros} microseconds; is it a ttyrec?`)
-      if (bytes > FRAME_BYTES_MAX) throw file.refuse(number, `says that it has ${bytes} bytes; is it a ttyrec?`)
+      if (micros >= MICROS_PER_SECOND) throw refused(`has ${micros} microseconds in its time; is it a ttyrec?`)
+      if (bytes > FRAME_BYTES_MAX) throw refused(`says that it has ${bytes} bytes; is it a ttyrec?`)
       const data = await reader.read(bytes)
-      if (data.length < bytes) throw file.refuse(number, `ends after ${data.length} of ${bytes} bytes`)
+      if (data.length < bytes) throw refused(`ends after ${data.length} of ${bytes} bytes`)
       yield { timeMicros: header.readUInt32LE(0) * MICROS_PER_SECOND + micros, data }
     }
   } finally {

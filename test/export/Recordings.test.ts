@@ -303,7 +303,7 @@ describe("asciicast", () => {
     assert.deepStrictEqual(sizeOf(plain.events), { cols: 80, rows: 24 })
     assert.match(
       await refusal({ "a.ttyrec": Buffer.concat([frame(1, "hi"), frame(1.5, "x").subarray(0, 12)]) }),
-      /line 2: ends after 0 of 1 bytes/
+      /frame 2 ends after 0 of 1 bytes/
     )
     assert.match(await refusal({ timing: "0.5 5\n0.2 900\n", typescript }), /timing line 2: asks for \d+ bytes more/)
     assert.match(await refusal({ timing: "0.5 5\n1e3 1\n", typescript }), /timing line 2: is no entry of a timing/)
