@@ -67,7 +67,7 @@ import {
   type SealedLine
 } from "./Bundle.ts"
 import { bundleReadme } from "./BundleReadme.ts"
-import { type KeyTerm, keyChain, readRotations, rotationsIn, signersOf, wasKeyAt } from "./Rotation.ts"
+import { type KeyTerm, keyChain, readRotations, rotationsIn, signatureFault } from "./Rotation.ts"
 
 /** A recording beside the events: its bytes, and in words what it has no room for. */
 export interface BundleRecording {
@@ -220,14 +220,8 @@ const checkSince = (text: string, log: StoreLog | undefined): void => {
   const { origin, size } = log.checkpoint
   if (before.origin !== origin)
     throw refuse("invalid", `this checkpoint is of another log, ${before.origin}; ${OWN_ANCHOR}`)
-  const signers = signersOf(note, log.keys)
-  if (signers === "forged seal")
-    throw refuse("integrity", "forged seal: the checkpoint has a signature that is not of its key")
-  if (signers === "wrong key") throw refuse("integrity", `wrong key: the checkpoint is not signed by ${origin}`)
-  if (!wasKeyAt(signers, before.size)) {
-    const why = `the checkpoint is signed by a key of ${origin} that was not its key then`
-    throw refuse("integrity", `wrong key: ${why}`)
-  }
+  const fault = signatureFault(note, log.keys, origin, before.size)
+  if (fault !== undefined) throw refuse("integrity", `${fault.reason}: the checkpoint ${fault.why}`)
   if (before.size > size) {
     const sizes = `the checkpoint was made with ${before.size} statements, and the log has ${size}`
     throw refuse("completeness", `rolled back: ${sizes}`)

@@ -116,3 +116,20 @@ export const signersOf = (
 /** Whether one of them was the key of the log when it had so many entries. */
 export const wasKeyAt = (signers: ReadonlyArray<KeyTerm>, size: number): boolean =>
   signers.some(({ from, to }) => size >= from && size <= to)
+
+/**
+ * What is wrong with who signed a checkpoint of `origin`, in words behind its name; undefined: nothing. `size`: of the log that
+ * it speaks of, undefined where it says nothing of when it was signed.
+ */
+export const signatureFault = (
+  note: Note,
+  keys: ReadonlyArray<KeyTerm>,
+  origin: string | undefined,
+  size: number | undefined
+): { readonly reason: "wrong key" | "forged seal"; readonly why: string } | undefined => {
+  const signers = signersOf(note, keys)
+  if (signers === "forged seal") return { reason: signers, why: "has a signature that is not of its key" }
+  if (signers === "wrong key") return { reason: signers, why: `is not signed by ${origin}` }
+  if (size === undefined || wasKeyAt(signers, size)) return undefined
+  return { reason: "wrong key", why: `is signed by a key of ${origin} that was not its key then` }
+}

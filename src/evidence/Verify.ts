@@ -27,7 +27,7 @@ import { parseStatement } from "../../journal/Statement.ts"
 import { checkPrivateFolder, readFormat, STORE_FORMAT } from "../../journal/StoreGuard.ts"
 import type { StorePaths } from "../session/StorePaths.ts"
 import { readKey } from "./Keys.ts"
-import { type KeyTerm, keyChain, type Rotation, readRotations, rotationsIn, signersOf, wasKeyAt } from "./Rotation.ts"
+import { type KeyTerm, keyChain, type Rotation, readRotations, rotationsIn, signatureFault } from "./Rotation.ts"
 import { type Entry, type EvidenceFinding, type SealedRoot, type SessionEvidence, SessionWalk } from "./SessionWalk.ts"
 import { TileCheck, type WrongTile } from "./TileCheck.ts"
 
@@ -240,17 +240,11 @@ class Verification {
       this.#add("integrity", "forged seal", session, `${what} cannot be read`)
       return undefined
     }
-    const signers = signersOf(note, keys)
-    if (signers === "forged seal") {
-      this.#add("integrity", signers, session, `${what} has a signature that is not of its key`)
-      return undefined
-    }
     // The size of a session's tree says nothing of when it was signed; the log does.
-    if (signers === "wrong key" || (session === null && !wasKeyAt(signers, checkpoint.size))) {
-      const name = keys.at(-1)?.key.name
-      const why =
-        signers === "wrong key" ? `is not signed by ${name}` : `is signed by a key of ${name} that was not its key then`
-      this.#add("integrity", "wrong key", session, `${what} ${why}`)
+    const size = session === null ? checkpoint.size : undefined
+    const fault = signatureFault(note, keys, keys.at(-1)?.key.name, size)
+    if (fault !== undefined) {
+      this.#add("integrity", fault.reason, session, `${what} ${fault.why}`)
       return undefined
     }
     if (checkpoint.origin !== origin) {
