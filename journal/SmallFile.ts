@@ -31,8 +31,11 @@ export const openFile = (path: string, refuse: RefuseFile, flags = 0): OpenedFil
 
 const NO_FILE = "is not a file"
 
+/** For whoever goes on without the file. */
+const anyError: RefuseFile = (what) => new Error(what)
+
 /** All of it; undefined: it is not there. What is larger than it can be is refused too. */
-export const readSmallFile = (path: string, bytesMax: number, refuse: RefuseFile): string | undefined => {
+export const readSmallFile = (path: string, bytesMax: number, refuse = anyError): string | undefined => {
   const file = openFile(path, refuse)
   if (file === undefined) return undefined
   try {

@@ -55,12 +55,7 @@ export const openingBytesMax = (location: string): number =>
 
 const unsettledOpenings = (location: string): number => {
   try {
-    return (
-      Number.parseInt(
-        readSmallFile(join(location, "unsettled"), UNSETTLED_BYTES_MAX, (what) => new Error(what)) ?? "",
-        10
-      ) || 0
-    )
+    return Number.parseInt(readSmallFile(join(location, "unsettled"), UNSETTLED_BYTES_MAX) ?? "", 10) || 0
   } catch {
     return 0
   }
@@ -195,9 +190,7 @@ export const earlierDamages = (location: string): ReadonlyArray<Damage> => {
 
 const readDamages = (path: string): ReadonlyArray<Damage> => {
   try {
-    return JSON.parse(
-      readSmallFile(path, DAMAGES_BYTES_MAX, (what) => new Error(what)) ?? "[]"
-    ) as ReadonlyArray<Damage>
+    return JSON.parse(readSmallFile(path, DAMAGES_BYTES_MAX) ?? "[]") as ReadonlyArray<Damage>
   } catch {
     return [{ stream: STORE_STREAM, from: 0, to: null, reason: `${path} is damaged: it names events that are gone` }]
   }

@@ -21,9 +21,7 @@ const NOTE_BYTES_MAX = 64 * 1024
 /** undefined: the folder is no backup, or does not say so any more. */
 export const readNote = (paths: StorePaths): BackupNote | undefined => {
   try {
-    const note = JSON.parse(
-      readSmallFile(join(paths.store, BACKUP_NOTE_FILE), NOTE_BYTES_MAX, (what) => new Error(what)) ?? ""
-    )
+    const note = JSON.parse(readSmallFile(join(paths.store, BACKUP_NOTE_FILE), NOTE_BYTES_MAX) ?? "")
     return typeof note?.sha256 === "string" && typeof note?.store === "string" ? note : undefined
   } catch {
     return undefined

@@ -759,7 +759,7 @@ export class EngineCore {
 
   async #viewOf(id: SessionId): Promise<SessionView> {
     const { get, journal, run } = this.#options
-    if (!SESSION_ID_PATTERN.test(id) || id === STORE_STREAM || (await run(journal.head(id))) === 0) {
+    if (!SESSION_ID_PATTERN.test(id) || (await run(journal.head(id))) === 0) {
       throw new SessionNotFound({ session: String(id).slice(0, 128), candidates: [] })
     }
     return get(id)
