@@ -35,7 +35,8 @@ describe("a shell", () => {
     assert.strictEqual(text((await shell.poll(asking.execId, { yieldMillis: 30_000 })).stdout), "Ada\n")
     assert.strictEqual((await refusal(shell.send(asking.execId, "x"))).code, "FailedPrecondition")
 
-    const sleeping = await shell.exec("echo begun; sleep 1000", { yieldMillis: 50, execId: "the-sleep" })
+    let sleeping = await shell.exec("echo begun; sleep 1000", { yieldMillis: 0, execId: "the-sleep" })
+    while (text(sleeping.stdout) === "") sleeping = await shell.poll("the-sleep", { yieldMillis: 20 })
     assert.strictEqual(sleeping.status, "running")
     await under.killEngine(client)
     await shell.interrupt("the-sleep")
