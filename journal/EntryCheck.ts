@@ -7,9 +7,9 @@ import { createHash, type Hash } from "node:crypto"
 import { type SessionId, STORE_STREAM } from "./Event.ts"
 import { rareKinds } from "./EventKind.ts"
 import type { Damage } from "./Journal.ts"
+import { keptRowDamage } from "./KeptRows.ts"
 import * as Keys from "./Keys.ts"
 import * as Record from "./Record.ts"
-import { keptRowDamage } from "./RemovalCore.ts"
 import { sealsRemoval } from "./SealedValue.ts"
 
 /** What the events of one stream are, the store's own stream among them. */

@@ -168,6 +168,12 @@ export const SessionClosed = Schema.TaggedStruct("SessionClosed", {
 export const RemovalReason = Schema.Literals(["age", "bytes", "count", "sessions", "asked"])
 export type RemovalReason = typeof RemovalReason.Type
 /**
+ * What stands for the removed events up to `to` (KeptRows.ts): hex, SHA-256 over a line `NAME SHA-256` for each of its rows, in
+ * the order of the names, where the second is hex and that of the row's value. Events that earlier versions wrote have none.
+ */
+export const KeptStates = Schema.Struct({ to: Schema.Int, sha256: Schema.String })
+export type KeptStates = typeof KeptStates.Type
+/**
  * The beginning of the stream was removed: the events `from` to `to`. It stands in their place, at the sequence `to`, and
  * what follows is `to` + 1. All its figures speak of that whole range, earlier removals included.
  */
@@ -188,7 +194,8 @@ export const EventsRemoved = Schema.TaggedStruct("EventsRemoved", {
   /** The rule in words, such as "older than 30 days". */
   policy: Schema.String,
   /** The projections whose state at `to` is kept; of no other anything is known up to there. */
-  kept: Schema.Array(Schema.String)
+  kept: Schema.Array(Schema.String),
+  keptStates: Schema.optionalKey(KeptStates)
 })
 /** Nothing of the session may be removed from now on, whatever a policy says. */
 export const HoldPlaced = Schema.TaggedStruct("HoldPlaced", { reason: Schema.String })
@@ -297,7 +304,9 @@ export const PayloadsRedacted = Schema.TaggedStruct("PayloadsRedacted", {
       /** Bytes of the payload that were replaced, [from, to). Of an event that is JSON: all of them. */
       ranges: Schema.Array(Schema.Tuple([Schema.Int, Schema.Int]))
     })
-  )
+  ),
+  /** Where rows that stand for removed events held the same, and were replaced: what they are now. */
+  keptStates: Schema.optionalKey(KeptStates)
 })
 
 /**

@@ -8,6 +8,7 @@
 import { Context, type Effect, type Stream } from "effect"
 import type {
   JournalEntry,
+  KeptStates,
   NewEvent,
   OutputChannel,
   PayloadsRedacted,
@@ -230,6 +231,8 @@ export interface Redaction {
   readonly events: ReadonlyArray<EditedEvent>
   /** Written in the same batch, in the place of what held the same. */
   readonly rows: ReadonlyArray<Row>
+  /** Where some of the rows stand for removed events: all that do, with them. */
+  readonly keptStates?: KeptStates | undefined
 }
 
 /** How the event of a redaction comes into its stream: who writes to the stream of a session that lives does it. */

@@ -21,11 +21,12 @@ import {
 } from "./Journal.ts"
 import { EventRefused, JournalDamaged, SequenceConflict, StorageUnavailable } from "./JournalError.ts"
 import { QuotaReached } from "./JournalQuota.ts"
+import { KEPT_SPACE, keptRowDamage } from "./KeptRows.ts"
 import * as Keys from "./Keys.ts"
 import { killPoint } from "./KillPoint.ts"
 import * as Record from "./Record.ts"
 import { RedactionCore } from "./RedactionCore.ts"
-import { KEPT_SPACE, keptRowDamage, RemovalCore, removalOf } from "./RemovalCore.ts"
+import { RemovalCore, removalOf } from "./RemovalCore.ts"
 import type { KeyValue, Put, RangeOptions, Storage } from "./Storage.ts"
 import { StreamHeads } from "./StreamHeads.ts"
 

@@ -95,7 +95,7 @@ export class RedactionCore {
     redaction: Redaction,
     append?: AppendRedaction
   ): Promise<typeof PayloadsRedacted.Type> {
-    const { actor, events, from, reason, rules, timeMicros, to } = redaction
+    const { actor, events, from, keptStates, reason, rules, timeMicros, to } = redaction
     if (events.length > REDACTED_EVENTS_MAX || (events.length === 0 && redaction.rows.length === 0)) {
       throw new EventRefused({
         reason: `a redaction replaces 1 to ${REDACTED_EVENTS_MAX} events, not ${events.length}`
@@ -128,7 +128,8 @@ export class RedactionCore {
       to,
       rules,
       reason,
-      events: replaced.map(({ told }) => told)
+      events: replaced.map(({ told }) => told),
+      ...(keptStates === undefined ? {} : { keptStates })
     }
     const options: AppendOptions = {
       rows: [...redaction.rows, ...seal.rows, pendingRow(stream)],

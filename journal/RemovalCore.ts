@@ -11,17 +11,10 @@
  * A process that dies in between leaves a store that reads right; `finish` does the rest.
  */
 import { createHash } from "node:crypto"
-import {
-  type EventsRemoved,
-  type JournalEntry,
-  type NewEvent,
-  type RemovalRecorded,
-  SESSION_ID_PATTERN,
-  type SessionId,
-  STORE_STREAM
-} from "./Event.ts"
-import { type Damage, PAGE_EVENTS_MAX, type Removable, type Removal, type Row, type RowRange } from "./Journal.ts"
+import type { EventsRemoved, JournalEntry, NewEvent, RemovalRecorded, SessionId } from "./Event.ts"
+import { PAGE_EVENTS_MAX, type Removable, type Removal, type Row, type RowRange } from "./Journal.ts"
 import { EventRefused, JournalDamaged } from "./JournalError.ts"
+import { keptStatesOf } from "./KeptRows.ts"
 import * as Keys from "./Keys.ts"
 import { killPoint } from "./KillPoint.ts"
 import * as Record from "./Record.ts"
@@ -31,28 +24,6 @@ import type { KeyValue, Put, RangeOptions } from "./Storage.ts"
 const DELETE_KEYS_MAX = 512
 /** Space of the rows that name streams whose removal is not finished; the key is the id in ASCII. */
 export const REMOVAL_SPACE = "removal"
-
-/**
- * Space of the rows that stand for removed events: the only ones that nothing can make again, so that one that does not
- * verify is damage. In the key: a name, `|`, the id in ASCII, `|`, the last event removed as u64 big-endian.
- */
-export const KEPT_SPACE = "base"
-
-/** What is wrong with a row that stands for removed events; undefined of any other, and when nothing is. `key`: the full key. */
-export const keptRowDamage = (key: Uint8Array, value: Uint8Array): Damage | undefined => {
-  if (Buffer.compare(key.subarray(0, KEPT_PREFIX.byteLength), KEPT_PREFIX) !== 0) return undefined
-  if (Record.decodeRow(key, value) !== undefined) return undefined
-  const [name = "", stream = ""] = Buffer.from(Keys.rowKeyOf(KEPT_SPACE, key)).toString("latin1").split("|")
-  const reason = `what was kept of removed events (${name.slice(0, 40)}) does not verify`
-  if (!SESSION_ID_PATTERN.test(stream)) return { stream: STORE_STREAM, from: 0, to: null, reason }
-  return {
-    stream: stream as SessionId,
-    from: 1,
-    to: Number(Buffer.from(key).readBigUInt64BE(key.byteLength - 8)),
-    reason
-  }
-}
-const KEPT_PREFIX = Keys.rowKey(KEPT_SPACE, new Uint8Array(0))
 
 /** What it needs of the journal. */
 export interface RemovalPort {
@@ -160,7 +131,7 @@ export class RemovalCore {
 
   async #describe(
     stream: SessionId,
-    { kept, policy, reason, takesDamaged, to }: Removal
+    { kept, policy, reason, rows, takesDamaged, to }: Removal
   ): Promise<typeof EventsRemoved.Type> {
     const hash = createHash("sha256")
     let bytes = 0
@@ -198,7 +169,8 @@ export class RemovalCore {
       sha256,
       reason,
       policy,
-      kept
+      kept,
+      keptStates: keptStatesOf(rows, to)
     }
   }
 

@@ -7,7 +7,7 @@
  */
 import type { SessionId } from "../journal/Event.ts"
 import type { Row } from "../journal/Journal.ts"
-import { KEPT_SPACE } from "../journal/RemovalCore.ts"
+import { KEPT_SPACE } from "../journal/KeptRows.ts"
 
 /** Space of the snapshots. */
 export const SNAPSHOT_SPACE = "snap"

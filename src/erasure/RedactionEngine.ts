@@ -5,9 +5,10 @@
  * of its own, and files that are written anew.
  */
 import { Clock, Effect, type Semaphore } from "effect"
-import type { NewEvent, SessionId } from "../../journal/Event.ts"
+import type { KeptStates, NewEvent, SessionId } from "../../journal/Event.ts"
 import { type AppendOptions, Journal, type JournalShape, type Row, type RowRange } from "../../journal/Journal.ts"
 import type { StorageUnavailable } from "../../journal/JournalError.ts"
+import { keptStatesOf } from "../../journal/KeptRows.ts"
 import { Commands } from "../../projections/Commands.ts"
 import { derivedRows, keptRows } from "../../projections/DerivedRows.ts"
 import { stateAt, summaryOf } from "../../projections/ProjectionRunner.ts"
@@ -118,11 +119,11 @@ export const makeRedaction = (options: RedactionOptions): RedactionEngine => {
     const actor = yield* actorOf(request)
     const limit = yield* needlessUntil(session)
     const possible = events.filter(({ isInput, sequence }) => !isInput || sequence <= limit)
-    const rows = yield* masked(session, request.secrets)
+    const { keptStates, rows } = yield* masked(session, request.secrets)
     const clock = yield* Clock.Clock
     const timeMicros = Number(clock.currentTimeNanosUnsafe() / 1000n)
     if (possible.length > 0 || rows.length > 0) {
-      const redaction = { from, to, rules, reason, actor, timeMicros, events: possible, rows }
+      const redaction = { from, to, rules, reason, actor, timeMicros, events: possible, rows, keptStates }
       const fork = Effect.runPromiseWith(yield* Effect.context<never>())
       yield* journal.redaction.replace(session, redaction, append(session, fork))
       if (engine !== undefined) yield* fromEngine(session, () => engine.redacted(session))
@@ -145,9 +146,11 @@ export const makeRedaction = (options: RedactionOptions): RedactionEngine => {
 
   /** The rows that stand for removed events, without the texts; those that hold none of them are left out. */
   const masked = Effect.fnUntraced(function* (session: SessionId, secrets: ReadonlyArray<string>) {
-    if (secrets.length === 0 || (yield* journal.removal.of(session)) === undefined) return NO_ROWS
+    const gone = yield* journal.removal.of(session)
+    if (secrets.length === 0 || gone === undefined) return NOTHING_MASKED
     const forms = secrets.flatMap((secret) => [Buffer.from(secret), Buffer.from(JSON.stringify(secret).slice(1, -1))])
     const rows: Array<Row> = []
+    const kept: Array<Row> = []
     for (const row of yield* keptRows(session)) {
       const value = Buffer.from(row.value)
       for (const form of forms) {
@@ -155,9 +158,10 @@ export const makeRedaction = (options: RedactionOptions): RedactionEngine => {
           value.fill(0x2a, at, at + form.length)
         }
       }
+      kept.push({ ...row, value })
       if (Buffer.compare(value, row.value) !== 0) rows.push({ ...row, value })
     }
-    return rows
+    return rows.length === 0 ? NOTHING_MASKED : { rows, keptStates: keptStatesOf(kept, gone.sequence) }
   })
 
   const destroyed = Effect.fnUntraced(function* (session: SessionId) {
@@ -271,7 +275,7 @@ export const makeRedaction = (options: RedactionOptions): RedactionEngine => {
   }
 }
 
-const NO_ROWS: ReadonlyArray<Row> = []
+const NOTHING_MASKED: { readonly rows: ReadonlyArray<Row>; readonly keptStates?: KeptStates } = { rows: [] }
 
 const isEnded = ({ status, terminalOpen }: SessionView): boolean =>
   !terminalOpen && (status === "exited" || status === "lost" || status === "failed")

@@ -92,7 +92,10 @@ export interface Coverage {
   readonly ranges: ReadonlyArray<readonly [from: number, to: number]>
   /** Events that should be there and are not. */
   readonly gaps: ReadonlyArray<Gap>
-  /** Removed by retention; null: nothing. `isRecorded`: the store's own stream tells of exactly this removal. */
+  /**
+   * Removed by retention; null: nothing. `isRecorded`: the store's own stream tells of exactly this removal, and what is kept of
+   * the events is what was recorded of it.
+   */
   readonly removed: {
     readonly to: number
     readonly reason: string

@@ -434,7 +434,11 @@ class BundleCheck {
             unsealed.append(eventLeafHash(key, event.header, payloadDigest(NO_SALT, event.payload)))
             last = Math.max(last, sequence)
             if (sequence === removedTo) this.#notes.push(`events 1 to ${sequence} were removed from the store`)
-            else this.#wrong("forged removal", `nothing tells of the removal of the events 1 to ${sequence}`)
+            else
+              this.#wrong(
+                "forged removal",
+                `nothing tells of this removal of the events 1 to ${sequence}, or of what is kept of them`
+              )
             if (next <= sequence && next <= sealed) isWhole = false
             next = sequence + 1
             continue

@@ -7,7 +7,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { type FileHandle, open } from "node:fs/promises"
 import { hostname } from "node:os"
 import { join } from "node:path"
-import { type SessionId, STORE_STREAM } from "../../journal/Event.ts"
+import { type KeptStates, type SessionId, STORE_STREAM } from "../../journal/Event.ts"
 import { NO_SALT, SALT_BYTES, storedLeafHash } from "../../journal/EvidenceLeaf.ts"
 import {
   decodeSeal,
@@ -25,6 +25,7 @@ import {
 } from "../../journal/EvidenceRows.ts"
 import type { Row } from "../../journal/Journal.ts"
 import { syncFolder } from "../../journal/JournalWriter.ts"
+import { keptStatesAfter, keptStatesOf } from "../../journal/KeptRows.ts"
 import * as Keys from "../../journal/Keys.ts"
 import { Frontier, HASH_BYTES, leafHash, MerkleTree, sha256 } from "../../journal/Merkle.ts"
 import { decodeRecord } from "../../journal/Record.ts"
@@ -269,6 +270,7 @@ class BundleWriter {
   #created: Manifest["created"] = null
   #imported: Manifest["imported"] = null
   #removed: Coverage["removed"] = null
+  #keptStates: KeptStates | undefined
   #events = 0
   #last = 0
   #hiddenInputs = 0
@@ -427,6 +429,7 @@ class BundleWriter {
             this.#imported = { format: event.format, sha256: event.sha256, importer: event.importer }
             break
           case "EventsRemoved":
+            this.#keptStates = keptStatesAfter(event, event.to, undefined)
             this.#removed = {
               to: event.to,
               reason: event.reason,
@@ -472,6 +475,7 @@ class BundleWriter {
             this.#redactions.push({ sequence, time: isoTime(entry.timeMicros), by: entry.actor, ...event })
             break
           case "PayloadsRedacted":
+            this.#keptStates = keptStatesAfter(event, this.#removed?.to ?? 0, this.#keptStates)
             for (const { sequence } of event.events) this.#redacted.add(sequence)
             this.#redactions.push({ sequence, time: isoTime(entry.timeMicros), by: entry.actor, ...event })
             break
@@ -479,6 +483,10 @@ class BundleWriter {
       }
     }
     if (this.#events === 0) throw new SessionNotFound({ session: this.#session, candidates: [] })
+    if (this.#removed !== null && this.#keptStates !== undefined) {
+      const kept = keptStatesOf(await this.#store.kept(this.#session), this.#keptStates.to)
+      if (kept.sha256 !== this.#keptStates.sha256) this.#removed = { ...this.#removed, isRecorded: false }
+    }
     return this.#last
   }
 

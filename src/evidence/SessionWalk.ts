@@ -5,9 +5,10 @@
 import { createHash } from "node:crypto"
 import { committedPayload, type RecordedReplacement } from "../../journal/CommittedPayload.ts"
 import { removedTo } from "../../journal/EntryCheck.ts"
-import type { SessionId } from "../../journal/Event.ts"
+import type { KeptStates, SessionId } from "../../journal/Event.ts"
 import { rareKinds } from "../../journal/EventKind.ts"
 import { absentLeafHash, isNoSalt } from "../../journal/EvidenceLeaf.ts"
+import { keptStatesAfter } from "../../journal/KeptRows.ts"
 import * as Keys from "../../journal/Keys.ts"
 import { Frontier } from "../../journal/Merkle.ts"
 import { damageOf, decodeRecord } from "../../journal/Record.ts"
@@ -114,6 +115,7 @@ export class SessionWalk {
   #events = 0
   #head = 0
   #removedTo = 0
+  #keptStates: KeptStates | undefined
   #unsealed = 0
   #absent = 0
 
@@ -126,6 +128,11 @@ export class SessionWalk {
 
   get session(): SessionId {
     return this.#options.session
+  }
+
+  /** What its events say of the rows that stand for those that were removed. */
+  get keptStates(): KeptStates | undefined {
+    return this.#keptStates
   }
 
   /** The number of the leaf that is wanted next, 1 for the first; only up to `sealed`. */
@@ -255,6 +262,7 @@ export class SessionWalk {
   #removal(key: Uint8Array, value: Uint8Array, to: number, leafAt: (sequence: number) => Entry | undefined): void {
     this.#removedTo = to
     this.#head = to
+    this.#keptStates = keptStatesAfter(decodeRecord(1, value).event, to, undefined)
     let attested = 0
     for (let sequence = 1; sequence <= Math.min(to, this.sealed); sequence++) {
       const entry = this.#take(sequence, leafAt)
@@ -285,6 +293,7 @@ export class SessionWalk {
   #redaction(sequence: number, value: Uint8Array): void {
     const { event } = decodeRecord(sequence, value)
     if (event._tag !== "PayloadsRedacted") return
+    this.#keptStates = keptStatesAfter(event, this.#removedTo, this.#keptStates)
     for (const { original, replacement, sealed, sequence: of } of event.events) {
       const known = this.#replaced.get(of)
       this.#replaced.set(of, {

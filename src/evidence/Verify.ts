@@ -12,6 +12,7 @@ import { rareKinds } from "../../journal/EventKind.ts"
 import * as Rows from "../../journal/EvidenceRows.ts"
 import type { Row } from "../../journal/Journal.ts"
 import { StoreRefused } from "../../journal/JournalError.ts"
+import { KEPT_SPACE, KeptRowsCheck } from "../../journal/KeptRows.ts"
 import * as Keys from "../../journal/Keys.ts"
 import { Frontier, HASH_BYTES, leafHash } from "../../journal/Merkle.ts"
 import { decodeRecord, decodeRow } from "../../journal/Record.ts"
@@ -94,6 +95,7 @@ class Verification {
   readonly #signedSizes = new Map<SessionId, number>()
   /** The trusted key, and those that the log's rotations lead to. */
   #keys: ReadonlyArray<KeyTerm> = []
+  readonly #kept = new KeptRowsCheck()
   #rotations: ReadonlyArray<Rotation> = []
 
   constructor(paths: StorePaths, reader: EntryReader, options: VerifyOptions) {
@@ -109,6 +111,7 @@ class Verification {
     if (key !== undefined) await this.#sealRows(key.verifier)
     if (log !== undefined) await this.#tiles(log.report?.statements ?? 0)
     for (const bounds of this.#bounds()) await this.#walk(bounds)
+    await this.#keptRows()
     this.#gone()
     const isUnproven = key === undefined || log === undefined
     const has = (verdict: string) => this.#findings.some((finding) => finding.verdict === verdict)
@@ -377,6 +380,17 @@ class Verification {
   #finish(walk: SessionWalk, tiles: TileCursor): void {
     this.#sessions.push(walk.finish(tiles.entryAt))
     this.#findings.push(...walk.findings)
+    if (walk.keptStates !== undefined) this.#kept.expect(walk.session, walk.keptStates)
+  }
+
+  /** What stands for removed events must be what the events that are there say of it. */
+  async #keptRows(): Promise<void> {
+    if (!this.#kept.isNeeded) return
+    for await (const { key, value } of this.#rows(KEPT_SPACE)) this.#kept.row(key, value)
+    for (const { stream, to } of this.#kept.wrong()) {
+      const detail = "what was kept of the removed events is not what was recorded of it"
+      this.#findings.push({ verdict: "integrity", reason: "edited", session: stream, from: 1, to, detail })
+    }
   }
 
   #removalTold(value: Uint8Array): void {

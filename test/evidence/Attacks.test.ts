@@ -1,15 +1,20 @@
 /** 10.8: everything that can be done to a store while no engine looks, each told by its name, and what must not alarm. */
+import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
 import { rmSync, writeFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { type NewEvent, STORE_STREAM } from "../../journal/Event.ts"
 import { storedLeafHash } from "../../journal/EvidenceLeaf.ts"
-import { eventKey, streamBytes } from "../../journal/Keys.ts"
+import { KEPT_SPACE, keptStatesOf } from "../../journal/KeptRows.ts"
+import { eventKey, rowKey, streamBytes } from "../../journal/Keys.ts"
 import { Frontier } from "../../journal/Merkle.ts"
 import { encodeRecord } from "../../journal/Record.ts"
 import { checkpointText, generateSigner, parseVerifierKey, signerKey, signNote } from "../../journal/SignedNote.ts"
+import { snapshotKey } from "../../projections/SnapshotRow.ts"
 import { doctor } from "../../src/care/Doctor.ts"
+import { checkBundles } from "../../src/evidence/BundleCheck.ts"
+import { exportBundles } from "../../src/evidence/BundleExport.ts"
 import { readKey } from "../../src/evidence/Keys.ts"
 import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
 import { created } from "../care/stores.ts"
@@ -379,6 +384,77 @@ describe("10.8 attacks on a store", () => {
         })
         assert.deepStrictEqual(named(await verified(copy), one), [said])
       }
+    }))
+
+  it("10.8 what is kept of removed events is what was recorded of it, also when it was redacted and removed from again", () =>
+    withFolder(async (folder) => {
+      const paths = await makeStore(folder)
+      const about = { actor: "auditor", timeMicros: 1_800_000_000_000_000 }
+      const rowsAt = (to: number, secret: string) =>
+        ["screen", "title"].map((name) => ({
+          space: KEPT_SPACE,
+          key: snapshotKey(name, one, to),
+          value: Buffer.from(`${name} ${to} ${secret}`)
+        }))
+      const remove = (to: number) =>
+        sealing(paths, (journal, sealer) =>
+          Effect.gen(function* () {
+            const removal = { ...about, to, reason: "asked", policy: "by hand", kept: ["screen", "title"] } as const
+            const stale = ["screen", "title"].map((name) => ({
+              space: KEPT_SPACE,
+              from: snapshotKey(name, one, 0),
+              to: snapshotKey(name, one, to - 1)
+            }))
+            yield* journal.removal.remove(one, { ...removal, rows: rowsAt(to, "secret") }, stale)
+            for (const stream of [one, STORE_STREAM]) yield* sealer.seal(stream)
+          })
+        )
+      /** The store as it is, and copies in which one row is another one, of another place, or gone. */
+      const check = async (to: number, secret: string) => {
+        const name = `${to} ${secret}`
+        assert.deepStrictEqual(named(await verified(paths)), [], name)
+        const bundle = async (store: StorePaths, at: string) => {
+          await exportBundles(store, [one], at, { reason: null, nowMillis: 5, signer: readKey(store)?.signer })
+          const { status } = spawnSync(process.execPath, [`${at}/verify.mjs`, at])
+          const [checked] = await checkBundles(at, {})
+          return [status, ...checked!.findings.map(({ reason }) => reason)]
+        }
+        assert.deepStrictEqual(await bundle(paths, `${folder}/bundle ${name}`), [0])
+        const [screen, title] = rowsAt(to, secret).map(({ key, value }) => ({ key: rowKey(KEPT_SPACE, key), value }))
+        for (const [attack, puts] of Object.entries({
+          edited: [{ key: title!.key, value: Buffer.from("nothing happened") }],
+          swapped: [
+            { key: title!.key, value: screen!.value },
+            { key: screen!.key, value: title!.value }
+          ],
+          gone: [{ key: title!.key, value: undefined }]
+        })) {
+          const copy = copyOf(paths, folder, `${name} ${attack}`)
+          await Attacker.at(copy, async (attacker) => {
+            for (const { key, value } of puts) await attacker.putRow(key, value)
+          })
+          assert.deepStrictEqual(named(await verified(copy), one), [`integrity edited 1-${to}`], `${name} ${attack}`)
+          if (attack !== "edited") continue
+          const exported = await bundle(copy, `${folder}/bundle ${name} ${attack}`)
+          assert.strictEqual(exported[0], 82)
+          assert.include(exported, "forged removal")
+        }
+      }
+      await remove(50)
+      await check(50, "secret")
+      await sealing(paths, (journal, sealer) =>
+        Effect.gen(function* () {
+          const rows = rowsAt(50, "******")
+          const keptStates = keptStatesOf(rows, 50)
+          const redaction = { ...about, from: 51, to: EVENTS, rules: [], reason: "", events: [], rows, keptStates }
+          yield* journal.redaction.replace(one, redaction)
+          yield* sealer.seal(one)
+        })
+      )
+      await check(50, "******")
+      // The redaction before speaks of rows that are gone.
+      await remove(60)
+      await check(60, "secret")
     }))
 })
 

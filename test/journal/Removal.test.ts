@@ -17,10 +17,10 @@ import {
   type SessionId
 } from "../../journal/index.ts"
 import { JournalCore } from "../../journal/JournalCore.ts"
+import { KEPT_SPACE } from "../../journal/KeptRows.ts"
 import { eventKey, rowKey, streamBytes } from "../../journal/Keys.ts"
 import { MemoryStorage } from "../../journal/MemoryStorage.ts"
 import { encodeRecord } from "../../journal/Record.ts"
-import { KEPT_SPACE } from "../../journal/RemovalCore.ts"
 import { newSessionId, outputEvent } from "../contracts/JournalContract.ts"
 import { bytesIn } from "../fixtures/bytesIn.ts"
 import { seededRandom } from "../fixtures/seededRandom.ts"
