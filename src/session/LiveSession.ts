@@ -107,6 +107,8 @@ export class LiveSession implements StreamOwner, OutputOwner, InputOwner, Allowa
   #launching: Promise<void> = Promise.resolve()
   /** Whether there is a process is not known, or not journaled: its host or the storage went away meanwhile. */
   #isStartUnknown = false
+  /** The journal has nothing of it, or all that it has was read. */
+  #isLoaded = false
   /** How often it was taken back: who waited meanwhile knows that its turn is over. */
   #adoptions = 0
 
@@ -180,6 +182,7 @@ export class LiveSession implements StreamOwner, OutputOwner, InputOwner, Allowa
     this.#directory.journaled = this.shown(realpathSync(created.cwd))
     this.activeAt = this.#port.nowMicros()
     const entry: JournalEntry = { sequence: 1, actor, timeMicros: this.activeAt, event: created }
+    this.#isLoaded = true
     await this.#stream.create(entry, (journaled) => this.#port.creationRows(this.id, journaled))
     killPoint("session.created.after")
   }
@@ -269,15 +272,23 @@ export class LiveSession implements StreamOwner, OutputOwner, InputOwner, Allowa
   }
 
   async #load(): Promise<void> {
+    this.#isLoaded = false
     await this.#stream.load()
     this.#allowance.forget()
     this.#directory.journaled = this.state.kernelCwd
     this.#lastWord = false
     if (this.activeAt === 0) this.activeAt = this.state.lastEventAt
     this.#terminalOpen = this.state.terminalOpen
-    if (this.state.kind !== "exec") return
-    this.extension ??= this.#port.extend(this)
-    await this.extension?.load()
+    if (this.state.kind === "exec") {
+      this.extension ??= this.#port.extend(this)
+      await this.extension?.load()
+    }
+    this.#isLoaded = true
+  }
+
+  /** What is known of it may not be what the journal has: reading it failed so far, or an append that may be there all the same. */
+  get #isInDoubt(): boolean {
+    return !this.#isLoaded || this.#stream.isInDoubt
   }
 
   /** Host or storage went away while it was started: whether it has a process is told when it is taken back. */
@@ -441,7 +452,7 @@ export class LiveSession implements StreamOwner, OutputOwner, InputOwner, Allowa
     await this.whenIdle()
     // What was under way was its last word.
     if (this.isEnded) return
-    if (this.#stream.isInDoubt) await this.#load()
+    if (this.#isInDoubt) await this.#load()
     if (this.state.closed || this.state.status === "lost") return this.#end()
     const last = this.extension?.lastWords({ _tag: "Lost" }) ?? []
     this.#lastWord = true
@@ -522,7 +533,7 @@ export class LiveSession implements StreamOwner, OutputOwner, InputOwner, Allowa
     await this.#input.settled
     // Taken back meanwhile: its end is told again.
     if (adoptions !== this.#adoptions) return
-    if (this.#stream.isInDoubt) await this.#load()
+    if (this.#isInDoubt) await this.#load()
     if (this.state.closed) return this.#end()
     this.#lastWord = true
     if (this.capture !== undefined && this.#phase === "running") this.#output.takeRest()

@@ -1,6 +1,8 @@
 /** What a live session does with commands and losses that meet the last event of its stream on its way to the journal. */
 import { assert, describe, it, vi } from "vitest"
 import type { NewEvent, SessionId } from "../../journal/Event.ts"
+import { StorageUnavailable } from "../../journal/JournalError.ts"
+import type { PtyHost } from "../../src/keeper/PtyHost.ts"
 import { Feed } from "../../src/session/Feed.ts"
 import { LiveSession, type LiveSessionPort } from "../../src/session/LiveSession.ts"
 import { SessionEnded } from "../../src/session/SessionError.ts"
@@ -21,7 +23,7 @@ const running = async () => {
       return { first, last: first + events.length - 1 }
     }
   }
-  const session = new LiveSession(id, {
+  const port = {
     journal,
     feed: new Feed({} as never, 0),
     nowMicros: () => 1,
@@ -32,7 +34,8 @@ const running = async () => {
     ended: (one: LiveSession) => ends.push(one),
     directoryOf: async () => undefined,
     plainOutput: { note: () => undefined, after: () => undefined }
-  } as unknown as LiveSessionPort)
+  } as unknown as LiveSessionPort
+  const session = new LiveSession(id, port)
   const host = {
     id: "",
     mode: async () => ({ queuedBytes: 0, secret: false }),
@@ -47,6 +50,8 @@ const running = async () => {
   await session.launch(host as never, async () => ({ pid: 1, startTime: "1" }))
   return {
     session,
+    port,
+    host: host as unknown as PtyHost,
     tags,
     ends,
     hold: () => {
@@ -89,6 +94,27 @@ describe("behind the last word of a session nothing is journaled", () => {
     await losing
     assert.strictEqual(tags.at(-1), "SessionClosed")
     assert.deepStrictEqual([session.state.closed, session.isEnded, ends.length], [true, true, 1])
+  })
+})
+
+describe("an engine that could not read a session yet", () => {
+  it("does not call it lost when its keeper goes away, where the engine before had journaled its end", async () => {
+    const { ends, host, port, session, tags } = await running()
+    session.terminalClosed(0)
+    await vi.waitUntil(() => session.isEnded)
+    let isUnreadable = true
+    const load = async () => {
+      if (isUnreadable) throw new StorageUnavailable({ operation: "read", reason: "EMFILE", diskFull: false })
+      return session.state
+    }
+    const next = new LiveSession(id, { ...port, load })
+    for (const attempt of [next.adopt(host, "the engine was started again"), next.lose("its keeper is gone")]) {
+      assert.instanceOf(await attempt.catch((error) => error), StorageUnavailable)
+    }
+    isUnreadable = false
+    await next.lose("its keeper is gone")
+    assert.strictEqual(tags.at(-1), "SessionClosed")
+    assert.deepStrictEqual([next.isEnded, ends.length], [true, 2])
   })
 })
 
