@@ -18,7 +18,8 @@ const heap = () => process.memoryUsage().heapTotal / 2 ** 20
 console.log("full", heap())
 garbage = null
 setInterval(() => console.log("now", heap()), 200)
-if (${isBusy}) setInterval(() => { for (const end = performance.now() + 5; performance.now() < end; ); }, 20)
+// Once is enough to be at work: a machine that stands still may leave no more than that between two looks.
+if (${isBusy}) setInterval(() => { for (const end = performance.now() + 12; performance.now() < end; ); }, 50)
 `
 
 /**
