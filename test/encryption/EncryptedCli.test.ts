@@ -9,7 +9,7 @@ import { filesHolding } from "../redact/storeHolds.ts"
 
 const SECRET = "swordfish-4711"
 
-const TEST_MILLIS_MAX = 120_000
+const TEST_MILLIS_MAX = 300_000
 
 describe("the command line with an encrypted store", () => {
   it.live(

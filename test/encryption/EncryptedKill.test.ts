@@ -106,7 +106,7 @@ describe("an encrypted store in mode power", () => {
           })
         )
       ),
-    180_000
+    300_000
   )
 })
 
@@ -190,7 +190,7 @@ describe("a process dies in the middle of destroy-key", () => {
   }
 
   for (const point of POINTS) {
-    it(`10.7: ${point}: destroyed or not, and the next opening takes the rest off the disk`, { timeout: 120_000 }, () =>
+    it(`10.7: ${point}: destroyed or not, and the next opening takes the rest off the disk`, { timeout: 240_000 }, () =>
       dieAt(point)
     )
   }

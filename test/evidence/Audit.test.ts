@@ -206,6 +206,6 @@ describe("who looked", () => {
         )
         yield* reprise.run(["stop", "--sessions"])
       }).pipe(Effect.scoped),
-    120_000
+    240_000
   )
 })
