@@ -153,7 +153,7 @@ describe("a store's key is changed", () => {
   }
 
   for (const point of POINTS) {
-    it(`10.7: ${point}: one of the two keys opens all of it`, { timeout: 120_000 }, () => dieAt(point))
+    it(`10.7: ${point}: one of the two keys opens all of it`, { timeout: 240_000 }, () => dieAt(point))
   }
 
   it("10.7: no file holds a key under the old one, sessions made later have theirs, and it goes back", () =>

@@ -78,6 +78,9 @@ describe("an encrypted store in mode power", () => {
             yield* ok(["search", secretOf("output"), "--json"])
             yield* ok(["state", "sh"])
             clean(reprise.store)
+            // What the keeper has read and no engine yet goes with the keeper.
+            const answer = `3 ${secretOf("input")} 3`
+            while (!(yield* ok(["replay", id])).includes(answer)) yield* Effect.sleep(20)
             // Both at once: nothing is ended in order. What a shell is doing then lies in its folder until an engine looks.
             yield* reprise.start(["exec", "sh", "--", `: ${secretOf("running")}; read x </dev/tty`])
             const isStarted = Effect.map(reprise.events("sh"), (entries) =>
@@ -103,7 +106,7 @@ describe("an encrypted store in mode power", () => {
           })
         )
       ),
-    180_000
+    300_000
   )
 })
 
@@ -187,7 +190,7 @@ describe("a process dies in the middle of destroy-key", () => {
   }
 
   for (const point of POINTS) {
-    it(`10.7: ${point}: destroyed or not, and the next opening takes the rest off the disk`, { timeout: 120_000 }, () =>
+    it(`10.7: ${point}: destroyed or not, and the next opening takes the rest off the disk`, { timeout: 240_000 }, () =>
       dieAt(point)
     )
   }

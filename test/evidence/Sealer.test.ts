@@ -153,8 +153,9 @@ describe("10.8 sealing", () => {
                 if (found.length >= count) return found.map(({ reason }) => reason)
               }
             })
-            assert.deepStrictEqual(yield* until(1, 1000), ["quiet"])
-            assert.deepStrictEqual(yield* until(3, 600_000), ["quiet", "idle", "idle"])
+            // While a seal is written hours may go by here: more may have been said by then.
+            assert.strictEqual((yield* until(1, 1000))[0], "quiet")
+            assert.deepStrictEqual((yield* until(3, 600_000)).slice(0, 3), ["quiet", "idle", "idle"])
             yield* Fiber.interrupt(running)
           }).pipe(Effect.provide(TestClock.layer()))
         )

@@ -171,12 +171,14 @@ describe("a keeper", () => {
     const request = spawnRequest(["sh", "-c", "trap '' HUP TERM; echo ready; while :; do sleep 1000; done"])
     await newest.host.spawn(request)
     await newest.recorder.shows(request.session, "ready")
-    const pending = failureOf(newest.host.close(request.session, 1000))
+    // With the longest grace there is: it ends only by force, and that comes after seconds.
+    const pending = failureOf(newest.host.close(request.session))
     const same = await engine(5)
     assert.instanceOf(await pending, HostUnavailable)
     assert.instanceOf(await failureOf(newest.host.list()), HostUnavailable)
     assert.strictEqual((await same.host.list()).length, 1)
-    await same.host.close(request.session, 300)
+    await same.host.signal(request.session, "SIGKILL", "session")
+    await same.host.close(request.session)
   })
 
   it("lists for many that ask at once, never with an answer older than a question", async () => {

@@ -44,9 +44,13 @@ describe("hostile case 24: passwordPromptIn", () => {
   })
 
   it("takes no time for a long line", () => {
-    const start = performance.now()
-    for (const text of ["password ".repeat(28), "(".repeat(256), " ".repeat(256), `${"* ".repeat(127)}x`])
-      passwordPromptIn(Buffer.from(text))
-    assert.isBelow(performance.now() - start, 200)
+    const took = () => {
+      const start = performance.now()
+      for (const text of ["password ".repeat(28), "(".repeat(256), " ".repeat(256), `${"* ".repeat(127)}x`])
+        passwordPromptIn(Buffer.from(text))
+      return performance.now() - start
+    }
+    // The best of a few: the machine may stand still in one of them.
+    assert.isBelow(Math.min(took(), took(), took()), 200)
   })
 })

@@ -58,7 +58,7 @@ const run = async ({ last, millis, pause }: Try) => {
 
 describe("a program that ends while its terminal is paused", () => {
   it(`reliability row 2: ${TRIES} times before, at and after the first piece, for up to 2 s: 0 bytes are missing`, {
-    timeout: 60_000 + TRIES * 1000
+    timeout: 180_000 + TRIES * 1000
   }, async () => {
     const tries = Array.from({ length: TRIES }, (_, i) => ({
       pause: PAUSES[i % 3]!,

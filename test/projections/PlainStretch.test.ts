@@ -73,7 +73,7 @@ describe("Screen.feed of long output", () => {
     }
     // It did leave out something: else this test says nothing.
     assert.isAbove(skippedBytes, fedBytes / 4)
-  }, 60_000)
+  })
 })
 
 describe("Screen.jump", () => {
@@ -114,7 +114,7 @@ describe("Screen.jump", () => {
       } else assert.deepStrictEqual(jumping.serialize(), unmoved, `seed ${seed}`)
     }
     assert.isAbove(jumps, 20)
-  }, 60_000)
+  })
 
   it("what is not plain is not taken for plain", () => {
     for (const other of OTHERS.filter((text) => !text.startsWith("\x1b") || text.length > 1)) {

@@ -56,7 +56,15 @@ describe("programs that come and go", { timeout: TIMEOUT_MILLIS + SPAWNS * 40 },
         await spawnAll(WARMING_SPAWNS)
         const before = looked()
         await spawnAll(SPAWNS)
-        const isOver = () => looked().bytes - before.bytes < GROWTH_BYTES_MAX && looked().threads <= before.threads
+        const isOver = () => {
+          const { bytes, descriptors, threads } = looked()
+          return (
+            bytes - before.bytes < GROWTH_BYTES_MAX &&
+            descriptors <= before.descriptors + 1 &&
+            threads <= before.threads &&
+            zombiesOf(keeper.pid) === 0
+          )
+        }
         for (const began = performance.now(); !isOver() && performance.now() - began < SETTLING_MILLIS_MAX; ) {
           await sleep(50)
         }

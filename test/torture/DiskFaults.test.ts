@@ -40,7 +40,7 @@ const CUTS = Number(process.env.REPRISE_CUTS ?? 24)
 if (process.platform === "linux") {
   describe("real LevelDB", () => {
     it(`reliability row 13: ${RUNS} journals whose disk fails at the n-th append (EFBIG within a write, EMFILE, ENOSPC, EIO), once and for a while`, {
-      timeout: 120_000 + RUNS * 5000
+      timeout: 240_000 + RUNS * 5000
     }, async () => {
       const { acknowledged, damages, doubled, lost, reasons, refused, runs } = await answerOf(
         "diskFaults",
@@ -55,7 +55,7 @@ if (process.platform === "linux") {
     })
 
     it(`reliability row 16: in mode power no append is acknowledged without a sync: ${CUTS} that cannot be synced are refused`, {
-      timeout: 120_000
+      timeout: 240_000
     }, async () => {
       assert.deepInclude(await answerOf("syncedBatches", "power", String(CUTS)), {
         unsynced: CUTS,
@@ -134,7 +134,7 @@ const cutPower = (durability: "power" | "process", cuts: number) =>
 if (canCutPower) {
   describe("a power cut", () => {
     it(`reliability row 16: ${CUTS} times in mode power: no acknowledged event is lost, no hole, nothing wrong`, {
-      timeout: 120_000 + CUTS * 5000
+      timeout: 240_000 + CUTS * 5000
     }, async () => {
       const results = await cutPower("power", CUTS)
       assert.strictEqual(results.length, CUTS)
@@ -146,7 +146,7 @@ if (canCutPower) {
     })
 
     it("reliability row 16: without syncs the same cuts lose acknowledged events: this test can fail", {
-      timeout: 120_000
+      timeout: 240_000
     }, async () => {
       const results = await cutPower("process", 3).catch(() => "not even a store")
       if (typeof results === "string") return

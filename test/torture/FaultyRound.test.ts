@@ -8,7 +8,7 @@ const FIRST_SEED = Number(process.env.REPRISE_SEED ?? 1)
 
 describe("a real engine with real keepers", () => {
   it(`types each line once and keeps each byte while its storage and sockets fail: ${ROUNDS} rounds`, {
-    timeout: 120_000 + ROUNDS * 60_000
+    timeout: 240_000 + ROUNDS * 60_000
   }, async () => {
     let faults = 0
     for (let seed = FIRST_SEED; seed < FIRST_SEED + ROUNDS; seed++) {

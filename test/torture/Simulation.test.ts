@@ -23,7 +23,7 @@ const everything = (seed: number): SimulationOptions => ({
 
 describe("an engine in simulated time", () => {
   it(`loses, doubles and invents nothing whatever fails, and works again when nothing does: ${SEEDS} seeds`, {
-    timeout: 60_000 + SEEDS * 5000
+    timeout: 180_000 + SEEDS * 5000
   }, async () => {
     let faults = 0
     let acknowledged = 0
@@ -89,7 +89,7 @@ const failEveryCall = async (kind: FaultCode | "short" | "ghost", forEver: boole
 describe("a storage call that fails", () => {
   const ghosts = Number(process.env.REPRISE_GHOSTS ?? 200)
   it(`reliability row 17: ${ghosts} writes that are there although they failed: nothing twice, also when it is sent again`, {
-    timeout: 60_000 + ghosts * 500
+    timeout: 180_000 + ghosts * 500
   }, async () => {
     let failed = 0
     let there = 0

@@ -1,6 +1,7 @@
 /** Clients and engines of different releases: what both know works, and what one does not know is told as that. */
 
 import { mkdirSync } from "node:fs"
+import { setTimeout as sleep } from "node:timers/promises"
 import * as NodeSocketServer from "@effect/platform-node-shared/NodeSocketServer"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Context, Effect, Exit, Layer, Schema, Stream } from "effect"
@@ -59,6 +60,7 @@ describe("an earlier client", { timeout: UPGRADE_MILLIS_MAX }, () => {
             assert.strictEqual(await old.text(["exec", "shell", "--", "export A=1; echo $A"]), "1\n")
             await old.text(["end", shell])
           }
+          while (!(await own.run(["replay", "echo"])).stdout.includes("ready")) await sleep(20)
           const events = (await old.text(["events", "echo"]))
             .trim()
             .split("\n")
@@ -72,7 +74,7 @@ describe("an earlier client", { timeout: UPGRADE_MILLIS_MAX }, () => {
           await old.text(["end", "echo"])
           assert.deepInclude(await own.json(["inspect", "echo"]), { status: "exited", size: { cols: 91, rows: 21 } })
           await old.text(["stop", "--sessions"])
-          assert.isNull(await own.enginePid())
+          while ((await own.enginePid()) !== null) await sleep(20)
         })
       })
     )

@@ -110,7 +110,7 @@ describe("an upgrade that is cut off", { timeout: UPGRADE_MILLIS_MAX }, () => {
           assert.isTrue(eventsOf([...entries], "SessionResumed").every(({ gapBytes }) => gapBytes === 0))
           assert.lengthOf(eventsOf([...entries], "SessionLost"), 0)
         }),
-      { timeout: 120_000 + REPEATS * ROUNDS.length * 10_000 }
+      { timeout: UPGRADE_MILLIS_MAX + REPEATS * ROUNDS.length * 10_000 }
     )
   }
 

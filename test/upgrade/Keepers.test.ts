@@ -88,6 +88,8 @@ describe("a keeper of an earlier release", { timeout: UPGRADE_MILLIS_MAX }, () =
 
             assert.deepStrictEqual(yield* sessions.close(sleeper), { survivors: [] })
             assert.deepInclude(yield* history.get(sleeper), { status: "exited", signal: "SIGHUP" })
+            // Behind the lines that come without pause: none of the later ones waits for the terminal.
+            yield* until(talker, "line 50001\r\n")
             yield* sessions.signal(talker, "SIGUSR1", "leader")
             const entries = yield* untilEnd(talker)
             const text = textOf(entries)
