@@ -1,10 +1,11 @@
 /** Arguments as the kernel gives them: what cannot be passed on as it is, is refused. */
 import { execFileSync, spawnSync } from "node:child_process"
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterAll, assert, describe, it } from "vitest"
+import { removeStore } from "../fixtures/removeStore.ts"
 
 const program = join(dirname(fileURLToPath(import.meta.url)), "../../dist/bin/reprise.js")
 
@@ -14,7 +15,7 @@ describe.skipIf(process.platform !== "linux")("arguments of the command line", (
     spawnSync("bash", ["-c", `exec '${process.execPath}' '${program}' --store '${store}' run -- printf %s $'${bytes}'`])
   afterAll(() => {
     execFileSync(process.execPath, [program, "--store", store, "stop", "--sessions"])
-    rmSync(store, { recursive: true, force: true })
+    return removeStore(store)
   })
 
   it("that are no UTF-8 are refused, and not changed", () => {

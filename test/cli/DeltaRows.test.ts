@@ -171,7 +171,10 @@ describe("rows of Delta's sessions, through clients of an engine", { concurrent:
         const shell = (yield* exec.start({ language: "bash" })).id
         yield* exec.exec(shell, { code: "echo one; echo two >&2; exec sleep 1000", execId: "cut", yieldMillis: 0 })
         yield* untilShown(id, (shown) => shown.includes("2000\r\n"))
-        yield* exec.poll(shell, "cut").pipe(Effect.repeat({ until: ({ stderr }) => stderr.byteLength === 4 }))
+        // Each stream comes by itself.
+        yield* exec
+          .poll(shell, "cut")
+          .pipe(Effect.repeat({ until: ({ stderr, stdout }) => stderr.byteLength === 4 && stdout.byteLength === 4 }))
         return { id, shell }
       }).pipe(Effect.provide(engine.client()))
       yield* engine.kill("engine and keepers")

@@ -136,7 +136,7 @@ describe.skipIf(!isInstalled("tmux"))("replay of a shell for commands", { timeou
       yield* pane.resize(110, 12)
       yield* at(7)
       yield* pane.keys("q")
-      yield* pane.until((rows) => rows.some((row) => row.startsWith("$")))
+      yield* pane.atPrompt
 
       // Played, from and to a place; and once, without keys.
       yield* pane.line("clear; reprise replay sh --speed 50 --from command:2 --to 0:16; echo le''ft=$?")

@@ -251,10 +251,17 @@ describe.concurrent("reprise exec", () => {
     Effect.gen(function* () {
       const reprise = yield* makeRepriseWithFake()
       const id = yield* reprise.startShell()
-      const late = yield* reprise.run(["exec", id, "--timeout", "1500", "--", "echo a; sleep 60"])
+      /** The shortest time in which something was printed: a machine that stalls may take all of one before that. */
+      const printed = Effect.fnUntraced(function* (run: (millis: string) => ReturnType<typeof reprise.run>) {
+        const first = yield* run("1500")
+        return first.stdout.byteLength > 0 ? first : yield* run("15000")
+      })
+      const late = yield* printed((millis) => reprise.run(["exec", id, "--timeout", millis, "--", "echo a; sleep 60"]))
       assert.deepStrictEqual([late.code, late.stdout.toString()], [124, "a\n"])
       assert.match(late.stderr, /^reprise: command \S+ reached its time limit[^\n]*\n$/)
-      const left = yield* reprise.run(["exec", id, "--id", "long", "--yield", "1500", "--", "echo b; sleep 60"])
+      const left = yield* printed((millis) =>
+        reprise.run(["exec", id, "--id", "long", "--yield", millis, "--", "echo b; sleep 60"])
+      )
       assert.deepStrictEqual([left.code, left.stdout.toString()], [80, "b\n"])
       assert.match(left.stderr, new RegExp(`^reprise: command long goes on; .reprise poll ${id} long. [^\\n]*\\n$`))
       const report = yield* reprise.run([

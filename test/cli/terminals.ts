@@ -3,7 +3,7 @@ import { dirname } from "node:path"
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
 import { makeRepriseInside, PROGRAM, type Reprise, type shareReprise } from "./reprise.ts"
-import { makeTmux, type Pane } from "./tmux.ts"
+import { makeTmux, type Pane, waitFor } from "./tmux.ts"
 
 /** The built command, in words of a shell. */
 export const COMMAND = `'${process.execPath}' '${PROGRAM}'`
@@ -29,11 +29,30 @@ export const inTerminals = (shared: ReturnType<typeof shareReprise>) =>
     Effect.map(terminalsOf(reprise), (terminals) => ({ ...terminals, name }))
   )
 
-/** Leaves by the detach key, and sees that it is left. */
-export const leave = (pane: Pane) => Effect.andThen(pane.keys("Enter", "~."), pane.until("[detached"))
+/**
+ * Leaves behind an Enter that the session's program gets, as `leave` does: a client that leaves waits only a moment for the
+ * engine to take what was typed before.
+ */
+export const leaveBehindEnter = Effect.fnUntraced(function* (pane: Pane, reprise: Reprise, session: string) {
+  const enters = Effect.map(
+    reprise.events(session),
+    (events) => events.filter(({ event }) => event._tag === "InputWritten" && event.data.at(-1) === 13).length
+  )
+  const before = yield* enters
+  yield* pane.keys("Enter")
+  yield* waitFor(enters, (count) => count > before, "the Enter")
+  yield* pane.keys("~.")
+  yield* pane.until("[detached")
+  yield* pane.atPrompt
+})
+
+/** Leaves by the detach key, and sees that it is left and that the shell is back. */
+export const leave = (pane: Pane) =>
+  pane.keys("Enter", "~.").pipe(Effect.andThen(pane.until("[detached")), Effect.andThen(pane.atPrompt))
 
 /** What a program may leave behind in a terminal, and the terminal driver's own settings. */
 export const assertSane = Effect.fnUntraced(function* (pane: Pane) {
+  yield* pane.atPrompt
   yield* pane.line(
     "clear; echo sa''ne; stty -a | tr ' ' '\\n' | grep -E '^-?(icanon|echo|opost|isig|ixon|icrnl|onlcr);?$' | tr '\\n' ' '"
   )

@@ -33,6 +33,8 @@ export interface Pane {
   readonly close: Effect.Effect<void>
   /** Formats of tmux(1), such as `#{cursor_flag}`. */
   ask(format: string): Effect.Effect<string>
+  /** Waits until its shell asks for a command: a program that is about to end may still take what is typed. */
+  readonly atPrompt: Effect.Effect<void>
   /** Waits until a row, or all of them as lines, fits; gives what was shown then. */
   until(what: string | RegExp | ((rows: ReadonlyArray<string>) => boolean)): Effect.Effect<ReadonlyArray<string>>
 }
@@ -173,6 +175,13 @@ const makePane = (call: (args: ReadonlyArray<string>) => Effect.Effect<string>, 
         yield* call(["paste-buffer", "-b", name, "-t", name])
       }),
     close: Effect.asVoid(call(["kill-session", "-t", name])),
+    atPrompt: Effect.asVoid(
+      waitFor(
+        Effect.map(Effect.all([ask("#{cursor_y}"), shown]), ([row, rows]) => rows[Number(row)] ?? ""),
+        (row) => row.endsWith("$"),
+        "the shell's prompt"
+      )
+    ),
     until: (what) => waitFor(shown, (rows) => fits(what, rows), String(what))
   }
 }

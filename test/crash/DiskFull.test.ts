@@ -2,6 +2,7 @@
 import { rmSync, writeFileSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
 import { assert, describe, it } from "vitest"
+import { gone } from "../fixtures/processes.ts"
 import { canMount, fillDisk, withSmallDisk } from "../fixtures/smallDisk.ts"
 import { CommandLine, sequence } from "./commandLine.ts"
 
@@ -83,7 +84,12 @@ if (canMount) {
         try {
           const program = "stty -echo; echo ready; read x; echo $x; exit 3"
           await cli.text(["run", "--detach", "--name", "waiting", "--", "sh", "-c", program])
-          process.kill((await cli.enginePid())!, "SIGKILL")
+          // What is typed before that is still echoed.
+          while (!(await cli.text(["replay", "waiting"])).includes("ready")) await sleep(10)
+          const engine = (await cli.enginePid())!
+          process.kill(engine, "SIGKILL")
+          // What it held open is given back by then.
+          await gone(engine)
           const free = fillDisk(disk)
           for (const args of [["run", "--detach", "--", "true"], ["list"]]) {
             const refused = await cli.run(args)

@@ -66,8 +66,13 @@ describe.concurrent("commands, engine kill -9", { timeout: 60_000 + KILLS * 3000
   it("once in the middle: poll by its id gives all 2,000 lines once, and its exit code", () =>
     withShells(async (shells) => {
       const session = await shells.start()
-      const first = await shells.command(session, { code: COUNTING.bash, execId: "count", yieldMillis: 300 })
-      assert.strictEqual(first.status, "running")
+      await shells.command(session, { code: COUNTING.bash, execId: "count", yieldMillis: 0 })
+      for (;;) {
+        const { status, stdout } = await shells.exec((exec) => exec.poll(session, "count"))
+        if (stdout.byteLength === 0) continue
+        assert.strictEqual(status, "running")
+        break
+      }
       await shells.killEngine()
       if (CAMPAIGN > 0) await killing(shells, KILLS, () => false)
       const result = await shells.exec((exec) => exec.poll(session, "count", { yieldMillis: 60_000 }))

@@ -179,7 +179,8 @@ describe("a store that has reached its quota", () => {
       const { enginePid: second } = await asked(store, status)
       assert.notStrictEqual(second, first)
       assert.include(readFileSync(log, "utf8"), "the journal cannot be written")
-      assert.strictEqual(await checkFull(cli, live, pid, all), before)
+      // What the journal gave back until its end, the first one may still have used.
+      assert.isTrue((await checkFull(cli, live, pid, all)).startsWith(before))
       await cli.text(["stop"])
       assert.isTrue(isAlive(pid))
 

@@ -5,7 +5,6 @@
  */
 
 import { readdirSync, readFileSync } from "node:fs"
-import { join } from "node:path"
 import { Cause, type Context, Effect, Exit, Layer, Schedule, Scope } from "effect"
 import type { SessionId } from "../../journal/Event.ts"
 import type { Journal } from "../../journal/index.ts"
@@ -20,6 +19,7 @@ import type { Sessions } from "../../src/session/Sessions.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
 import { withDisposal } from "../fixtures/disposal.ts"
 import { isAlive, kill } from "../fixtures/processes.ts"
+import { filesHolding } from "../redact/storeHolds.ts"
 import { CommandLine } from "./commandLine.ts"
 
 type Services = Exec | Sessions | History | Redaction
@@ -112,7 +112,7 @@ export class ExecUnderTest {
 
   /** Whether a file of the store holds these bytes, as `grep -a` would find them. */
   holds(text: string): boolean {
-    return filesOf(this.cli.store).some((file) => readFileSync(file).includes(text))
+    return filesHolding(this.cli.store, text).length > 0
   }
 
   async dispose(): Promise<void> {
@@ -131,11 +131,6 @@ export const withShells = async (use: (shells: ExecUnderTest) => Promise<void>):
     }
   )
 }
-
-const filesOf = (at: string): ReadonlyArray<string> =>
-  readdirSync(at, { withFileTypes: true }).flatMap((entry) =>
-    entry.isDirectory() ? filesOf(join(at, entry.name)) : entry.isFile() ? [join(at, entry.name)] : []
-  )
 
 /** Running processes with the session's mark in their environment. */
 export const processesWith = (session: SessionId): ReadonlyArray<number> =>

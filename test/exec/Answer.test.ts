@@ -1,11 +1,12 @@
 /** A result that was put together from memory is what the journal answers with later. */
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Exec } from "../../src/exec/Exec.ts"
 import * as Reprise from "../../src/Reprise.ts"
+import { removeStore } from "../fixtures/removeStore.ts"
 
 /** Nothing, little, both streams, more than is kept, cut, not text, the terminal, a state that changes, a failure. */
 const COMMANDS = [
@@ -19,8 +20,9 @@ const COMMANDS = [
   { code: "echo $TOKEN", secretEnv: { TOKEN: "a-secret-value" } },
   { code: 'f() { echo "$1"; }; export CHANGED=1; cd /; false' },
   { code: "cat", stdin: { _tag: "Bytes", data: Buffer.from("given\n") } },
-  { code: "(sleep 0.4; echo late) & echo soon" },
-  { code: "exit 3" }
+  { code: "exit 3" },
+  // The last one: what comes late moves the cursors of others too.
+  { code: "(sleep 0.4; echo late) & echo soon" }
 ] as const
 
 it.live("an answer from memory is the journal's answer", () => {
@@ -40,6 +42,6 @@ it.live("an answer from memory is the journal's answer", () => {
     yield* exec.end(id)
   }).pipe(
     Effect.provide(Reprise.layer({ store: join(folder, "store"), inProcess: true })),
-    Effect.ensuring(Effect.sync(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 })))
+    Effect.ensuring(Effect.promise(() => removeStore(join(folder, "store"), folder)))
   )
 })

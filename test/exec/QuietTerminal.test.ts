@@ -1,5 +1,5 @@
 /** What somebody sees who attaches to a shell for commands: its programs, and nothing of the shell's own machinery. */
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, it } from "@effect/vitest"
@@ -7,6 +7,7 @@ import { Effect, Stream } from "effect"
 import { Exec } from "../../src/exec/Exec.ts"
 import * as Reprise from "../../src/Reprise.ts"
 import { History } from "../../src/session/History.ts"
+import { removeStore } from "../fixtures/removeStore.ts"
 
 const ENDS = { bash: "exit 3", zsh: "exit 3", python: "raise SystemExit(3)", node: "process.exit(3)" } as const
 
@@ -29,7 +30,7 @@ it.live.each(["bash", "zsh", "python", "node"] as const)(
       yield* exec.end(id)
     }).pipe(
       Effect.provide(Reprise.layer({ store: join(folder, "store"), inProcess: true })),
-      Effect.ensuring(Effect.sync(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 })))
+      Effect.ensuring(Effect.promise(() => removeStore(join(folder, "store"), folder)))
     )
   }
 )

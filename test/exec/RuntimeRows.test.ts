@@ -16,6 +16,8 @@
  * - R11 and the original's code: a non-zero exit code is no success, as its documentation says.
  */
 
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
 import { it as effect } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Layer, Schedule, Scope } from "effect"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
@@ -119,8 +121,13 @@ describe("rows of the runtime tool, through the engine", { concurrent: true }, (
       assert.deepStrictEqual(await call({ action: "reset" }), { success: true, stdout: "Session reset successfully" })
       return performance.now() - began
     }
-    await call(bash("cd /tmp; export GONE=1; gone=2; f() { :; }"))
-    assert.isBelow(await reset(), 1000)
+    // The quickest of some: a machine that stalls makes any of them late.
+    const times: Array<number> = []
+    while (times.length < 5 && (times.at(-1) ?? Number.POSITIVE_INFINITY) >= 1000) {
+      await call(bash("cd /tmp; export GONE=1; gone=2; f() { :; }"))
+      times.push(await reset())
+    }
+    assert.isBelow(times.at(-1)!, 1000, `${times} ms`)
     await call(bash("cd /tmp; export GONE=1; gone=2; f() { :; }"))
     await call(python("import math; gone = 3"))
     await reset()
@@ -260,14 +267,21 @@ describe("rows of the runtime tool, through the engine", { concurrent: true }, (
   it("R14: a command whose time is over is ended, and says nothing into the next one", async () => {
     const { runtime } = await makeTool()
     const session = await engine.run(runtime.getOrCreateSession("r14"))
-    const began = performance.now()
-    const late = await engine.run(session.exec("sh -c 'echo $$; exec sleep 10'; echo late", { timeoutMillis: 300 }))
-    const millis = performance.now() - began
-    assert.deepStrictEqual([late.success, late.error], [false, "Command timeout after 300ms"])
-    assert.isTrue(millis >= 300 && millis < 3000, `${millis} ms`)
-    const pid = Number(late.stdout)
-    assert.isAbove(pid, 0, late.stdout)
-    assert.isFalse(isAlive(pid))
+    // A machine that stalls may take all of a short limit before anything is printed, and be late: then a longer one.
+    for (const limit of [300, 3000, 10_000]) {
+      const began = performance.now()
+      const code = "sh -c 'echo $$; exec sleep 60'; echo late"
+      const late = await engine.run(session.exec(code, { timeoutMillis: limit }))
+      const millis = performance.now() - began
+      assert.deepStrictEqual([late.success, late.error], [false, `Command timeout after ${limit}ms`])
+      assert.isAtLeast(millis, limit)
+      if ((late.stdout === "" || millis >= limit + 2700) && limit < 10_000) continue
+      assert.isBelow(millis, limit + 2700)
+      const pid = Number(late.stdout)
+      assert.isAbove(pid, 0, late.stdout)
+      assert.isFalse(isAlive(pid))
+      break
+    }
     assert.deepInclude(await engine.run(session.exec("echo next")), { stdout: "next\n", stderr: "", success: true })
   })
 
@@ -331,12 +345,15 @@ describe("rows of the runtime tool, through the engine", { concurrent: true }, (
     assert.deepInclude(await call(bash("sleep 1; echo done")), { success: true, stdout: "done\n" })
     // A command whose caller has gone runs too.
     const caller = runtime.getOrCreateSession("r19")
-    const gone = Effect.runFork(Effect.flatMap(caller, (session) => session.exec("sleep 1; echo done")))
+    const over = join(engine.folder, "r19-over")
+    const long = `sleep 1; until [ -e '${over}' ]; do sleep 0.05; done; echo done`
+    const gone = Effect.runFork(Effect.flatMap(caller, (session) => session.exec(long)))
     const find = History.use((history) => history.resolve("runtime bash r19"))
     const id = await engine.run(Effect.retry(find, { schedule: Schedule.spaced("20 millis") }))
     await engine.until(id, (event) => event._tag === "CommandStarted")
     const session = (await engine.run(runtime.getSession("r19")))!
     await Effect.runPromise(Fiber.interrupt(gone))
+    writeFileSync(over, "")
     const events: Array<string> = []
     await engine.until(id, (event) => {
       if (event._tag === "CommandFinished") events.push(event.status)

@@ -53,10 +53,16 @@ export const tagOf = (failing: Promise<unknown>): Promise<string> =>
     (error) => String((error as { readonly _tag?: string })._tag ?? error)
   )
 
+/** A running engine removes files and folders: what is gone holds nothing. */
 const filesHold = (at: string, wanted: string): boolean =>
   readdirSync(at, { withFileTypes: true }).some((entry) => {
     const path = join(at, entry.name)
-    return entry.isDirectory() ? filesHold(path, wanted) : entry.isFile() && readFileSync(path).includes(wanted)
+    try {
+      return entry.isDirectory() ? filesHold(path, wanted) : entry.isFile() && readFileSync(path).includes(wanted)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return false
+      throw error
+    }
   })
 
 export const rowsEngine = (): RowsEngine => {

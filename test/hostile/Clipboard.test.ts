@@ -14,9 +14,11 @@ describe("the clipboard", () => {
       Effect.gen(function* () {
         const reprise = yield* makeReprise
         // Says what was typed, and does both with each line.
-        const program = `stty raw -echo; while c=$(dd bs=1 count=1 2>/dev/null); do printf '\\033]52;c;c2VjcmV0\\a\\033]52;c;?\\a<%s>' "$c"; done`
+        const program = `stty raw -echo; printf ready; while c=$(dd bs=1 count=1 2>/dev/null); do printf '\\033]52;c;c2VjcmV0\\a\\033]52;c;?\\a<%s>' "$c"; done`
         const created = yield* reprise.run(["run", "--detach", "--name", "clip", "--", "sh", "-c", program])
         assert.strictEqual(created.code, 0, created.stderr)
+        // Typed before that, its terminal would still echo it.
+        while ((yield* reprise.view("clip")).outputBytes < "ready".length) yield* Effect.sleep("10 millis")
         /** The command in a terminal of its own; what that was given until it holds the text, and then the command is gone. */
         const inTerminal = (args: ReadonlyArray<string>, typed: string, text: string) =>
           Effect.acquireUseRelease(
@@ -53,7 +55,7 @@ describe("the clipboard", () => {
         assert.notInclude(replayed, "]52;")
         // In a pipe it is what the program printed.
         const exact = yield* reprise.run(["replay", "clip"])
-        assert.strictEqual(exact.stdout.toString(), `${SET}${ASK}<a>${SET}${ASK}<b>`)
+        assert.strictEqual(exact.stdout.toString(), `ready${SET}${ASK}<a>${SET}${ASK}<b>`)
         for (const args of [
           ["inspect", "clip"],
           ["events", "clip"],

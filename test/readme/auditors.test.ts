@@ -1,12 +1,12 @@
 /** The commands of docs/auditors.md are typed as they stand there, one after the other, and each must succeed. */
 import { execFile } from "node:child_process"
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
-import { storePaths } from "../../src/session/StorePaths.ts"
+import { removeStore } from "../fixtures/removeStore.ts"
 
 const run = promisify(execFile)
 const root = resolve(fileURLToPath(import.meta.url), "../../..")
@@ -39,8 +39,7 @@ describe("the auditors' page", () => {
       assert.match(await type("reprise audit --session looked"), /"HistoryAccessed","what":"read"/)
     } finally {
       await type("reprise stop --sessions || true")
-      rmSync(storePaths(store).run, { recursive: true, force: true })
-      rmSync(folder, { recursive: true, force: true })
+      await removeStore(store, folder)
     }
   })
 })

@@ -4,7 +4,7 @@
  * the reader in the format's document reads the golden records. Needs a build, as `npm test` makes one.
  */
 import { execFile, spawnSync } from "node:child_process"
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -13,6 +13,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { ExitCode } from "../../cli/ExitCode.ts"
 import { listKeepers } from "../../src/keeper/KeeperProcess.ts"
 import { storePaths } from "../../src/session/StorePaths.ts"
+import { kill } from "../fixtures/processes.ts"
+import { removeStore } from "../fixtures/removeStore.ts"
 
 const run = promisify(execFile)
 const here = dirname(fileURLToPath(import.meta.url))
@@ -27,15 +29,14 @@ const blocks = (text: string, language: string): ReadonlyArray<string> =>
 const withFolder = async (parent: string, use: (folder: string, store: string) => Promise<void>): Promise<void> => {
   const folder = mkdtempSync(join(parent, "readme-"))
   const store = join(folder, "sessions")
-  const { keepers, run: sockets } = storePaths(store)
+  const { keepers } = storePaths(store)
   try {
     await use(folder, store)
   } finally {
     // A keeper without a session ends when it is asked to; by itself it would wait for the next engine first.
-    for (const { pid } of await listKeepers(keepers)) process.kill(pid, "SIGTERM")
+    for (const { pid } of await listKeepers(keepers)) kill(pid, "SIGTERM")
     while (existsSync(keepers) && readdirSync(keepers).length > 0) await new Promise((done) => setTimeout(done, 10))
-    rmSync(sockets, { recursive: true, force: true })
-    rmSync(folder, { recursive: true, force: true })
+    await removeStore(store, folder)
   }
 }
 

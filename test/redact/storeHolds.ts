@@ -1,5 +1,5 @@
 /** Whether a text is anywhere in the files of a store: as `grep -a` finds it, and in what LevelDB's tables hold packed. */
-import { readdirSync, readFileSync } from "node:fs"
+import { type Dirent, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { readTable } from "../../journal/TableFile.ts"
 
@@ -7,7 +7,7 @@ import { readTable } from "../../journal/TableFile.ts"
 export const filesHolding = (folder: string, text: string | Uint8Array): ReadonlyArray<string> => {
   const needle = typeof text === "string" ? Buffer.from(text) : Buffer.from(text)
   const holding: Array<string> = []
-  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+  for (const entry of entriesBelow(folder)) {
     if (!entry.isFile()) continue
     const bytes = readIfThere(join(entry.parentPath, entry.name))
     if (bytes === undefined) continue
@@ -15,6 +15,17 @@ export const filesHolding = (folder: string, text: string | Uint8Array): Readonl
     else if (entry.name.endsWith(".ldb") && inTable(bytes, needle)) holding.push(`${entry.name} (packed)`)
   }
   return holding
+}
+
+/** A running engine removes folders: when one goes away meanwhile, all is listed again. */
+const entriesBelow = (folder: string): ReadonlyArray<Dirent> => {
+  for (;;) {
+    try {
+      return readdirSync(folder, { recursive: true, withFileTypes: true })
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error
+    }
+  }
 }
 
 const inTable = (bytes: Buffer, needle: Buffer): boolean => {

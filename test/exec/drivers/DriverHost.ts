@@ -27,8 +27,13 @@ import { GuardedPty } from "../../../src/keeper/GuardedPty.ts"
 import type { LeaderExit } from "../../../src/keeper/PtyHost.ts"
 import type { Observed, StepOptions } from "../cases.ts"
 
-/** After the end frame: how long output is waited for whose writer a child still is. */
-const DRAIN_MILLIS = 120
+/**
+ * After the end frame: how often output is looked for whose writer a child still is. No time: that may be over before this
+ * process came to read what is there.
+ */
+const DRAIN_LOOKS = 60
+/** The end of a shell that was killed, and a mark that has been printed: no promise is tested by it. */
+const LATE_MILLIS = 20_000
 const mkfifoNative = koffi.load(null).func("int mkfifo(const char *path, unsigned int mode)")
 
 export const mkfifo = (path: string): void => {
@@ -228,7 +233,7 @@ export class DriverHost {
     if (greeting !== "") writeSync(this.#commandPipe, greeting)
     const isReady = await until(
       () => this.exited || this.frames.filter(([tag]) => tag === "ready").length > readyBefore,
-      10_000
+      LATE_MILLIS
     )
     if (!isReady || this.exited) throw new Error(`the shell did not get ready: ${this.tty}`)
   }
@@ -320,9 +325,10 @@ export class DriverHost {
     const millisTaken = performance.now() - running.startedAt
     for (const output of [running.stdout, running.stderr]) output?.release()
     if (running.mark !== "" && end !== undefined) {
-      await until(() => this.tty.includes(`\x1b]633;D;${running.mark}\x07`), 1000)
+      await until(() => this.tty.includes(`\x1b]633;D;${running.mark}\x07`), LATE_MILLIS)
     }
-    await until(() => [running.stdout, running.stderr].every((output) => output?.ended ?? true), DRAIN_MILLIS)
+    const isDrained = () => [running.stdout, running.stderr].every((output) => output?.ended ?? true)
+    for (let look = 0; look < DRAIN_LOOKS && !isDrained(); look++) await sleep(2)
     const died = this.#exit
     running.outcome = {
       ...this.#shown(running),
@@ -340,7 +346,7 @@ export class DriverHost {
   async restart(): Promise<EndFrame | undefined> {
     const { state } = this
     kill(this.pid, "SIGKILL")
-    await until(() => this.exited, 2000)
+    await until(() => this.exited, LATE_MILLIS)
     await this.#spawn()
     if (state === undefined) return undefined
     const restoring = this.#start(0, this.driver.restore(state), {})
@@ -434,7 +440,7 @@ export class DriverHost {
   async close(): Promise<void> {
     const pids = [this.pid, ...descendants(this.pid)]
     for (const pid of pids) kill(pid, "SIGKILL")
-    await until(() => this.exited, 2000)
+    await until(() => this.exited, LATE_MILLIS)
     this.#pty!.destroy()
     for (const { stderr, stdout } of this.running.values()) for (const output of [stdout, stderr]) output?.close()
     this.#control?.destroy()

@@ -95,12 +95,12 @@ for (const language of ["bash", "zsh"] as const) {
       it(`goes on after ${JSON.stringify(harm).slice(0, 100)}`, () =>
         withHost(language, async (host) => {
           await host.exec(harm, { timeoutMs: 5000 })
-          const next = brief(await host.exec("echo next", { timeoutMs: 5000 }))
+          const next = brief(await host.exec("echo next"))
           assert.deepInclude(next, { status: "completed", exitCode: 0 })
           assert.match(next.stdout, /(^|\n)next\n$/)
-          const left = await host.exec("exit 7", { timeoutMs: 5000 })
+          const left = await host.exec("exit 7")
           assert.deepInclude(brief(left), { status: "exited", exitCode: 7 })
-          const again = brief(await host.exec("echo again", { timeoutMs: 5000 }))
+          const again = brief(await host.exec("echo again"))
           assert.deepInclude(again, { status: "completed", exitCode: 0 })
           assert.match(again.stdout, /(^|\n)again\n$/)
         }))
@@ -206,7 +206,7 @@ describe("python, whatever a command did", { concurrent: true }, () => {
     it(`goes on after ${JSON.stringify(harm)}`, () =>
       withHost("python", async (host) => {
         await host.exec(harm, { timeoutMs: 5000 })
-        const next = await host.exec("import sys; sys.stdout.write('next\\n') and None; 1 + 1", { timeoutMs: 5000 })
+        const next = await host.exec("import sys; sys.stdout.write('next\\n') and None; 1 + 1")
         assert.deepStrictEqual(brief(next), { ...done("next\n"), value: "2" })
       }))
   }
@@ -236,7 +236,7 @@ describe("node, whatever a command did", { concurrent: true }, () => {
       withHost("node", async (host) => {
         await host.exec(harm, { timeoutMs: 5000 })
         await sleep(20)
-        const next = await host.exec("process.stdout.write('next\\n'); 1 + 1", { timeoutMs: 5000 })
+        const next = await host.exec("process.stdout.write('next\\n'); 1 + 1")
         assert.deepStrictEqual(brief(next), { ...done("next\n"), value: "2" })
       }))
   }
