@@ -81,7 +81,7 @@ describe("a backup", () => {
             )
             assert.deepStrictEqual([statuses.get(id), statuses.get(shell)], ["lost", "lost"])
           } finally {
-            await copy.run(["stop", "--sessions"])
+            await copy.dispose()
           }
           assert.strictEqual((await cli.text(["exec", shell, "--", "echo $left"])).trim(), "1")
           assert.strictEqual((await cli.json(["inspect", id])).status, "running")

@@ -19,7 +19,8 @@ export const withFolder = async (use: (folder: string) => Promise<void>): Promis
   try {
     await use(folder)
   } finally {
-    rmSync(folder, { recursive: true, force: true })
+    // A process that a test has ended may be writing its last file.
+    rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 25 })
   }
 }
 

@@ -172,7 +172,8 @@ describe("who owns what", () => {
   it("G20 a session that everybody left is ended after its time, with what it printed kept", async () => {
     const terminal = await client.terminal({
       command: ["sh", "-c", "echo kept; sleep 1000"],
-      limits: { noClientMillis: 1500 }
+      // Time enough to attach for a process that stands still.
+      limits: { noClientMillis: 4000 }
     })
     await readUntil(terminal, "kept\n")
     await terminal.detach()

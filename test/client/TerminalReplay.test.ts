@@ -122,7 +122,7 @@ describe("G25 disconnecting in the middle", () => {
     const killed = await under.killEngine(client)
     while ((await client.status()).enginePid === killed) await sleep(5)
     let attached = await clients()
-    for (let look = 0; look < 500 && attached?.length !== 1; look++) {
+    while (attached?.length !== 1) {
       await sleep(20)
       attached = await clients()
     }
@@ -195,7 +195,8 @@ describe("G25 coming and going", () => {
         visits += 1
         const cursor = chunks.at(-1)?.sequence ?? 0
         await using again = await mine.reconnectTerminal(terminal.sessionId, { replayFromSequence: cursor })
-        let left = 1 + random.below(5)
+        // On a busy machine all lines may come in two chunks: the first visit is short.
+        let left = visits === 1 ? 1 : 1 + random.below(5)
         for await (const chunk of again) {
           chunks.push(chunk)
           left -= 1
@@ -210,7 +211,6 @@ describe("G25 coming and going", () => {
       assert.strictEqual(textOf(chunks), numbered(3000))
       assert.strictEqual(chunks.at(-1)?.exitCode, 42)
       assertOrdered(chunks, 0)
-      // On a busy machine many lines come in one chunk.
       assert.isAbove(visits, 1)
     }
   })

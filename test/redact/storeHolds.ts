@@ -1,31 +1,22 @@
 /** Whether a text is anywhere in the files of a store: as `grep -a` finds it, and in what LevelDB's tables hold packed. */
-import { type Dirent, readdirSync, readFileSync } from "node:fs"
-import { join } from "node:path"
+import { readFileSync } from "node:fs"
+import { basename } from "node:path"
 import { readTable } from "../../journal/TableFile.ts"
+import { filesBelow, ifThere } from "../fixtures/filesBelow.ts"
 
 /** Names of the files that hold it, with how. */
 export const filesHolding = (folder: string, text: string | Uint8Array): ReadonlyArray<string> => {
   const needle = typeof text === "string" ? Buffer.from(text) : Buffer.from(text)
   const holding: Array<string> = []
-  for (const entry of entriesBelow(folder)) {
-    if (!entry.isFile()) continue
-    const bytes = readIfThere(join(entry.parentPath, entry.name))
+  for (const path of filesBelow(folder)) {
+    // A running engine removes files.
+    const bytes = ifThere(() => readFileSync(path), undefined)
     if (bytes === undefined) continue
-    if (bytes.includes(needle)) holding.push(entry.name)
-    else if (entry.name.endsWith(".ldb") && inTable(bytes, needle)) holding.push(`${entry.name} (packed)`)
+    const name = basename(path)
+    if (bytes.includes(needle)) holding.push(name)
+    else if (name.endsWith(".ldb") && inTable(bytes, needle)) holding.push(`${name} (packed)`)
   }
   return holding
-}
-
-/** A running engine removes folders: when one goes away meanwhile, all is listed again. */
-const entriesBelow = (folder: string): ReadonlyArray<Dirent> => {
-  for (;;) {
-    try {
-      return readdirSync(folder, { recursive: true, withFileTypes: true })
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error
-    }
-  }
 }
 
 const inTable = (bytes: Buffer, needle: Buffer): boolean => {
@@ -36,14 +27,4 @@ const inTable = (bytes: Buffer, needle: Buffer): boolean => {
       if (Buffer.from(value).includes(needle) || Buffer.from(key).includes(needle)) return true
   }
   return false
-}
-
-/** A running engine removes files. */
-const readIfThere = (path: string): Buffer | undefined => {
-  try {
-    return readFileSync(path)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined
-    throw error
-  }
 }

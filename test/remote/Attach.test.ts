@@ -5,6 +5,7 @@ import type { EventTag, SessionId } from "../../journal/Event.ts"
 import { Exec } from "../../src/exec/Exec.ts"
 import * as EngineClient from "../../src/remote/EngineClient.ts"
 import { Attach, type AttachItem } from "../../src/session/Attach.ts"
+import { RETURN_MILLIS } from "../../src/session/Clients.ts"
 import { History } from "../../src/session/History.ts"
 import { Sessions } from "../../src/session/Sessions.ts"
 import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
@@ -21,7 +22,8 @@ const LINES = 50_000
 const CLIENTS = 3
 const BREAKS = 20
 const SLOW_CLIENTS = 5
-const BUSY_MILLIS = 2000
+/** A busy machine's; an engine that waited for a reader that stopped would need for ever. */
+const BUSY_MILLIS = 5000
 const KILLS = 10
 
 const clientOf = (paths: StorePaths) =>
@@ -62,11 +64,18 @@ const readBroken = Effect.fnUntraced(function* (
   let after = 0
   let left = breaks
   let leaves = 0
+  /** Times it came back when it may not have been expected any more: a busy machine. */
+  let late = 0
+  let cutAt = Number.POSITIVE_INFINITY
   const read = Effect.suspend(() => {
     let count = 1 + random.below(itemsMax)
     return Effect.flatMap(Attach, (attach) =>
       attach.attach(session, { after, client }).pipe(
         Stream.takeUntil((item) => {
+          if (item._tag === "Attached") {
+            if (performance.now() - cutAt >= RETURN_MILLIS) late++
+            cutAt = Number.POSITIVE_INFINITY
+          }
           if ("sequence" in item) {
             assert.isAtLeast(item.sequence, after)
             after = item.sequence
@@ -80,6 +89,7 @@ const readBroken = Effect.fnUntraced(function* (
             leaves++
             return true
           }
+          cutAt = performance.now()
           door.cut()
           count = 1 + random.below(itemsMax)
           return false
@@ -90,7 +100,7 @@ const readBroken = Effect.fnUntraced(function* (
   })
   yield* read.pipe(Effect.repeat({ until: () => items.at(-1)?._tag === "Ended" }), Effect.provide(context))
   assert.strictEqual(left, 0, "the session ended before all the breaks")
-  return { items, leaves }
+  return { items, leaves, late }
 })
 
 const checkWhole = ({ items }: { readonly items: ReadonlyArray<AttachItem> }) => {
@@ -121,7 +131,7 @@ const withSeed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
 const live = (
   title: string,
   test: (engine: EngineProcess, paths: StorePaths) => Effect.Effect<void, unknown, Scope.Scope>,
-  timeout = 240_000
+  timeout = 600_000
 ) =>
   it.live(
     title,
@@ -181,11 +191,15 @@ describe("attaching over a socket", () => {
           for (const result of results) checkWhole(result)
           // Who left has left, and who was cut off was never away; but an engine's death ends every presence.
           const leaves = results.reduce((sum, result) => sum + result.leaves, 0)
+          const late = results.reduce((sum, result) => sum + result.late, 0)
           const history = yield* Effect.provide(History, context)
           const tags = (yield* Stream.runCollect(history.events(id))).map(({ event }) => event._tag)
           const count = (tag: EventTag) => tags.filter((one) => one === tag).length
-          if (kills === 0) assert.strictEqual(count("ClientAttached"), CLIENTS + leaves)
-          assert.isAtMost(count("ClientDetached"), leaves)
+          if (kills === 0) {
+            assert.isAtLeast(count("ClientAttached"), CLIENTS + leaves)
+            assert.isAtMost(count("ClientAttached"), CLIENTS + leaves + late)
+          }
+          assert.isAtMost(count("ClientDetached"), leaves + late)
           assert.strictEqual(tags.at(-1), "SessionClosed")
         })
     )
@@ -254,8 +268,15 @@ describe("attaching over a socket", () => {
         const { id } = yield* exec.start({ language: "bash", cwd: "/" })
         yield* exec.exec(id, { code: "echo one; echo seen > /dev/tty" })
         const isReady = yield* Deferred.make<void>()
+        let isReplayed = false
+        let printed = ""
         const reading = yield* attach.attach(id, { after: 0 }).pipe(
-          Stream.tap(({ _tag }) => (_tag === "ReplayComplete" ? Deferred.succeed(isReady, undefined) : Effect.void)),
+          Stream.tap((item) => {
+            if (item._tag === "ReplayComplete") isReplayed = true
+            if (item._tag === "Output" && item.channel === undefined) printed += Buffer.from(item.data).toString()
+            // What the terminal printed may be behind the end of its command.
+            return isReplayed && printed.includes("seen") ? Deferred.succeed(isReady, undefined) : Effect.void
+          }),
           Stream.runCollect,
           Effect.forkScoped
         )
@@ -419,7 +440,8 @@ describe("attaching over a socket", () => {
         for (const { door } of slow) door.hold()
         const stopped = flooded
         const [slowestEcho, growth] = yield* growthDuring((look) => measure(STALL_MILLIS, look))
-        assert.isAbove(flooded - stopped, 1024 * 1024, "the flood went on, and its other client got it")
+        // The flood goes on, and its other client gets it.
+        while (flooded - stopped <= 1024 * 1024) yield* Effect.sleep(20)
         // What the engine takes of a flood, it takes with and without them, and not evenly: up to 45 MiB. Kept for them, it
         // would be `kept` more.
         const kept = SLOW_CLIENTS * (flooded - stopped)

@@ -5,6 +5,7 @@ import { Effect, Fiber, Schedule } from "effect"
 import * as EngineClient from "../../src/remote/EngineClient.ts"
 import { start } from "../../src/remote/EngineStart.ts"
 import { Sessions } from "../../src/session/Sessions.ts"
+import { kill } from "../fixtures/processes.ts"
 import { testStore } from "../session/sessionsUnderTest.ts"
 
 /** Engine processes of the store, also those that will find another one and end. */
@@ -26,7 +27,7 @@ describe("EngineStart", () => {
       const { paths } = yield* testStore
       // None has a session; those that are still starting would be there a moment later.
       yield* Effect.addFinalizer(() =>
-        Effect.sync(() => enginesOf(paths.store).filter((pid) => process.kill(pid, "SIGKILL")).length).pipe(
+        Effect.sync(() => enginesOf(paths.store).filter(kill).length).pipe(
           Effect.repeat({ until: (left) => left === 0, schedule: Schedule.spaced("5 millis") })
         )
       )

@@ -24,7 +24,7 @@ const live = (
       Effect.scoped(Effect.flatMap(engineProcess, (engine) => test(engine, storePaths(engine.store)))).pipe(
         Effect.tapCause(() => Effect.sync(() => console.error(`REPRISE_SEED=${SEED}`)))
       ),
-    90_000 + KILLS * 5000
+    180_000 + KILLS * 5000
   )
 
 const services = (paths: StorePaths) =>

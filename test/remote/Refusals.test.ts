@@ -11,7 +11,7 @@ import { idOf } from "../session/sessionsUnderTest.ts"
 const refused = <E extends { readonly _tag: string }>(effect: Effect.Effect<unknown, E, never>) =>
   Effect.map(Effect.flip(effect), ({ _tag }) => _tag)
 
-describe("refusals over a socket", { timeout: 60_000 }, () => {
+describe("refusals over a socket", () => {
   it.live("names, times and leases", () =>
     Effect.scoped(
       Effect.gen(function* () {

@@ -97,8 +97,10 @@ describe("attaching", () => {
       const sessions = yield* Sessions
       const id = yield* create("read go; exit 0")
       const names = ["a", "b", "c", "d", "e"]
-      const clients = yield* Effect.forEach(names, (client) => attached(id, { client, readOnly: client === "e" }))
-      yield* Effect.forEach(clients, ({ ready }) => ready)
+      // One after the other: that is the order in which the journal has them.
+      const clients = yield* Effect.forEach(names, (client) =>
+        Effect.tap(attached(id, { client, readOnly: client === "e" }), ({ ready }) => ready)
+      )
       yield* clients[2]!.leave
       yield* sessions.write(id, Buffer.from("go\n"))
       for (const index of [0, 1, 3, 4]) assert.strictEqual((yield* clients[index]!.ended).at(-1)?._tag, "Ended")

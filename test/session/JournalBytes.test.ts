@@ -66,11 +66,13 @@ for (const inProcess of [true, false]) {
           const sessions = yield* Sessions
           const id = idOf(
             yield* sessions.create({
-              argv: ["sh", "-c", "stty raw -echo; exec cat >/dev/null"],
+              argv: ["sh", "-c", "stty raw -echo; printf ready; exec cat >/dev/null"],
               limits: { journalBytes: 1000 }
             })
           )
-          yield* sessions.write(id, Buffer.alloc(1000, "a"))
+          // Before that an echo of the input would be output, which counts too.
+          yield* until(id, "ready")
+          yield* sessions.write(id, Buffer.alloc(1000 - "ready".length, "a"))
           yield* sessions.write(id, Buffer.alloc(1, "a"))
           const error = yield* Effect.flip(sessions.write(id, Buffer.alloc(1, "a")))
           assert.include(["LimitExceeded", "SessionEnded"], error._tag)

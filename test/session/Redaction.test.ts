@@ -50,7 +50,8 @@ describe("a redaction", () => {
           )
           yield* until(id, "ready")
           yield* type(id, `${KEY}\n`)
-          yield* until(id, "got ")
+          // With the end of its line: nothing is printed any more until it is typed into again.
+          yield* until(id, /got \S+\r\n/)
           const followed = yield* history.follow(id, 0).pipe(
             Stream.takeUntil(
               (item) => item._tag === "Page" && item.entries.some(({ event }) => event._tag === "SessionClosed")

@@ -1,5 +1,5 @@
 /** What a store keeps: by rules and by hand, beside programs that run and clients that read, and against both: holds. */
-import { mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs"
+import { mkdirSync, rmSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Stream } from "effect"
@@ -11,6 +11,7 @@ import { Attach, Exec, History, Journal, type PruneItem, Retention, Sessions, st
 import { STORE_BYTES_MIN } from "../../src/session/EngineConfig.ts"
 import * as HistoryLive from "../../src/session/HistoryLive.ts"
 import { newSessionId } from "../contracts/JournalContract.ts"
+import { bytesIn } from "../fixtures/bytesIn.ts"
 import { created, started } from "../projections/events.ts"
 import { eventsOf, idOf, testStore, textOf, type, until, untilEnd } from "./sessionsUnderTest.ts"
 
@@ -18,12 +19,6 @@ const MIB = 1024 * 1024
 const DAY = 86_400_000
 
 const outcomes = (items: ReadonlyArray<PruneItem>) => items.map(({ outcome, session }) => [session, outcome])
-const filesIn = (folder: string): ReadonlyArray<string> =>
-  readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map(({ name, parentPath }) => join(parentPath, name))
-    .sort()
-const bytesIn = (folder: string): number => filesIn(folder).reduce((sum, file) => sum + statSync(file).size, 0)
 
 /** A session that prints so many lines and ends. */
 const ended = (lines: number, name?: string) =>
@@ -247,13 +242,22 @@ describe("prune", () => {
           check()
           return Effect.sync(stop)
         })
-        const flood = `stty -opost; head -c ${6 * MIB} /dev/urandom | base64; echo end`
+        // Both do not fit, whatever LevelDB has merged by then; the second alone does.
+        const flood = `stty -opost; head -c ${7 * MIB} /dev/urandom | base64; echo end`
         const second = idOf(yield* sessions.create({ argv: ["sh", "-c", flood] }))
+        yield* isSuspended
+        // Nothing more is written while it is measured what the removal gives back.
+        const filler = join(store.paths.store, "filler")
+        writeFileSync(filler, "")
+        truncateSync(filler, STORE_BYTES_MIN)
+        // A look at the store may have begun before the filler was there.
+        yield* Effect.repeat(Effect.sleep(20), { times: 50 })
         yield* isSuspended
         const before = bytesIn(store.paths.journal)
         const { items } = yield* retention.prune({ sessions: [first] })
         assert.deepInclude(items[0]!, { outcome: "removed", whole: true })
         assert.isAtLeast(before - bytesIn(store.paths.journal), 0.5 * items[0]!.bytes)
+        rmSync(filler)
         // It goes on by itself, and nothing of it was lost meanwhile.
         const entries = yield* toEnd(second)
         assert.isTrue(textOf(entries).endsWith("end\n"))

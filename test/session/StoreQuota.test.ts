@@ -77,6 +77,8 @@ describe("storeBytes", () => {
         const filler = join(store.paths.store, "filler")
         writeFileSync(filler, "")
         truncateSync(filler, STORE_BYTES_MIN)
+        // A look at the store may have begun before the filler was there.
+        yield* Effect.repeat(Effect.sleep(20), { times: 50 })
         yield* suspended(true)
         const status = yield* sessions.status
         assert.include(status.suspended!.reason, `quota of ${STORE_BYTES_MIN} bytes is reached`)

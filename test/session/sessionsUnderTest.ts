@@ -1,12 +1,13 @@
 /** What the session tests share: an engine over a store of its own, a reader that waits for what it wants to see. */
 
-import { mkdtempSync, readdirSync, readFileSync } from "node:fs"
+import { mkdtempSync, readFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect, Layer, Stream } from "effect"
 import type { JournalEntry, SessionId } from "../../journal/Event.ts"
 import { type EngineLimits, History, Reprise, Sessions, type SessionView } from "../../src/index.ts"
 import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
+import { filesBelow, ifThere } from "../fixtures/filesBelow.ts"
 import { removeStore } from "../fixtures/removeStore.ts"
 
 export interface TestStore {
@@ -20,29 +21,17 @@ export interface TestStore {
   readonly holds: (text: string) => boolean
 }
 
-/** A running engine removes files of a command that has ended: what is gone holds nothing. */
-const contentOf = (file: string): Buffer => {
-  try {
-    return readFileSync(file)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return Buffer.alloc(0)
-    throw error
-  }
-}
-
 /** A store in a folder of its own; its keepers are ended and its files removed with the scope. */
 export const testStore = Effect.acquireRelease(
   Effect.sync((): TestStore => {
     const folder = mkdtempSync(join(tmpdir(), "reprise-"))
     const paths = storePaths(folder)
-    const filesOf = (at: string): ReadonlyArray<string> =>
-      readdirSync(at, { withFileTypes: true }).flatMap((entry) =>
-        entry.isDirectory() ? filesOf(join(at, entry.name)) : entry.isFile() ? [join(at, entry.name)] : []
-      )
     return {
       paths,
       layer: (options = {}) => Layer.fresh(Reprise.layer({ store: folder, ...options })),
-      holds: (text) => filesOf(folder).some((file) => contentOf(file).includes(text))
+      // A running engine removes what was a command's that has ended.
+      holds: (text) =>
+        filesBelow(folder).some((file) => ifThere(() => readFileSync(file), Buffer.alloc(0)).includes(text))
     }
   }),
   ({ paths }) => Effect.promise(() => removeStore(paths.store))
