@@ -20,8 +20,8 @@ import { typeBytes } from "./Typing.ts"
 
 /** Pieces of input that wait for a program that does not read; a paste that is longer waits in the person's terminal. */
 const INPUT_PIECES_MAX = 64
-/** Who leaves does not wait longer for what was typed before. */
-const LEAVE_TIMEOUT = "100 millis"
+/** Who leaves does not wait longer for what was typed before: it is told then. */
+const LEAVE_TIMEOUT = "500 millis"
 /** The terminal's own title is put aside and comes back (xterm; others ignore it). */
 const KEEP_TITLE = "\x1b[22;0t"
 const RESTORE_TITLE = "\x1b[23;0t"
@@ -133,9 +133,12 @@ const readKeys = Effect.fnUntraced(function* (
   const filter = makeDetachFilter(options.detachKey)
   const keys = yield* Queue.bounded<Uint8Array | Deferred.Deferred<void>>(INPUT_PIECES_MAX)
 
+  /** Bytes of which the engine did not say yet that they are journaled. */
+  let untyped = 0
   const reading = Stream.runForEach(caller.input, (chunk): Effect.Effect<unknown, Ending> => {
     const { bytes, detach } = filter(chunk)
     const isDropped = options.readOnly || bytes.byteLength === 0
+    if (!isDropped) untyped += bytes.byteLength
     const typed: Effect.Effect<unknown> = isDropped ? Effect.void : Queue.offer(keys, bytes)
     if (!detach) return typed
     return Effect.gen(function* () {
@@ -145,7 +148,7 @@ const readKeys = Effect.fnUntraced(function* (
         Effect.andThen(Deferred.await(isTyped)),
         Effect.timeoutOption(LEAVE_TIMEOUT)
       )
-      return yield* detached(options.reference)
+      return yield* detached(options.reference, untyped)
     })
   })
 
@@ -162,17 +165,18 @@ const readKeys = Effect.fnUntraced(function* (
         // Somebody else has the session to itself at the moment.
         Effect.catchTag("AccessDenied", () => Effect.ignore(caller.write(BELL)))
       )
+      untyped -= next.byteLength
     }
   }).pipe(Effect.mapError((error) => new Ending({ exitCode: ExitCode.unavailable, note: error.message })))
 
   return yield* Effect.raceFirst(reading, typing)
 })
 
-const detached = (reference: string) =>
+const detached = (reference: string, untyped: number) =>
   Effect.fail(
     new Ending({
       exitCode: ExitCode.detached,
-      note: `detached; \`reprise attach ${reference}\` comes back`,
+      note: `detached${untyped > 0 ? `, and the last ${untyped} bytes you typed may not have arrived` : ""}; \`reprise attach ${reference}\` comes back`,
       isBracketed: true
     })
   )

@@ -13,6 +13,8 @@ const KILL_AFTER = 0.6
 /** Looking again: quickly at first, because most programs end within some milliseconds of the HUP. */
 const LOOK_MILLIS_MIN = 4
 const LOOK_MILLIS_MAX = 50
+/** In each stage, however short, or used up by a machine that stood still: what was signalled needs a moment to end. */
+const LOOKS_MIN = 4
 /** A process in the middle of its exec has no environment to be known by: one empty look is no proof. */
 const EMPTY_LOOKS = 2
 
@@ -26,16 +28,21 @@ export const endSession = async (
   graceMillis = CLOSE_GRACE_MILLIS_MAX
 ): Promise<ReadonlyArray<SurvivingProcess>> => {
   const grace = Math.min(Math.max(graceMillis, 0), CLOSE_GRACE_MILLIS_MAX)
-  const start = performance.now()
-  const stages: ReadonlyArray<readonly [signal: NodeJS.Signals, until: number]> = [
-    ["SIGHUP", start + grace * TERM_AFTER],
-    ["SIGTERM", start + grace * KILL_AFTER],
-    ["SIGKILL", start + grace]
+  const stages: ReadonlyArray<readonly [signal: NodeJS.Signals, millis: number]> = [
+    ["SIGHUP", grace * TERM_AFTER],
+    ["SIGTERM", grace * (KILL_AFTER - TERM_AFTER)],
+    ["SIGKILL", grace * (1 - KILL_AFTER)]
   ]
   let emptyLooks = 0
-  for (const [signal, until] of stages) {
+  for (const [signal, millis] of stages) {
     const signalled = new Set<string>()
-    for (let lookMillis = LOOK_MILLIS_MIN; ; lookMillis = Math.min(lookMillis * 2, LOOK_MILLIS_MAX)) {
+    // From its own begin: a machine that stood still in the stage before takes nothing away from this one.
+    const until = performance.now() + millis
+    for (
+      let looks = 1, lookMillis = LOOK_MILLIS_MIN;
+      ;
+      looks++, lookMillis = Math.min(lookMillis * 2, LOOK_MILLIS_MAX)
+    ) {
       const left = await lookForProcesses(session)
       emptyLooks = left.length === 0 ? emptyLooks + 1 : 0
       if (emptyLooks >= EMPTY_LOOKS && leaderExited()) return []
@@ -48,8 +55,8 @@ export const endSession = async (
         if (entry.state === "T") signalProcess(entry, "SIGCONT")
       }
       const rest = until - performance.now()
-      if (rest <= 0) break
-      await new Promise((resolve) => setTimeout(resolve, Math.min(lookMillis, rest)))
+      if (rest <= 0 && looks >= LOOKS_MIN) break
+      await new Promise((resolve) => setTimeout(resolve, rest <= 0 ? lookMillis : Math.min(lookMillis, rest)))
     }
   }
   const survivors = (await lookForProcesses(session)).map(({ pid }) => ({ pid, command: commandOf(pid) }))

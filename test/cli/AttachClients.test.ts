@@ -276,6 +276,30 @@ describe.skipIf(!isInstalled("tmux"))("terminals at one session", { concurrent: 
     })
   )
 
+  it.live(
+    "who leaves while the engine does not answer is told what may not have arrived, and nothing is said otherwise",
+    () =>
+      Effect.gen(function* () {
+        const { open, reprise } = yield* makeTerminals
+        const pane = yield* open(110, 20)
+        yield* pane.line(`clear; reprise run --name it -- ${LINES}`)
+        yield* pane.until("20 110")
+        const engine = (yield* reprise.enginePid)!
+        process.kill(engine, "SIGSTOP")
+        yield* Effect.addFinalizer(() => Effect.sync(() => process.kill(engine, "SIGCONT")))
+        yield* pane.keys("late", "Enter", "~.")
+        yield* pane.until(
+          "[detached, and the last 5 bytes you typed may not have arrived; `reprise attach it` comes back]"
+        )
+        process.kill(engine, "SIGCONT")
+        yield* pane.atPrompt
+        yield* pane.line("clear; reprise attach it")
+        yield* pane.until("20 110")
+        yield* leaveBehindEnter(pane, reprise, "it")
+        yield* pane.until("[detached; `reprise attach it` comes back]")
+      })
+  )
+
   it.live("the key that leaves is the flag's, else REPRISE_DETACH_KEY, else ~, or none", () =>
     Effect.gen(function* () {
       const { name, open, reprise } = yield* inShared

@@ -27,7 +27,7 @@ describe("EngineStart", () => {
       const { paths } = yield* testStore
       // None has a session; those that are still starting would be there a moment later.
       yield* Effect.addFinalizer(() =>
-        Effect.sync(() => enginesOf(paths.store).filter(kill).length).pipe(
+        Effect.sync(() => enginesOf(paths.store).filter((pid) => kill(pid)).length).pipe(
           Effect.repeat({ until: (left) => left === 0, schedule: Schedule.spaced("5 millis") })
         )
       )
