@@ -8,7 +8,7 @@
  */
 import { statfsSync, writeFileSync } from "node:fs"
 import { arch, cpus, loadavg, release, totalmem, type } from "node:os"
-import { parseArgs } from "node:util"
+import { numberOption, scriptOptions } from "../fixtures/scriptOptions.ts"
 import { attach } from "./attachScreen.ts"
 import { disk } from "./disk.ts"
 import { doors } from "./doors.ts"
@@ -38,16 +38,21 @@ const MEMORY_FILE_SYSTEMS = new Map([
   [0x858458f6, "ramfs"]
 ])
 
-const { values: options } = parseArgs({
-  options: {
-    only: { type: "string" },
-    json: { type: "string" },
-    rounds: { type: "string" },
-    "search-bytes": { type: "string" }
-  }
+const USAGE = `npm run bench -- [--only NAME] [--rounds N] [--search-bytes N] [--json FILE]
+
+  --only NAME       start, echo, exec, doors, throughput, disk, encryption, memory, opening, attach, export, verify, search, seek
+  --rounds N        of throughput and encryption (default: ${ROUNDS_DEFAULT})
+  --search-bytes N  of the session that is searched (default: ${SEARCH_BYTES_DEFAULT})
+  --json FILE       the figures, for machines`
+
+const options = scriptOptions(USAGE, {
+  only: { type: "string" },
+  json: { type: "string" },
+  rounds: { type: "string" },
+  "search-bytes": { type: "string" }
 })
-const rounds = Number(options.rounds ?? ROUNDS_DEFAULT)
-const searchBytes = Number(options["search-bytes"] ?? SEARCH_BYTES_DEFAULT)
+const rounds = numberOption(USAGE, "rounds", options.rounds, 1) ?? ROUNDS_DEFAULT
+const searchBytes = numberOption(USAGE, "search-bytes", options["search-bytes"], 1_000_000) ?? SEARCH_BYTES_DEFAULT
 
 const measurements: Readonly<Record<string, (workspace: Workspace) => Promise<Report>>> = {
   start,
@@ -81,10 +86,8 @@ const say = (text: string) => process.stdout.write(`${text}\n`)
 const main = async (): Promise<void> => {
   const names = options.only === undefined ? Object.keys(measurements) : options.only.split(",")
   const unknown = names.find((name) => !Object.hasOwn(measurements, name))
-  if (unknown !== undefined || !Number.isInteger(rounds) || rounds < 1 || !(searchBytes >= 1e6)) {
-    process.stderr.write(
-      `bench: [--only ${Object.keys(measurements).join("|")}] [--rounds N] [--search-bytes N] [--json FILE]${unknown ? `; there is no ${unknown}` : ""}\n`
-    )
+  if (unknown !== undefined) {
+    process.stderr.write(`there is no ${JSON.stringify(unknown)}\n\n${USAGE}\n`)
     process.exitCode = 2
     return
   }

@@ -11,7 +11,7 @@ import { type ChildProcess, fork } from "node:child_process"
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
 import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
-import { parseArgs } from "node:util"
+import { numberOption, scriptOptions } from "../fixtures/scriptOptions.ts"
 import { type Campaign, count, emptyTally, type Tally } from "./Campaign.ts"
 import { damage } from "./damage.ts"
 import { engineKills } from "./engineKills.ts"
@@ -29,26 +29,37 @@ const INTERRUPTED_EXIT_CODE = 130
 /** What a round that has begun may take to its end after a signal. */
 const LAST_ROUND_MILLIS = 120_000
 
-const { values: options } = parseArgs({
-  options: {
-    seconds: { type: "string", default: String(SECONDS_DEFAULT) },
-    seed: { type: "string", default: String(Date.now() % 1_000_000) },
-    only: { type: "string" },
-    "fast-exits": { type: "string" },
-    keep: { type: "string" },
-    /** This is the process of that campaign. */
-    one: { type: "string" }
-  }
-})
-
-const campaigns: ReadonlyArray<Campaign> = [
+const campaignsOf = (exits: number | undefined): ReadonlyArray<Campaign> => [
   engineKills,
   killPoints,
   keeperKills,
   damage,
   faultCampaign,
-  fastExits(options["fast-exits"] === undefined ? undefined : Number(options["fast-exits"]))
+  fastExits(exits)
 ]
+
+const USAGE = `npm run torture -- [--seconds N] [--seed S] [--only NAME,NAME] [--fast-exits N] [--keep FOLDER]
+
+  --seconds N     how long (default: ${SECONDS_DEFAULT}); what has begun by then is finished
+  --seed S        the same seed makes the same faults (default: another one each time)
+  --only NAMES    of ${campaignsOf(undefined)
+    .map(({ name }) => name)
+    .join(", ")}
+  --fast-exits N  ends that campaign after so many programs
+  --keep FOLDER   where the store of a failure is put (default: a new folder)
+
+0: nothing was lost. 1: something was, and the seed and how to run it again are printed.`
+
+const options = scriptOptions(USAGE, {
+  seconds: { type: "string" },
+  seed: { type: "string" },
+  only: { type: "string" },
+  "fast-exits": { type: "string" },
+  keep: { type: "string" },
+  /** This is the process of that campaign. */
+  one: { type: "string" }
+})
+const campaigns = campaignsOf(numberOption(USAGE, "fast-exits", options["fast-exits"], 1))
 
 /** A campaign may replace the timers of its process. */
 const realSetInterval = setInterval
@@ -164,17 +175,14 @@ const runAll = async (names: ReadonlyArray<string>, seconds: number, seed: numbe
 }
 
 const main = async (): Promise<number> => {
-  const seconds = Number(options.seconds)
-  const seed = Number(options.seed)
+  const seconds = numberOption(USAGE, "seconds", options.seconds, 1) ?? SECONDS_DEFAULT
+  const seed = numberOption(USAGE, "seed", options.seed, 0) ?? Date.now() % 1_000_000
   const one = campaigns.find(({ name }) => name === options.one)
   if (one !== undefined) return run(one, seconds, seed)
   const names = options.only?.split(",") ?? campaigns.map(({ name }) => name)
   const unknown = names.find((name) => campaigns.every((campaign) => campaign.name !== name))
-  if (unknown !== undefined || !(seconds > 0) || !Number.isSafeInteger(seed)) {
-    const known = campaigns.map(({ name }) => name).join("|")
-    process.stderr.write(
-      `torture: --seconds N --seed S [--only ${known}]${unknown ? `; there is no ${unknown}` : ""}\n`
-    )
+  if (unknown !== undefined) {
+    process.stderr.write(`there is no ${JSON.stringify(unknown)}\n\n${USAGE}\n`)
     return 2
   }
   say(

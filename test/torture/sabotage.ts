@@ -19,7 +19,7 @@ import {
 } from "node:fs"
 import { tmpdir } from "node:os"
 import { join, relative } from "node:path"
-import { parseArgs } from "node:util"
+import { scriptOptions } from "../fixtures/scriptOptions.ts"
 import { SABOTAGES, type Sabotage } from "./Sabotages.ts"
 
 const root = join(import.meta.dirname, "../..")
@@ -134,8 +134,18 @@ const trySabotage = async (copy: string, sabotage: Sabotage): Promise<string> =>
   }
 }
 
-const { values } = parseArgs({ options: { only: { type: "string" } } })
-const chosen = SABOTAGES.filter(({ name }) => values.only === undefined || name.includes(values.only))
+const USAGE = `npm run sabotage -- [--only TEXT]
+
+  --only TEXT  those whose name holds it: ${SABOTAGES.map(({ name }) => name).join("; ")}
+
+0: the tests that are named for each caught it. 1: some did not.`
+
+const values = scriptOptions(USAGE, { only: { type: "string" } })
+const chosen = SABOTAGES.filter(({ name }) => name.includes(values.only ?? ""))
+if (chosen.length === 0) {
+  process.stderr.write(`no sabotage has ${JSON.stringify(values.only)} in its name\n\n${USAGE}\n`)
+  process.exit(2)
+}
 const copy = makeCopy()
 const end = () => rmSync(copy, { recursive: true, force: true, maxRetries: 20, retryDelay: 25 })
 process.once("SIGINT", () => {

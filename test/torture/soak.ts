@@ -2,14 +2,21 @@
  * `npm run soak [-- --hours 24 --seed S]`: the load of a day in minutes, and what engine and keepers hold after each hour.
  * Prints a line an hour and a table; exits with 1 when something grew beyond its bound.
  */
-import { parseArgs } from "node:util"
+import { numberOption, scriptOptions } from "../fixtures/scriptOptions.ts"
 import { FULL_HOUR } from "./SoakLoad.ts"
 import { growthOf, growthTable, isWithin } from "./SoakReport.ts"
 import { soak } from "./SoakRun.ts"
 
-const { values } = parseArgs({ options: { hours: { type: "string" }, seed: { type: "string" } } })
-const hours = Number(values.hours ?? 24)
-const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31))
+const USAGE = `npm run soak -- [--hours N] [--seed S]
+
+  --hours N  of load, some ten seconds each (default: 24)
+  --seed S   the same seed is the same load (default: another one each time)
+
+0: nothing grew beyond its bound. 1: something did.`
+
+const values = scriptOptions(USAGE, { hours: { type: "string" }, seed: { type: "string" } })
+const hours = numberOption(USAGE, "hours", values.hours, 1) ?? 24
+const seed = numberOption(USAGE, "seed", values.seed, 0) ?? Math.floor(Math.random() * 2 ** 31)
 const say = (text: string) => process.stdout.write(`${text}\n`)
 
 say(`seed ${seed}, ${hours} hours of ${FULL_HOUR.sessions} sessions and ${FULL_HOUR.commands} commands`)
