@@ -206,7 +206,7 @@ describe("10.8 attacks on a store", () => {
       })
       const [key, value] = rows.find(([row]) => row["\xffev-tile\0".length] === 1)!
       for (const [name, changed, said] of [
-        ["wrong", Buffer.from(value).fill(1, 3, 4), "integrity edited"],
+        ["wrong", Buffer.from(value).fill(value[3]! ^ 1, 3, 4), "integrity edited"],
         ["gone", undefined, "integrity evidence missing"]
       ] as const) {
         const copy = copyOf(paths, folder, name)
