@@ -31,6 +31,9 @@ import { formatBytes } from "../WatchTable.ts"
 const COMMAND = "export"
 const STANDARD_OUTPUT = "-"
 
+/** The format that has an excerpt of what each command printed, or all of it. */
+const COMMANDS = "commands"
+
 /** Read from the store's files and not from a session's history: they have every byte. */
 const EVENTS = {
   name: "events",
@@ -107,6 +110,16 @@ export const exportCommand = Command.make(
       return yield* new Usage({ reason: `--out -: ${files.name} is a folder of files; name one`, command: COMMAND })
     if (flags.format === EVIDENCE.name && out === STANDARD_OUTPUT)
       return yield* new Usage({ reason: "--out -: evidence is a folder of files; name one", command: COMMAND })
+    if (flags.format !== EVIDENCE.name && Option.isSome(flags.since))
+      return yield* new Usage({
+        reason: `--since: only --format ${EVIDENCE.name} goes on from a checkpoint`,
+        command: COMMAND
+      })
+    if (flags.format !== COMMANDS && flags.whole)
+      return yield* new Usage({
+        reason: `--whole: only --format ${COMMANDS} can have all of what commands printed`,
+        command: COMMAND
+      })
     const since = Option.isNone(flags.since)
       ? undefined
       : yield* fileText(resolve(caller.cwd, flags.since.value), "--since")
