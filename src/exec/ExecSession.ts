@@ -86,6 +86,8 @@ export class ExecSession implements SessionExtension, ControlOwner, StreamsOwner
   #ready: Array<(how: "ready" | "gone") => void> = []
   #running: Command | undefined
   readonly #queue: Array<Command> = []
+  /** The last command that was started is in the journal, or was refused. */
+  #starting: Promise<void> = Promise.resolve()
   /** Queued and running ones by id. */
   readonly #commands = new Map<string, Command>()
   /** 0, then one more for each shell process that this keeper saw. */
@@ -462,7 +464,7 @@ export class ExecSession implements SessionExtension, ControlOwner, StreamsOwner
     if (command === undefined) return
     this.#running = command
     const epoch = this.#epoch
-    this.#start(command).catch((error) => {
+    this.#starting = this.#start(command).catch((error) => {
       if (this.#epoch !== epoch) return
       this.#commands.delete(command.execId)
       if (this.#running === command) this.#running = undefined
@@ -788,9 +790,13 @@ export class ExecSession implements SessionExtension, ControlOwner, StreamsOwner
   }
 
   async #shellDied(exit: LeaderExit): Promise<void> {
+    // What waits is for the next shell: it says when it takes a command.
+    this.#isReady = false
     const command = this.#running
     if (command !== undefined) {
       const epoch = this.#epoch
+      await this.#starting
+      if (this.#epoch !== epoch) return
       // Its word may still be on its way: it died after it, or of it.
       await this.#control.heard()
       if (this.#epoch !== epoch) return
