@@ -11,6 +11,8 @@ import { signalCommand } from "./CommandProcesses.ts"
 const TIMEOUT_STEP_MILLIS = [500, 500, 1000] as const
 /** A signal before the shell has opened the command's streams would meet an idle shell, which ignores it. */
 const INTERRUPT_MIN_AGE_MILLIS = 50
+/** A shell that goes on behind what was killed is done with it by then. */
+const KILL_MILLIS = 1000
 /** Signals that are meant to end a command. */
 const ENDING: ReadonlySet<string> = new Set(["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"])
 
@@ -43,6 +45,20 @@ export class CommandStop {
     const event: SessionEvent = { _tag: "SignalSent", signal, target: "foreground" }
     await this.#owner.live.append([this.#owner.event(event, actor)])
     await this.#signal(command, signal)
+    if (signal === "SIGKILL") await this.#endByForce(command)
+  }
+
+  /** A command that KILL does not end is the shell's own work: then the shell goes, and is brought back with its state. */
+  async #endByForce(command: Command): Promise<void> {
+    await Promise.race([command.finished.catch(() => undefined), sleep(KILL_MILLIS)])
+    const { live } = this.#owner
+    const { pid, startTime } = live.state
+    if (command.isSettled || command.end !== undefined || this.#owner.running !== command) return
+    if (pid === null || startTime === null) return
+    // Those that were started since get it too, as long as there are some.
+    const scope = { session: live.id, shell: { pid, startTime }, since: command.sinceTicks }
+    if (signalCommand(scope, "SIGKILL") > 0) return
+    await live.signal("SIGKILL", "leader", {})
   }
 
   async #signal(command: Command, signal: NodeJS.Signals): Promise<void> {
