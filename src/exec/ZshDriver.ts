@@ -15,9 +15,9 @@ const line = ({ cwd, env, exec, mark, source, stderr, stdin, stdout }: CommandLi
     `case $__reprise_code in 0) __reprise_last; builtin source ${quote(source)};; ` +
     `*) __reprise_last || builtin source ${quote(source)};; esac`
   const streams = `<${quote(stdin)} >|${quote(stdout)} 2>|${quote(stderr)}`
-  // Outside of a function, where the EXIT trap would be the function's.
+  // Outside of a function, where the EXIT trap would be the function's, and xtrace be on again when it returns.
   const end =
-    `{ __reprise_keep "$?"; builtin trap >|"$__reprise_dir/traps"; __reprise_end ${exec}; ` +
+    `{ __reprise_keep "$?"; builtin unsetopt xtrace verbose; builtin trap >|"$__reprise_dir/traps"; __reprise_end ${exec}; ` +
     "builtin trap '__reprise_leave $?' EXIT; } 2>/dev/null; exec 2>&0"
   return `{ __reprise_begin ${exec} ${quote(mark)}; ${own}${run}; } ${streams}; ${end}\n`
 }

@@ -98,6 +98,8 @@ for (const language of ["bash", "zsh"] as const) {
           const next = brief(await host.exec("echo next"))
           assert.deepInclude(next, { status: "completed", exitCode: 0 })
           assert.match(next.stdout, /(^|\n)next\n$/)
+          // What it traces is the user's own.
+          if (harm.includes("xtrace") || harm.includes("set -x")) assert.notInclude(next.stderr, "__reprise")
           const left = await host.exec("exit 7")
           assert.deepInclude(brief(left), { status: "exited", exitCode: 7 })
           const again = brief(await host.exec("echo again"))
