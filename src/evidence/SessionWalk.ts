@@ -3,7 +3,7 @@
  * feeds it; it reads nothing, keeps a few hashes whatever the length of the session, and names what it finds.
  */
 import { createHash } from "node:crypto"
-import { committedPayload, type RecordedReplacement } from "../../journal/CommittedPayload.ts"
+import { committedPayload, RecordedReplacements } from "../../journal/CommittedPayload.ts"
 import { removedTo } from "../../journal/EntryCheck.ts"
 import type { KeptStates, SessionId } from "../../journal/Event.ts"
 import { rareKinds } from "../../journal/EventKind.ts"
@@ -105,7 +105,7 @@ export class SessionWalk {
   readonly #frontier = new Frontier()
   readonly #gaps: Array<RecordedGap> = []
   readonly #mismatches: Array<Mismatch> = []
-  readonly #replaced = new Map<number, RecordedReplacement>()
+  readonly #replaced = new RecordedReplacements()
   /** Sealed events without a salt: whether their payload was redacted is known at the end. */
   readonly #saltless: Array<Mismatch> = []
   #mismatchBytes = 0
@@ -294,13 +294,7 @@ export class SessionWalk {
     const { event } = decodeRecord(sequence, value)
     if (event._tag !== "PayloadsRedacted") return
     this.#keptStates = keptStatesAfter(event, this.#removedTo, this.#keptStates)
-    for (const { original, replacement, sealed, sequence: of } of event.events) {
-      const known = this.#replaced.get(of)
-      this.#replaced.set(of, {
-        original: known?.original ?? (sealed ? Buffer.from(original, "hex") : undefined),
-        replacement: Buffer.from(replacement, "hex")
-      })
-    }
+    this.#replaced.take(event.events)
   }
 
   #mismatch(sequence: number, { leaf, salt }: Entry, value: Uint8Array, detail: string): void {
