@@ -7,6 +7,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { type FileHandle, open } from "node:fs/promises"
 import { hostname } from "node:os"
 import { join } from "node:path"
+import { removedTo } from "../../journal/EntryCheck.ts"
 import { type KeptStates, type SessionId, STORE_STREAM } from "../../journal/Event.ts"
 import { NO_SALT, SALT_BYTES, storedLeafHash } from "../../journal/EvidenceLeaf.ts"
 import {
@@ -371,7 +372,7 @@ class BundleWriter {
           }
           const { key, sequence, value } = item
           // What stands for removed events is none of those that were sealed.
-          const isRemoval = Keys.sequenceOf(key) !== sequence
+          const isRemoval = Keys.sequenceOf(key) === 1 && removedTo(value) > 0
           if (isRemoval) await missing(sequence, "removed")
           next = sequence + 1
           const entry = isRemoval ? undefined : entryOf(seal, sequence)

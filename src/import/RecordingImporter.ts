@@ -151,13 +151,12 @@ async function* records(source: Source, session: SessionId): AsyncGenerator<Impo
     try {
       const value = encodeRecord(key, event)
       check.add(key, value)
-      const first = sequence
       // What stands for a removed beginning lies at its first key, and what follows goes on behind its last.
-      if (sequence === 1) {
-        sequence = Math.max(1, removedTo(value))
-        if (sequence > 1) state = keptState(recording, session, sequence) ?? state
+      if (sequence === 1 && removedTo(value) > 0) {
+        sequence = removedTo(value)
+        state = keptState(recording, session, sequence) ?? state
       }
-      state = SessionState.fold(state, decodeRecord(first === 1 ? sequence : first, value))
+      state = SessionState.fold(state, decodeRecord(sequence, value))
       last = event.timeMicros
       return { entry: [key, value], isAdded }
     } catch (error) {

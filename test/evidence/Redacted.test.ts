@@ -4,19 +4,15 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
 import { type SessionId, STORE_STREAM } from "../../journal/Event.ts"
 import type { JournalShape } from "../../journal/index.ts"
-import { generateSigner, signerKey, verifierKey } from "../../journal/SignedNote.ts"
+import { generateSigner, signerKey } from "../../journal/SignedNote.ts"
 import { parseStatement } from "../../journal/Statement.ts"
-import { exportBundles } from "../../src/evidence/BundleExport.ts"
-import { readKey } from "../../src/evidence/Keys.ts"
-import { exportEvents } from "../../src/export/EventsExport.ts"
-import { importRecording } from "../../src/import/RecordingImporter.ts"
 import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
 import { closed, created } from "../care/stores.ts"
 import { newSessionId, outputEvent } from "../contracts/JournalContract.ts"
 import { verdicts } from "./bundleVerdicts.ts"
 import { Attacker, copyOf, named, sealing, verified, withFolder } from "./sealedStores.ts"
+import { assertSound, bundleOf, imported } from "./soundStores.ts"
 
-const SOUND = { code: 0, integrity: [], completeness: [] }
 /** Behind the header of an output: channel, command, offset. */
 const TEXT_AT = 13
 
@@ -44,25 +40,11 @@ const recorded = async (folder: string) => {
   return { paths, session }
 }
 
-let bundles = 0
-const bundleOf = async (paths: StorePaths, session: SessionId): Promise<string> => {
-  const signer = readKey(paths)!.signer
-  const folder = `${paths.store}.bundle-${bundles++}`
-  await exportBundles(paths, [session], folder, { reason: null, nowMillis: 5, signer })
-  return folder
-}
-
-/** The store and a bundle of the session, whoever looks at it. */
-const assertSound = async (paths: StorePaths, session: SessionId) => {
-  assert.deepStrictEqual(named(await verified(paths)), [])
-  const key = verifierKey(readKey(paths)!.signer)
-  assert.deepStrictEqual(await verdicts(await bundleOf(paths, session), { key }), SOUND)
-}
-
+let copies = 0
 /** The same with one byte of the event changed, of its time and of its payload. */
 const assertEditTold = async (paths: StorePaths, session: SessionId, sequence: number) => {
   for (const at of [8, -1]) {
-    const copy = copyOf(paths, `${paths.store}.copies`, `${bundles++}`)
+    const copy = copyOf(paths, `${paths.store}.copies`, `${copies++}`)
     await Attacker.at(copy, async (attacker) => {
       const value = await attacker.value(session, sequence)
       value[at < 0 ? value.length + at : at]! ^= 1
@@ -71,16 +53,6 @@ const assertEditTold = async (paths: StorePaths, session: SessionId, sequence: n
     assert.deepStrictEqual(named(await verified(copy), session), [`integrity edited ${sequence}`])
     assert.deepInclude(await verdicts(await bundleOf(copy, session)), { code: 82, integrity: ["edited"] })
   }
-}
-
-const imported = async (from: StorePaths, session: SessionId, folder: string, name: string): Promise<StorePaths> => {
-  const file = `${folder}/${name}.jsonl`
-  const pieces = await Effect.runPromise(Stream.runCollect(exportEvents(from, session)))
-  writeFileSync(file, Buffer.concat([...pieces]))
-  const to = storePaths(`${folder}/${name}`)
-  const report = await importRecording(to, file, { dryRun: false, importer: "auditor", nowMicros: 5 })
-  assert.deepInclude(report, { session, outcome: "imported" })
-  return to
 }
 
 describe("10.8 a recorded redaction", () => {
