@@ -2,18 +2,44 @@
  * Whether the payload of a stored event is the one that was sealed, one that a recorded redaction put in its place, or neither.
  * Verification of a store and of bundles, and the sealer, ask it. It reads no store and keeps nothing.
  */
-import type { SessionEvent } from "./Event.ts"
+import type { PayloadsRedacted, SessionEvent } from "./Event.ts"
 import { eventLeafHash, isNoSalt, payloadDigest, splitRecord } from "./EvidenceLeaf.ts"
 import { sha256 } from "./Merkle.ts"
 import { decodeRecord } from "./Record.ts"
 
-/** What the PayloadsRedacted events of a session say of one event: the first seal's digest, and the last replacement. */
+/** What the PayloadsRedacted events of a session say of one event. */
 export interface RecordedReplacement {
-  /** SHA-256(salt | payload) of what was sealed; undefined: it was replaced before its seal was known. */
-  readonly original: Uint8Array | undefined
-  /** SHA-256 of the payload that took its place. */
+  /**
+   * SHA-256(salt | payload) of what was sealed, by whichever store had sealed it then: a session that is imported, or a store that
+   * is sealed anew, has leaves of its own. None: it was replaced before its seal was known.
+   */
+  readonly originals: ReadonlyArray<Uint8Array>
+  /** SHA-256 of the payload that took its place last. */
   readonly replacement: Uint8Array
 }
+
+/** What the PayloadsRedacted events of one session say, taken in their order. */
+export class RecordedReplacements {
+  readonly #ofEvents = new Map<number, { readonly originals: Array<Uint8Array>; replacement: Uint8Array }>()
+
+  take(events: (typeof PayloadsRedacted.Type)["events"]): void {
+    for (const { original, replacement, sealed, sequence } of events) {
+      let known = this.#ofEvents.get(sequence)
+      if (known === undefined) {
+        known = { originals: [], replacement: NOTHING }
+        this.#ofEvents.set(sequence, known)
+      }
+      if (sealed) known.originals.push(Buffer.from(original, "hex"))
+      known.replacement = Buffer.from(replacement, "hex")
+    }
+  }
+
+  get(sequence: number): RecordedReplacement | undefined {
+    return this.#ofEvents.get(sequence)
+  }
+}
+
+const NOTHING = new Uint8Array(0)
 
 export interface SealedEvent {
   readonly leaf: Uint8Array
@@ -39,8 +65,8 @@ export const committedPayload = ({ key, leaf, replaced, salt, value }: SealedEve
     for (const same of otherOrders(value, payload)) if (isLeaf(payloadDigest(salt, same))) return "original"
   }
   if (replaced === undefined || Buffer.compare(sha256(payload), replaced.replacement) !== 0) return "wrong"
-  if (replaced.original === undefined) return "unproven"
-  return isLeaf(replaced.original) ? "replacement" : "wrong"
+  if (replaced.originals.length === 0) return "unproven"
+  return replaced.originals.some(isLeaf) ? "replacement" : "wrong"
 }
 
 /** Of an event that is JSON: as this version writes it, and with all names sorted. The same event, whatever reads it. */

@@ -202,7 +202,7 @@ export const HoldPlaced = Schema.TaggedStruct("HoldPlaced", { reason: Schema.Str
 export const HoldReleased = Schema.TaggedStruct("HoldReleased", {})
 /**
  * In the store's own stream, durable with the EventsRemoved that it speaks of: so an EventsRemoved that somebody else wrote is
- * one that nothing tells of. Its actor asked for the removal.
+ * one that nothing tells of. Its actor asked for the removal, or for the import of a session whose beginning was removed before.
  */
 export const RemovalRecorded = Schema.TaggedStruct("RemovalRecorded", {
   session: Schema.String,

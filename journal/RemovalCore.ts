@@ -100,7 +100,7 @@ export class RemovalCore {
     for (const row of [...removal.rows, pendingRow(stream)]) puts.push(this.#port.rowPut(row))
     this.#port.allow()
     killPoint("retention.tombstone.before")
-    const told = [...(removal.told ?? []), recordOf(stream, event, key, value)]
+    const told = [...(removal.told ?? []), removalRecorded(stream, event, key, value)]
     await this.#port.write(
       puts,
       told.map((one) => ({ ...stored, event: one }))
@@ -246,15 +246,25 @@ export const removalOf = (found: KeyValue | undefined): JournalEntry | undefined
   return entry.event._tag === "EventsRemoved" ? { ...entry, sequence: entry.event.to } : undefined
 }
 
-const recordOf = (
+/** What the store's own stream tells of an EventsRemoved as it is stored; it is written in the same batch. */
+export const removalRecorded = (
   session: SessionId,
   { policy, reason, sha256, to }: typeof EventsRemoved.Type,
   key: Uint8Array,
   value: Uint8Array
-): typeof RemovalRecorded.Type => {
-  const tombstone = createHash("sha256").update(key).update(value).digest("hex")
-  return { _tag: "RemovalRecorded", session, to, sha256, tombstone, reason, policy }
-}
+): typeof RemovalRecorded.Type => ({
+  _tag: "RemovalRecorded",
+  session,
+  to,
+  sha256,
+  tombstone: tombstoneOf(key, value),
+  reason,
+  policy
+})
+
+/** Names an EventsRemoved as it is stored: hex. */
+export const tombstoneOf = (key: Uint8Array, value: Uint8Array): string =>
+  createHash("sha256").update(key).update(value).digest("hex")
 
 const isRemoval = (value: Uint8Array): boolean => value[5] === Record.KIND_EVENTS_REMOVED
 

@@ -93,8 +93,8 @@ export interface Coverage {
   /** Events that should be there and are not. */
   readonly gaps: ReadonlyArray<Gap>
   /**
-   * Removed by retention; null: nothing. `isRecorded`: the store's own stream tells of exactly this removal, and what is kept of
-   * the events is what was recorded of it.
+   * Removed by retention; null: nothing. `isRecorded`: the store's own stream tells of exactly this removal, or of none of a
+   * session that was imported without these events, and what is kept of them is what was recorded of it.
    */
   readonly removed: {
     readonly to: number

@@ -487,9 +487,10 @@ class BundleCheck {
       const event = fields.kind === rareKinds.PayloadsRedacted ? eventOf(fields) : undefined
       if (event === undefined) continue
       for (const { original, replacement, sealed, sequence } of redactedIn(event.payload)) {
-        const known = redactions.get(sequence)
-        // Replaced twice: the seal is of the first one.
-        redactions.set(sequence, { original: known?.original ?? (sealed ? original : undefined), replacement })
+        // Replaced more than once: each may have been sealed, by this store or by another one.
+        const originals = redactions.get(sequence)?.originals ?? []
+        if (sealed) originals.push(original)
+        redactions.set(sequence, { originals, replacement })
       }
     }
     return redactions
@@ -497,19 +498,22 @@ class BundleCheck {
 
   #leafOf(key: Uint8Array, event: LineEvent, redactions: ReadonlyMap<number, Redacted>): Uint8Array {
     const { header, leaf: told, payload, salt, sequence } = event
-    const redacted = redactions.get(sequence)
-    let digest = salt === undefined ? undefined : payloadDigest(salt, payload)
-    if (digest === undefined && redacted?.original !== undefined) {
-      digest = Buffer.from(redacted.original, "hex")
-      if (sha256(payload).toString("hex") !== redacted.replacement) {
-        this.#wrong("edited", `event ${sequence} was redacted, and is not what took its place`)
-      }
-    }
-    if (digest === undefined && told !== undefined && Buffer.compare(told, absentLeafHash(key)) === 0) {
+    if (salt === undefined && told !== undefined && Buffer.compare(told, absentLeafHash(key)) === 0) {
       this.#notes.push(
         `event ${sequence} was not there, or could not be read, when it was sealed: nothing is said of it`
       )
       return told
+    }
+    const redacted = redactions.get(sequence)
+    let digest = salt === undefined ? undefined : payloadDigest(salt, payload)
+    if (digest === undefined && redacted !== undefined && redacted.originals.length > 0) {
+      const digests = redacted.originals.map((original) => Buffer.from(original, "hex"))
+      const isTold = (one: Uint8Array) =>
+        told !== undefined && Buffer.compare(eventLeafHash(key, header, one), told) === 0
+      digest = digests.find(isTold) ?? digests[0]!
+      if (sha256(payload).toString("hex") !== redacted.replacement) {
+        this.#wrong("edited", `event ${sequence} was redacted, and is not what took its place`)
+      }
     }
     if (digest === undefined) {
       this.#wrong("edited", `event ${sequence} has neither its salt nor a redaction that tells of it`)
@@ -657,7 +661,8 @@ interface LineEvent {
 }
 
 interface Redacted {
-  readonly original: string | undefined
+  /** Hex, of what was sealed. */
+  readonly originals: Array<string>
   readonly replacement: string
 }
 

@@ -7,8 +7,9 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { type FileHandle, open } from "node:fs/promises"
 import { hostname } from "node:os"
 import { join } from "node:path"
+import { removedTo } from "../../journal/EntryCheck.ts"
 import { type KeptStates, type SessionId, STORE_STREAM } from "../../journal/Event.ts"
-import { NO_SALT, SALT_BYTES, storedLeafHash } from "../../journal/EvidenceLeaf.ts"
+import { absentLeafHash, NO_SALT, SALT_BYTES, storedLeafHash } from "../../journal/EvidenceLeaf.ts"
 import {
   decodeSeal,
   LEAF_ENTRY_BYTES,
@@ -29,6 +30,7 @@ import { keptStatesAfter, keptStatesOf } from "../../journal/KeptRows.ts"
 import * as Keys from "../../journal/Keys.ts"
 import { Frontier, HASH_BYTES, leafHash, MerkleTree, sha256 } from "../../journal/Merkle.ts"
 import { decodeRecord } from "../../journal/Record.ts"
+import { tombstoneOf } from "../../journal/RemovalCore.ts"
 import {
   type Checkpoint,
   parseCheckpoint,
@@ -69,6 +71,7 @@ import {
 } from "./Bundle.ts"
 import { bundleReadme } from "./BundleReadme.ts"
 import { type KeyTerm, keyChain, readRotations, rotationsIn, signatureFault } from "./Rotation.ts"
+import { isRemovalForged } from "./SessionWalk.ts"
 
 /** A recording beside the events: its bytes, and in words what it has no room for. */
 export interface BundleRecording {
@@ -335,7 +338,7 @@ class BundleWriter {
 
   async #writeEvents(seal: Seal | undefined): Promise<void> {
     const sealed = seal?.checkpoint.size ?? 0
-    const last = await this.#look()
+    const last = await this.#look(seal)
     const out = await this.#create(BUNDLE_FILES.events)
     let text = ""
     const put = async (line: object) => {
@@ -371,7 +374,7 @@ class BundleWriter {
           }
           const { key, sequence, value } = item
           // What stands for removed events is none of those that were sealed.
-          const isRemoval = Keys.sequenceOf(key) !== sequence
+          const isRemoval = Keys.sequenceOf(key) === 1 && removedTo(value) > 0
           if (isRemoval) await missing(sequence, "removed")
           next = sequence + 1
           const entry = isRemoval ? undefined : entryOf(seal, sequence)
@@ -395,7 +398,7 @@ class BundleWriter {
   }
 
   /** The first run over the events: what there is, and what it says of itself. Answers the last sequence. */
-  async #look(): Promise<number> {
+  async #look(seal: Seal | undefined): Promise<number> {
     for await (const page of this.#store.events(this.#session)) {
       for (const item of page) {
         if (item._tag === "Gap") {
@@ -435,7 +438,11 @@ class BundleWriter {
               reason: event.reason,
               policy: event.policy,
               actor: entry.actor,
-              isRecorded: this.#told.tombstones.has(createHash("sha256").update(item.key).update(value).digest("hex"))
+              isRecorded: !isRemovalForged(
+                tombstoneOf(item.key, value),
+                this.#told.tombstones,
+                attestedTo(seal, this.#session, event.to)
+              )
             }
             break
           case "GapDetected":
@@ -646,6 +653,18 @@ const entryOf = (
   if (tile === undefined || tile.byteLength < at + LEAF_ENTRY_BYTES) return undefined
   const end = at + HASH_BYTES
   return { leaf: tile.subarray(at, end), salt: tile.subarray(end, end + SALT_BYTES) }
+}
+
+/** How many of the events up to this one were sealed while they were there. */
+const attestedTo = (seal: Seal | undefined, session: SessionId, to: number): number => {
+  const stream = Keys.streamBytes(session)
+  let attested = 0
+  for (let sequence = 1; sequence <= Math.min(to, seal?.checkpoint.size ?? 0); sequence++) {
+    const leaf = entryOf(seal, sequence)?.leaf
+    const absent = absentLeafHash(Keys.eventKey(stream, sequence))
+    if (leaf !== undefined && Buffer.compare(leaf, absent) !== 0) attested++
+  }
+  return attested
 }
 
 const inWords = (coverage: Omit<Coverage, "text">, status: SessionState["status"]): string => {

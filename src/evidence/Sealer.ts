@@ -10,8 +10,9 @@
 import { randomFillSync } from "node:crypto"
 import { setImmediate, setTimeout } from "node:timers/promises"
 import { Clock, Deferred, Effect, Semaphore, Stream } from "effect"
-import { committedPayload } from "../../journal/CommittedPayload.ts"
+import { committedPayload, RecordedReplacements } from "../../journal/CommittedPayload.ts"
 import { type SessionId, STORE_STREAM } from "../../journal/Event.ts"
+import { rareKinds } from "../../journal/EventKind.ts"
 import { absentLeafHash, SALT_BYTES, storedLeafHash } from "../../journal/EvidenceLeaf.ts"
 import * as Rows from "../../journal/EvidenceRows.ts"
 import type { JournalShape, Row } from "../../journal/Journal.ts"
@@ -19,6 +20,7 @@ import { type EventRefused, StorageUnavailable, StoreRefused } from "../../journ
 import * as Keys from "../../journal/Keys.ts"
 import { killPoint } from "../../journal/KillPoint.ts"
 import { HASH_BYTES } from "../../journal/Merkle.ts"
+import { decodeRecord } from "../../journal/Record.ts"
 import {
   checkpointText,
   isSignedBy,
@@ -111,6 +113,7 @@ interface Pending {
 export const makeSealer = Effect.fnUntraced(function* ({ isLive, journal, nextSigner, signer }: SealerOptions) {
   const turn = yield* Semaphore.make(1)
   const pending = new Map<SessionId, Pending>()
+  const stoppedAgain = new Set<SessionId>()
   let log: StoreLog | undefined
   /** The present key and those before it: seals of sessions that are quiet for long are signed by one of them. */
   let verifiers: ReadonlyArray<Verifier> = []
@@ -229,18 +232,41 @@ export const makeSealer = Effect.fnUntraced(function* ({ isLive, journal, nextSi
   const checkLast = Effect.fnUntraced(function* (stream: SessionId, size: number, head: number, removedTo: number) {
     if (head < size) return `it ends with event ${head}, and ${size} were sealed`
     if (size === 0 || removedTo >= size) return undefined
-    const { records } = yield* journal.sealing.records(stream, size - 1, size)
+    // First the tile, then the event, then what follows it: redacted in between, the event is found with what tells of it.
     const tile = yield* rowValue(
       TILE_SPACE,
       Rows.tileKey(Keys.streamBytes(stream), 0, Math.floor((size - 1) / TILE_ENTRIES))
     )
     const at = ((size - 1) % TILE_ENTRIES) * LEAF_ENTRY_BYTES
     const entry = tile?.subarray(at, at + LEAF_ENTRY_BYTES)
-    const [record] = records
+    const [record] = (yield* journal.sealing.records(stream, size - 1, size)).records
     if (record === undefined || entry?.byteLength !== LEAF_ENTRY_BYTES) return undefined
-    const leaf = entry.subarray(0, HASH_BYTES)
-    const found = committedPayload({ leaf, salt: entry.subarray(HASH_BYTES), key: record[0], value: record[1] })
-    return found === "wrong" ? `event ${size} is not the one that was sealed` : undefined
+    const [key, value] = record
+    const sealed = { leaf: entry.subarray(0, HASH_BYTES), salt: entry.subarray(HASH_BYTES), key, value }
+    if (committedPayload(sealed) !== "wrong") return undefined
+    const replaced = yield* replacementsOf(stream, size)
+    return committedPayload({ ...sealed, replaced }) === "wrong" ? notSealed(size) : undefined
+  })
+
+  /** What the events behind this one, the last that was sealed, say of its payload. */
+  const replacementsOf = Effect.fnUntraced(function* (stream: SessionId, sequence: number) {
+    const replacements = new RecordedReplacements()
+    for (let after = sequence; ; ) {
+      const { damage, records } = yield* journal.sealing.records(stream, after, END)
+      const begun = performance.now()
+      for (const [key, value] of records) {
+        after = Keys.sequenceOf(key)
+        if (value[5] !== rareKinds.PayloadsRedacted) continue
+        const { event } = decodeRecord(after, value)
+        if (event._tag !== "PayloadsRedacted") continue
+        replacements.take(event.events.filter((one) => one.sequence === sequence))
+      }
+      // What is damaged or missing says nothing; what follows it does.
+      const to = damage?.to ?? after
+      if (records.length === 0 && to === after) return replacements.get(sequence)
+      after = to
+      yield* rest(performance.now() - begun)
+    }
   })
 
   const sealOnce = Effect.fnUntraced(function* (stream: SessionId, reason: StatementReason) {
@@ -250,7 +276,9 @@ export const makeSealer = Effect.fnUntraced(function* ({ isLive, journal, nextSi
     const loaded = yield* loadTree(stream, key)
     if (typeof loaded === "string") return loaded
     const { seal, tree } = loaded
-    if (seal.stopped !== undefined) return seal.stopped
+    const known = seal.stopped
+    // An earlier version stopped also where the last event had been redacted: that is looked at once more.
+    if (known !== undefined && (known !== notSealed(tree.size) || stoppedAgain.has(stream))) return known
     const head = yield* journal.head(stream)
     const removedTo = (yield* journal.removal.of(stream))?.sequence ?? 0
     const wrong = yield* checkLast(stream, tree.size, head, removedTo)
@@ -284,6 +312,10 @@ export const makeSealer = Effect.fnUntraced(function* ({ isLive, journal, nextSi
       killPoint("evidence.seal.after")
       return true
     })
+    if (wrong !== undefined && known !== undefined) {
+      stoppedAgain.add(stream)
+      return known
+    }
     if (wrong !== undefined) {
       yield* Effect.logWarning(`evidence: session ${stream}: ${wrong}; run: reprise verify`)
       yield* write("stopped", wrong)
@@ -533,5 +565,10 @@ export const makeSealer = Effect.fnUntraced(function* ({ isLive, journal, nextSi
 })
 
 const NOTHING = new Uint8Array(0)
+
+/** Higher than any event. */
+const END = Number.MAX_SAFE_INTEGER - 1
+
+const notSealed = (size: number): string => `event ${size} is not the one that was sealed`
 
 const originOf = (key: Signer, stream: SessionId): string => `${key.name}/${stream}`

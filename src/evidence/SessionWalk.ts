@@ -2,8 +2,7 @@
  * Verifies one session against what was sealed of it: its events in order, beside the leaf hashes that were signed. Verify.ts
  * feeds it; it reads nothing, keeps a few hashes whatever the length of the session, and names what it finds.
  */
-import { createHash } from "node:crypto"
-import { committedPayload, type RecordedReplacement } from "../../journal/CommittedPayload.ts"
+import { committedPayload, RecordedReplacements } from "../../journal/CommittedPayload.ts"
 import { removedTo } from "../../journal/EntryCheck.ts"
 import type { KeptStates, SessionId } from "../../journal/Event.ts"
 import { rareKinds } from "../../journal/EventKind.ts"
@@ -12,6 +11,7 @@ import { keptStatesAfter } from "../../journal/KeptRows.ts"
 import * as Keys from "../../journal/Keys.ts"
 import { Frontier } from "../../journal/Merkle.ts"
 import { damageOf, decodeRecord } from "../../journal/Record.ts"
+import { tombstoneOf } from "../../journal/RemovalCore.ts"
 
 /** What is wrong with the bytes that are there. */
 export type IntegrityReason =
@@ -105,7 +105,7 @@ export class SessionWalk {
   readonly #frontier = new Frontier()
   readonly #gaps: Array<RecordedGap> = []
   readonly #mismatches: Array<Mismatch> = []
-  readonly #replaced = new Map<number, RecordedReplacement>()
+  readonly #replaced = new RecordedReplacements()
   /** Sealed events without a salt: whether their payload was redacted is known at the end. */
   readonly #saltless: Array<Mismatch> = []
   #mismatchBytes = 0
@@ -268,8 +268,7 @@ export class SessionWalk {
       const entry = this.#take(sequence, leafAt)
       if (entry !== undefined && !this.#isAbsent(sequence, entry.leaf)) attested++
     }
-    const hash = createHash("sha256").update(key).update(value).digest("hex")
-    if (attested > 0 && !this.#options.tombstones.has(hash)) {
+    if (isRemovalForged(tombstoneOf(key, value), this.#options.tombstones, attested)) {
       const detail = "nothing in the store's own stream tells of their removal"
       this.#finding("integrity", "forged removal", 1, to, detail)
     }
@@ -294,13 +293,7 @@ export class SessionWalk {
     const { event } = decodeRecord(sequence, value)
     if (event._tag !== "PayloadsRedacted") return
     this.#keptStates = keptStatesAfter(event, this.#removedTo, this.#keptStates)
-    for (const { original, replacement, sealed, sequence: of } of event.events) {
-      const known = this.#replaced.get(of)
-      this.#replaced.set(of, {
-        original: known?.original ?? (sealed ? Buffer.from(original, "hex") : undefined),
-        replacement: Buffer.from(replacement, "hex")
-      })
-    }
+    this.#replaced.take(event.events)
   }
 
   #mismatch(sequence: number, { leaf, salt }: Entry, value: Uint8Array, detail: string): void {
@@ -357,6 +350,14 @@ export class SessionWalk {
     }
   }
 }
+
+/**
+ * `told`: the tombstones that the store's own stream tells of this session; `attested`: how many of the removed events were
+ * sealed while they were there. A session that an earlier version imported may begin with a removal of which nothing tells:
+ * none of its events was ever here.
+ */
+export const isRemovalForged = (tombstone: string, told: ReadonlySet<string>, attested: number): boolean =>
+  (attested > 0 || told.size > 0) && !told.has(tombstone)
 
 /** A leaf of the session's tree, and its salt. */
 export interface Entry {

@@ -15,6 +15,7 @@ import {
   ACTOR_ENGINE,
   type NewEvent,
   type RecordingImported,
+  type RemovalRecorded,
   type SessionId,
   STORE_STREAM
 } from "../../journal/Event.ts"
@@ -22,6 +23,7 @@ import { rareKinds } from "../../journal/EventKind.ts"
 import { EventRefused } from "../../journal/JournalError.ts"
 import * as Keys from "../../journal/Keys.ts"
 import { decodeRecord, encodeRecord, encodeRow } from "../../journal/Record.ts"
+import { removalRecorded } from "../../journal/RemovalCore.ts"
 import type { KeyValue } from "../../journal/Storage.ts"
 import { guardStore } from "../../journal/StoreGuard.ts"
 import { SessionState } from "../../projections/SessionState.ts"
@@ -151,13 +153,12 @@ async function* records(source: Source, session: SessionId): AsyncGenerator<Impo
     try {
       const value = encodeRecord(key, event)
       check.add(key, value)
-      const first = sequence
       // What stands for a removed beginning lies at its first key, and what follows goes on behind its last.
-      if (sequence === 1) {
-        sequence = Math.max(1, removedTo(value))
-        if (sequence > 1) state = keptState(recording, session, sequence) ?? state
+      if (sequence === 1 && removedTo(value) > 0) {
+        sequence = removedTo(value)
+        state = keptState(recording, session, sequence) ?? state
       }
-      state = SessionState.fold(state, decodeRecord(first === 1 ? sequence : first, value))
+      state = SessionState.fold(state, decodeRecord(sequence, value))
       last = event.timeMicros
       return { entry: [key, value], isAdded }
     } catch (error) {
@@ -295,13 +296,21 @@ const write = (paths: StorePaths, source: Source, { bytes, hasRemoval, session }
     const bounds = { from: Keys.eventKey(store, 0), to: Keys.streamEnd(store) }
     const [newest] = await storage.range({ ...bounds, reverse: true, limit: 1, bytesMax: 1 })
     const storeHead = newest === undefined ? 0 : Keys.sequenceOf(newest[0])
-    const key = Keys.eventKey(store, storeHead + 1)
-    const { nowMicros } = source.options
-    batch.put(key, encodeRecord(key, { event: origin(source, session), actor: "cli", timeMicros: nowMicros }))
+    const told = [origin(source, session), ...(first === undefined ? [] : removalIn(first, session))]
+    for (const [index, event] of told.entries()) {
+      const key = Keys.eventKey(store, storeHead + 1 + index)
+      batch.put(key, encodeRecord(key, { event, actor: "cli", timeMicros: source.options.nowMicros }))
+    }
     if (first !== undefined) begin(batch, first)
     await batch.flush()
     noteEnds(paths, [
-      [STORE_STREAM, storeHead + 1],
+      [STORE_STREAM, storeHead + told.length],
       [session, head]
     ])
   })
+
+/** No seal of this store covers a removal that it imports, and what is kept of the events: so its own stream tells of it. */
+const removalIn = ([key, value]: KeyValue, session: SessionId): ReadonlyArray<typeof RemovalRecorded.Type> => {
+  const { event } = decodeRecord(1, value)
+  return event._tag === "EventsRemoved" ? [removalRecorded(session, event, key, value)] : []
+}
