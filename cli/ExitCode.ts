@@ -10,7 +10,7 @@ export const ExitCode = {
   nothingFound: 1,
   /** The command line is wrong. */
   usage: 2,
-  /** A value in a request is wrong (size, signal, folder). */
+  /** A value in a request is wrong (size, signal, folder, cursor). */
   invalid: 64,
   /** The journal is damaged where it was to be read. */
   damaged: 65,

@@ -31,7 +31,7 @@ import {
 } from "../session/CreateRequest.ts"
 import type { EngineCore } from "../session/EngineCore.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
-import { HistoryRemoved, InputRefused, InvalidRequest, SessionEnded } from "../session/SessionError.ts"
+import { cursorBeyond, HistoryRemoved, InputRefused, InvalidRequest, SessionEnded } from "../session/SessionError.ts"
 import type { SessionExtension } from "../session/SessionExtension.ts"
 import type { CloseReport } from "../session/Sessions.ts"
 import type { SessionView } from "../session/SessionView.ts"
@@ -311,9 +311,19 @@ export class ExecEngine {
   }
 
   async poll(id: SessionId, execId: string, options: PollOptions = {}): Promise<ExecResult> {
+    await this.#checkCursor(id, options.after)
     const command = this.#liveShell(id)?.find(execId)
     if (command !== undefined) await within(command.finished, options.yieldMillis ?? 0)
     return this.#result(id, execId, { ...options, command })
+  }
+
+  /** Before anything is waited for. */
+  async #checkCursor(id: SessionId, after = 0): Promise<void> {
+    if (!Number.isSafeInteger(after) || after < 0) throw invalid("after", "is a cursor of an earlier answer")
+    if (after === 0 || !SESSION_ID_PATTERN.test(id)) return
+    const head = await this.#options.run(this.#options.journal.head(id))
+    // A session that is not there is told as that.
+    if (head > 0 && after > head) throw cursorBeyond(after, head)
   }
 
   async output(
@@ -515,7 +525,6 @@ export class ExecEngine {
     const { journal, nowMicros, run } = this.#options
     const maxBytes = checkMax(options.maxOutputBytes)
     const { after = 0, command } = options
-    if (!Number.isSafeInteger(after) || after < 0) throw invalid("after", "is a cursor of an earlier answer")
     const entry = await this.#entry(id, execId)
     if (entry === undefined) {
       if (command === undefined) throw await this.#unknownCommand(id, execId)
