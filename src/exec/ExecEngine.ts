@@ -3,7 +3,16 @@
  * long as was asked and answers from the journal (CommandOutput.ts). It keeps no output and no outcome of its own.
  */
 import { randomUUID } from "node:crypto"
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, statSync } from "node:fs"
+import {
+  constants as access,
+  accessSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync
+} from "node:fs"
 import { constants } from "node:os"
 import { isAbsolute, join } from "node:path"
 import { Effect, Option, Result, Stream } from "effect"
@@ -725,9 +734,12 @@ const prepareFolder = (folder: string, program: string): void => {
   if (!existsSync(driver)) copyFileSync(driverFile(program), driver)
 }
 
+/** One that can be entered. */
 const isFolder = (path: string): boolean => {
   try {
-    return isAbsolute(path) && statSync(path).isDirectory()
+    if (!isAbsolute(path) || !statSync(path).isDirectory()) return false
+    accessSync(path, access.X_OK)
+    return true
   } catch {
     return false
   }
