@@ -6,19 +6,25 @@ import { readFileSync, write } from "node:fs"
 import { isatty } from "node:tty"
 import { Context, Data, Effect, Layer, Queue, type Scope, Stream } from "effect"
 import type { TerminalSize } from "../journal/Event.ts"
+import type { ErrorCode } from "../src/session/SessionError.ts"
 
-/**
- * Standard output cannot be written. `why` is empty where its reader went away, which is not worth a message; else (a disk
- * that is full) it is what the system says.
- */
-export class OutputClosed extends Data.TaggedError("OutputClosed")<{ readonly why: string }> {
+/** Standard output cannot be written. Its reader went away: that is not worth a message. Else `failure` says what happened. */
+export class OutputClosed extends Data.TaggedError("OutputClosed")<{
+  readonly failure?: { readonly why: string; readonly code: ErrorCode }
+}> {
   override get message() {
-    return this.why === "" ? "the reader of the output went away" : `cannot write standard output: ${this.why}`
+    const { failure } = this
+    return failure === undefined ? "the reader of the output went away" : `cannot write standard output: ${failure.why}`
   }
 }
 
-const outputClosed = (error: NodeJS.ErrnoException): OutputClosed =>
-  new OutputClosed({ why: error.code === "EPIPE" || error.code === "EBADF" ? "" : error.message })
+/** As for a file: room comes back, and so may a disk. */
+const FULL: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EFBIG"])
+
+const outputClosed = ({ code = "", message }: NodeJS.ErrnoException): OutputClosed =>
+  code === "EPIPE"
+    ? new OutputClosed({})
+    : new OutputClosed({ failure: { why: message, code: FULL.has(code) ? "ResourceExhausted" : "Unavailable" } })
 
 export type CallerSignal = "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGQUIT" | "SIGTSTP"
 
@@ -105,7 +111,7 @@ const processCaller = (): CallerShape => {
     input: Stream.suspend(() =>
       inputIsTerminal && isBackgroundJob()
         ? Stream.empty
-        : Stream.fromAsyncIterable(standardInput(), () => new OutputClosed({ why: "" })).pipe(
+        : Stream.fromAsyncIterable(standardInput(), () => new OutputClosed({})).pipe(
             // A terminal that hung up: there is no more input.
             Stream.catch(() => Stream.empty)
           )

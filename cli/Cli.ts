@@ -96,7 +96,7 @@ const tell = Effect.fnUntraced(function* (cause: Cause.Cause<unknown>) {
     return error.exitCode
   }
   const exitCode = exitCodeOf(error)
-  if (error instanceof OutputClosed && error.why === "") return exitCode
+  if (error instanceof OutputClosed && error.failure === undefined) return exitCode
   // Help that was asked for, or help in place of a missing command: shown already.
   if (CliError.isCliError(error) && error._tag === "ShowHelp") {
     const first = error.errors[0]

@@ -2,7 +2,9 @@
  * The exit codes of `reprise`: public, documented here and in `--help`, tested. `run` and `attach` otherwise end with
  * the program's own code, so reprise's own are values that programs rarely use (sysexits.h where it has a meaning).
  */
+
 import type { ErrorCode } from "../src/session/SessionError.ts"
+import { OutputClosed } from "./Caller.ts"
 
 export const ExitCode = {
   ok: 0,
@@ -10,7 +12,7 @@ export const ExitCode = {
   nothingFound: 1,
   /** The command line is wrong. */
   usage: 2,
-  /** A value in a request is wrong (size, signal, folder). */
+  /** A value in a request is wrong (size, signal, folder, cursor). */
   invalid: 64,
   /** The journal is damaged where it was to be read. */
   damaged: 65,
@@ -78,6 +80,9 @@ const byErrorCode: Record<ErrorCode, number> = {
 /** The exit code for what a command failed with. */
 export const exitCodeOf = (error: unknown): number => {
   if (typeof error !== "object" || error === null) return ExitCode.internal
+  if (error instanceof OutputClosed) {
+    return error.failure === undefined ? ExitCode.outputClosed : byErrorCode[error.failure.code]
+  }
   const { _tag, code, failure, reason } = error as {
     _tag?: string
     code?: ErrorCode
@@ -88,8 +93,6 @@ export const exitCodeOf = (error: unknown): number => {
     case "Usage":
     case "ShowHelp":
       return ExitCode.usage
-    case "OutputClosed":
-      return ExitCode.outputClosed
     case "SpawnFailed":
       if (failure === "program-missing") return ExitCode.programMissing
       if (failure === "cwd-missing" || failure === "invalid-argument") return ExitCode.invalid

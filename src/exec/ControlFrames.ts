@@ -11,7 +11,7 @@ export type ControlFrame =
       readonly _tag: "end"
       readonly exec: number
       readonly exitCode: number
-      readonly how: "completed" | "exited" | "interrupted"
+      readonly how: "completed" | "exited" | "interrupted" | "refused"
       readonly cwd: string
       readonly value: string | null
     }
@@ -19,7 +19,7 @@ export type ControlFrame =
 /** An unfinished frame: a state dump of a shell with thousands of functions takes a few MiB. More is thrown away. */
 const UNFINISHED_BYTES_MAX = 16 * 1024 * 1024
 const FIELDS = { ready: 2, state: 1, end: 6 } as const
-const HOW = new Set(["completed", "exited", "interrupted"])
+const HOW = new Set(["completed", "exited", "interrupted", "refused"])
 
 export class ControlReader {
   #chunks: Array<Buffer> = []

@@ -11,7 +11,8 @@
  * fields. Frames:
  *   ready:2  pid | "start" or "again" (the shell re-executed itself in place, state kept)
  *   state:1  dump                      before `end`; what `parseState` reads
- *   end:6    exec | exit code | "completed", "exited" or "interrupted" | cwd | "1" when there is a value | value
+ *   end:6    exec | exit code | how | cwd | "1" when there is a value | value
+ * How: "completed", "exited", "interrupted", or "refused" (it was not run: its directory or a variable cannot be set).
  * After `end` the next line may be written at once. bash and zsh follow `exited`, and `interrupted` when Ctrl-C ended the
  * command, with a second `ready`; python and node never do. bash and zsh put the lines of a failed `restore` in the value.
  * A shell that runs no command really exits at the end of `command`, on HUP and on TERM.

@@ -3,7 +3,16 @@
  * long as was asked and answers from the journal (CommandOutput.ts). It keeps no output and no outcome of its own.
  */
 import { randomUUID } from "node:crypto"
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, statSync } from "node:fs"
+import {
+  constants as access,
+  accessSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync
+} from "node:fs"
 import { constants } from "node:os"
 import { isAbsolute, join } from "node:path"
 import { Effect, Option, Result, Stream } from "effect"
@@ -31,7 +40,7 @@ import {
 } from "../session/CreateRequest.ts"
 import type { EngineCore } from "../session/EngineCore.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
-import { HistoryRemoved, InputRefused, InvalidRequest, SessionEnded } from "../session/SessionError.ts"
+import { cursorBeyond, HistoryRemoved, InputRefused, InvalidRequest, SessionEnded } from "../session/SessionError.ts"
 import type { SessionExtension } from "../session/SessionExtension.ts"
 import type { CloseReport } from "../session/Sessions.ts"
 import type { SessionView } from "../session/SessionView.ts"
@@ -311,9 +320,19 @@ export class ExecEngine {
   }
 
   async poll(id: SessionId, execId: string, options: PollOptions = {}): Promise<ExecResult> {
+    await this.#checkCursor(id, options.after)
     const command = this.#liveShell(id)?.find(execId)
     if (command !== undefined) await within(command.finished, options.yieldMillis ?? 0)
     return this.#result(id, execId, { ...options, command })
+  }
+
+  /** Before anything is waited for. */
+  async #checkCursor(id: SessionId, after = 0): Promise<void> {
+    if (!Number.isSafeInteger(after) || after < 0) throw invalid("after", "is a cursor of an earlier answer")
+    if (after === 0 || !SESSION_ID_PATTERN.test(id)) return
+    const head = await this.#options.run(this.#options.journal.head(id))
+    // A session that is not there is told as that.
+    if (head > 0 && after > head) throw cursorBeyond(after, head)
   }
 
   async output(
@@ -515,7 +534,6 @@ export class ExecEngine {
     const { journal, nowMicros, run } = this.#options
     const maxBytes = checkMax(options.maxOutputBytes)
     const { after = 0, command } = options
-    if (!Number.isSafeInteger(after) || after < 0) throw invalid("after", "is a cursor of an earlier answer")
     const entry = await this.#entry(id, execId)
     if (entry === undefined) {
       if (command === undefined) throw await this.#unknownCommand(id, execId)
@@ -716,9 +734,12 @@ const prepareFolder = (folder: string, program: string): void => {
   if (!existsSync(driver)) copyFileSync(driverFile(program), driver)
 }
 
+/** One that can be entered. */
 const isFolder = (path: string): boolean => {
   try {
-    return isAbsolute(path) && statSync(path).isDirectory()
+    if (!isAbsolute(path) || !statSync(path).isDirectory()) return false
+    accessSync(path, access.X_OK)
+    return true
   } catch {
     return false
   }

@@ -10,7 +10,7 @@
  */
 import { randomBytes } from "node:crypto"
 import { readdirSync, rmSync, unlink, writeFileSync } from "node:fs"
-import { join } from "node:path"
+import { isAbsolute, join, resolve } from "node:path"
 import {
   ACTOR_ENGINE,
   ACTOR_PROGRAM,
@@ -482,6 +482,10 @@ export class ExecSession implements SessionExtension, ControlOwner, StreamsOwner
         "the keeper of this session was started by an older version and cannot keep secrets; `reprise reset` gives the session a shell under a new one"
       throw new InvalidRequest({ field: "secretEnv", reason })
     }
+    if (request.cwd !== undefined && !this.#canEnter(request.cwd)) {
+      const reason = `${JSON.stringify(request.cwd)} is not a directory that can be entered from ${state.shellCwd}; nothing was run`
+      throw new InvalidRequest({ field: "cwd", reason })
+    }
     const exec = state.nextExec
     command.exec = exec
     live.flush()
@@ -538,6 +542,15 @@ export class ExecSession implements SessionExtension, ControlOwner, StreamsOwner
     if (this.#epoch !== epoch) return
     this.#run(command, line)
     this.stop.armTimeout(command)
+  }
+
+  /** As far as can be told from here: a directory that is gone may still be left by a name that begins in it. */
+  #canEnter(cwd: string): boolean {
+    if (isAbsolute(cwd)) return this.#port.isFolder(cwd)
+    const { shellCwd } = this.state
+    // Where the shell came by a link, `..` is the folder of the link to some and the one above its target to others.
+    const { isFolder } = this.#port
+    return !isFolder(shellCwd) || isFolder(resolve(shellCwd, cwd)) || isFolder(`${shellCwd}/${cwd}`)
   }
 
   /** What the session's rules leave of the command in the journal is not what is to be run: then what is. */
@@ -709,12 +722,14 @@ export class ExecSession implements SessionExtension, ControlOwner, StreamsOwner
     // Taken back meanwhile: the shell's word comes again.
     if (this.#epoch !== epoch) throw new HostUnavailable("the session is being taken back")
     await this.#finish(command, this.#outcomeOf(end))
-    if (end.how !== "completed")
+    if (end.how === "exited" || end.how === "interrupted")
       this.greet(this.state.commands.get(command.exec)?.finishedSequence ?? this.live.state.sequence)
   }
 
   #outcomeOf(end: ControlFrame & { readonly _tag: "end" }): Outcome {
     const command = this.#running
+    // Never run, like a command whose values were lost: no outcome is made up for it. Standard error says why.
+    if (end.how === "refused") return { status: "lost", exitCode: null, signal: null, cwd: end.cwd, value: null }
     const isInterrupted = end.how === "interrupted" || (command?.isInterrupted === true && end.exitCode === 130)
     return {
       status: command?.isTimedOut === true ? "timeout" : isInterrupted ? "interrupted" : end.how,

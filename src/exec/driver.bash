@@ -26,13 +26,13 @@ if [[ -s $__reprise_dir/snapshot ]]; then
   builtin shopt -u expand_aliases
   __reprise_user_exit=
 fi
-__reprise_exec= __reprise_mark= __reprise_how= __reprise_from= __reprise_undo=()
+__reprise_exec= __reprise_mark= __reprise_how= __reprise_outcome=completed __reprise_from= __reprise_undo=()
 BASH_ARGV0=bash
 
 if [[ $__reprise_start == start ]]; then
   # Before a command: its number, the file with its text, and its mark.
   __reprise_begin() {
-    __reprise_src=$2 __reprise_mark=${3-} __reprise_how= __reprise_err= __reprise_exec=$1
+    __reprise_src=$2 __reprise_mark=${3-} __reprise_how= __reprise_outcome=completed __reprise_err= __reprise_exec=$1
     if [[ $__reprise_aliases ]]; then builtin shopt -s expand_aliases; fi
   }
 
@@ -43,6 +43,7 @@ if [[ $__reprise_start == start ]]; then
       __reprise_from=$__reprise_pwd
       builtin return 0
     fi
+    __reprise_outcome=refused
     builtin printf 'the command was not run: %s is not a directory that can be entered\n' "$1" >&2
     builtin return 1
   }
@@ -51,6 +52,7 @@ if [[ $__reprise_start == start ]]; then
   __reprise_put() {
     local __reprise_all="$1[@]" __reprise_kind=${!1@a}
     if [[ $__reprise_kind == *r* ]]; then
+      __reprise_outcome=refused
       builtin printf 'the command was not run: the variable %s is read-only\n' "$1" >&2
       builtin return 1
     fi
@@ -166,7 +168,7 @@ if [[ $__reprise_start == start ]]; then
     __reprise_rearm
     __reprise_restore
     if [[ $__reprise_mark ]]; then builtin printf '\e]633;D;%s\a' "$__reprise_mark"; fi
-    __reprise_frames "$1" "$2" completed
+    __reprise_frames "$1" "$2" "$__reprise_outcome"
   }
 
   __reprise_arm() {

@@ -517,6 +517,7 @@ const serve = async (command) => {
       restore = own(command)
     } catch (error) {
       stderr.write(`the command was not run: ${command.cwd}: ${error.code}\n`)
+      result = { code: 1, status: "refused" }
     }
     if (restore !== undefined) {
       result = await run(readFileSync(command.source, "utf8"))

@@ -305,6 +305,7 @@ def __reprise():
                 restore.append(own_cwd(command["cwd"]))
             except OSError as error:
                 say("the command was not run: %s: %s\n" % (command["cwd"], error.strerror))
+                result = (1, "refused", None)
             else:
                 try:
                     signal.signal(signal.SIGINT, on_interrupt)

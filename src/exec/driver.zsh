@@ -28,11 +28,11 @@ if [[ -s $__reprise_dir/snapshot ]]; then
   : >|$__reprise_dir/snapshot
   builtin command -p rm -f -- $__reprise_dir/snapshot </dev/null >/dev/null 2>&1
 fi
-__reprise_exec= __reprise_mark= __reprise_how= __reprise_from= __reprise_undo=
+__reprise_exec= __reprise_mark= __reprise_how= __reprise_outcome=completed __reprise_from= __reprise_undo=
 
 # Before a command: its number and its mark.
 __reprise_begin() {
-  __reprise_mark=$2 __reprise_how= __reprise_exec=$1
+  __reprise_mark=$2 __reprise_how= __reprise_outcome=completed __reprise_exec=$1
   if [[ -n $__reprise_aliases ]]; then builtin setopt aliases; fi
 }
 
@@ -44,6 +44,7 @@ __reprise_cd() {
     __reprise_from=$__reprise_pwd
     builtin return 0
   fi
+  __reprise_outcome=refused
   builtin printf 'the command was not run: %s is not a directory that can be entered\n' "$1" >&2
   builtin return 1
 }
@@ -53,6 +54,7 @@ __reprise_put() {
   builtin emulate -L zsh
   local __reprise__kind=${(Pt)1}
   if [[ $__reprise__kind == *readonly* ]]; then
+    __reprise_outcome=refused
     builtin printf 'the command was not run: the variable %s is read-only\n' "$1" >&2
     builtin return 1
   fi
@@ -143,7 +145,7 @@ __reprise_end() {
   __reprise_rearm
   __reprise_restore
   if [[ -n $__reprise_mark ]]; then builtin printf '\e]633;D;%s\a' "$__reprise_mark"; fi
-  __reprise_frames "$1" "$__reprise_code" completed
+  __reprise_frames "$1" "$__reprise_code" "$__reprise_outcome"
 }
 
 __reprise_arm_others() {

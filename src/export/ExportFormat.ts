@@ -5,11 +5,11 @@
  */
 import { Effect, Stream } from "effect"
 import type { JournalEntry } from "../../journal/Event.ts"
-import type { HistoryDamaged, SessionNotFound, SessionUnavailable } from "../session/SessionError.ts"
+import type { HistoryDamaged, InvalidRequest, SessionNotFound, SessionUnavailable } from "../session/SessionError.ts"
 import type { ScreenRedraw, SessionView } from "../session/SessionView.ts"
 import type { ExportLosses } from "./ExportLosses.ts"
 
-export type ExportError = SessionNotFound | SessionUnavailable | HistoryDamaged
+export type ExportError = SessionNotFound | InvalidRequest | SessionUnavailable | HistoryDamaged
 
 export interface ExportSource {
   readonly view: SessionView

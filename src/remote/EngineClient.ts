@@ -39,7 +39,14 @@ import { makeExec } from "./ExecClient.ts"
 import { EngineRpcs } from "./ExecRpcs.ts"
 import { hasTag, persistently, reconnecting, timed } from "./Reconnecting.ts"
 import { SessionOutput, type SessionOutputShape } from "./SessionOutput.ts"
-import { CAPTURE_REVISION, FRAME_BYTES_MAX, PROTOCOL_VERSION, type StopReport, WRITE_BYTES_MAX } from "./SessionRpcs.ts"
+import {
+  CAPTURE_REVISION,
+  FRAME_BYTES_MAX,
+  PROTOCOL_REVISION,
+  PROTOCOL_VERSION,
+  type StopReport,
+  WRITE_BYTES_MAX
+} from "./SessionRpcs.ts"
 import type { RemoteEngine } from "./WebSocketConnection.ts"
 
 export type { RemoteEngine }
@@ -83,6 +90,7 @@ const handshakeOf = (options: EngineClientOptions) => {
   return {
     protocol: PROTOCOL_VERSION,
     version: packageVersion,
+    revision: PROTOCOL_REVISION,
     events: EVENT_KIND_MAX,
     client: `${actor ?? "client"}${"url" in options ? " over WebSocket" : ""}`,
     ...(purpose !== undefined && { what: purpose.what }),

@@ -83,9 +83,9 @@ const sessionHandlers = SessionRpcs.toLayer(
     })
 
     return SessionRpcs.of({
-      Handshake: ({ events, ...said }, { client }) =>
+      Handshake: (said, { client }) =>
         Effect.sync(() => {
-          KnownEvents.keep(client, events)
+          KnownEvents.keep(client, said)
           Readers.keep(client, said)
           return {
             protocol: PROTOCOL_VERSION,
@@ -120,6 +120,7 @@ const sessionHandlers = SessionRpcs.toLayer(
         const known = KnownEvents.forClient(client)
         return history.events(session, { after, until }).pipe(
           Stream.mapArray((page) => Arr.of(page.map(known))),
+          Stream.mapError(KnownEvents.refusedCursor(client, session)),
           Readers.as(client)
         )
       },
@@ -127,10 +128,13 @@ const sessionHandlers = SessionRpcs.toLayer(
         const known = KnownEvents.forClient(client)
         return Stream.map(history.follow(session, after), (item) =>
           item._tag === "Page" ? { ...item, entries: item.entries.map(known) } : item
-        ).pipe(Readers.as(client))
+        ).pipe(Stream.mapError(KnownEvents.refusedCursor(client, session)), Readers.as(client))
       },
       Output: ({ session, after, until, live }, { client }) =>
-        outputOf(history, session, { after, until, live }).pipe(Readers.as(client)),
+        outputOf(history, session, { after, until, live }).pipe(
+          Stream.mapError(KnownEvents.refusedCursor(client, session)),
+          Readers.as(client)
+        ),
 
       Attach: ({ session, ...options }, { client }) =>
         Stream.onFirst(attach.attach(session, { ...options, isBroken }), () =>

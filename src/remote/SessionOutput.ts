@@ -3,7 +3,7 @@ import { Context, Effect, Layer, type Stream } from "effect"
 import type { SessionId } from "../../journal/Event.ts"
 import { History, type HistoryShape } from "../session/History.ts"
 import { mapPages, type OutputItem, outputItems } from "../session/OutputItem.ts"
-import type { HistoryDamaged, SessionNotFound, SessionUnavailable } from "../session/SessionError.ts"
+import type { HistoryDamaged, InvalidRequest, SessionNotFound, SessionUnavailable } from "../session/SessionError.ts"
 
 export interface OutputRange {
   /** Exclusive; 0 (the default) is the beginning. */
@@ -14,7 +14,7 @@ export interface OutputRange {
   readonly live?: boolean | undefined
 }
 
-export type OutputError = SessionNotFound | SessionUnavailable | HistoryDamaged
+export type OutputError = SessionNotFound | InvalidRequest | SessionUnavailable | HistoryDamaged
 
 export interface SessionOutputShape {
   /** In order, gap-free, without duplicates; one chunk of the stream is one page. A slow reader delays nobody. */

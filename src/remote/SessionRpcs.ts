@@ -33,10 +33,13 @@ export const PROTOCOL_VERSION = 1
  * Raised with each addition within the version, so that a client can tell what an engine does not know. An engine that
  * says none has none of what was added since.
  */
-export const PROTOCOL_REVISION = 6
+export const PROTOCOL_REVISION = 7
 
 /** The first that takes rules at capture: an earlier one would not know that it is to keep something out. */
 export const CAPTURE_REVISION = 4
+
+/** The first of a client that knows of `Events`, `Follow` and `Output` that they refuse a request. */
+export const CURSOR_REVISION = 7
 
 /** One message on the socket. Above the largest input a terminal queues (8 MiB) and any argument list (2 MiB on Linux). */
 export const FRAME_BYTES_MAX = 9 * 1024 * 1024
@@ -100,7 +103,7 @@ export const StopReport = Schema.Struct({ ended: Schema.Array(Schema.String), su
 export type StopReport = typeof StopReport.Type
 
 const Reading = Schema.Union([SessionNotFound, SessionUnavailable])
-const ReadingDamaged = Schema.Union([SessionNotFound, SessionUnavailable, HistoryDamaged])
+const ReadingFrom = Schema.Union([SessionNotFound, InvalidRequest, SessionUnavailable, HistoryDamaged])
 const Control = [SessionNotFound, SessionEnded, AccessDenied, SessionUnavailable] as const
 
 export class SessionRpcs extends RpcGroup.make(
@@ -109,6 +112,8 @@ export class SessionRpcs extends RpcGroup.make(
     payload: {
       protocol: Schema.Int,
       version: Schema.String,
+      /** Of the client. Absent for those that were made before they told. */
+      revision: Schema.optional(Schema.Int),
       /** Latest kind of event that the client knows (journal/Record.ts): later ones are sent to it as Unknown. */
       events: Schema.optional(Schema.Int),
       /** What the client calls itself, and what it reads for (session/Reader.ts). */
@@ -152,13 +157,13 @@ export class SessionRpcs extends RpcGroup.make(
   Rpc.make("Events", {
     payload: { session: SessionId, after: Schema.optional(Schema.Int), until: Schema.optional(Schema.Int) },
     success: EventPage,
-    error: ReadingDamaged,
+    error: ReadingFrom,
     stream: true
   }),
   Rpc.make("Follow", {
     payload: { session: SessionId, after: Schema.Int },
     success: FollowItem,
-    error: ReadingDamaged,
+    error: ReadingFrom,
     stream: true
   }),
   Rpc.make("Output", {
@@ -169,7 +174,7 @@ export class SessionRpcs extends RpcGroup.make(
       live: Schema.Boolean
     },
     success: OutputItem,
-    error: ReadingDamaged,
+    error: ReadingFrom,
     stream: true
   }),
 

@@ -55,7 +55,7 @@ const begin = Effect.fnUntraced(function* (
     const live = engine?.live(session)
     return live === undefined ? history.get(session) : Effect.succeed(live)
   })
-  yield* look
+  yield* checkCursor(history, session, terms.after, (yield* look).sequence)
   const replaced = yield* Deferred.make<never, AccessDenied>()
   if (engine !== undefined) {
     yield* takePart(engine, session, terms, replaced)
@@ -78,6 +78,17 @@ const begin = Effect.fnUntraced(function* (
   // Pull by pull: a merged stream would read ahead of a slow client.
   return Stream.transformPull(stream, (pull) => Effect.succeed(Effect.raceFirst(pull, Deferred.await(replaced))))
 })
+
+/** Before anybody is counted or resized. What was delivered may be ahead of what is folded: History knows where the end is. */
+const checkCursor = (history: HistoryShape, session: SessionId, after: number | undefined, folded: number) =>
+  after === undefined || after <= folded
+    ? Effect.void
+    : history.events(session, { after }).pipe(
+        Stream.runHead,
+        // That is told where it is met.
+        Effect.catchTag("HistoryDamaged", () => Effect.void),
+        Effect.asVoid
+      )
 
 const check = (options: AttachOptions): Terms => {
   const { after, exclusive = false, readOnly = false, scrollback } = options

@@ -53,20 +53,23 @@ export interface HistoryShape {
     point: HistoryPoint,
     options?: RedrawOptions
   ): Effect.Effect<ScreenRedraw, SessionNotFound | InvalidRequest | SessionUnavailable | HistoryDamaged>
-  /** Finite: what is there now, after `after` (exclusive) and up to `until` (inclusive). One chunk of the stream is one page. */
+  /**
+   * Finite: what is there now, after `after` (exclusive) and up to `until` (inclusive). One chunk of the stream is one page.
+   * InvalidRequest: `after` is behind the last event.
+   */
   events(
     session: SessionId,
     options?: { readonly after?: number | undefined; readonly until?: number | undefined }
-  ): Stream.Stream<JournalEntry, SessionNotFound | SessionUnavailable | HistoryDamaged>
+  ): Stream.Stream<JournalEntry, SessionNotFound | InvalidRequest | SessionUnavailable | HistoryDamaged>
   /**
    * Everything after `after` (exclusive), then Synced, then live, gap-free and without duplicates; a slow reader delays
    * nobody. Ends after SessionClosed or SessionLost was delivered, or at once where one stands before `after`; goes on behind
-   * the loss of a session that has come back to life by then.
+   * the loss of a session that has come back to life by then. InvalidRequest: `after` is behind the last event.
    */
   follow(
     session: SessionId,
     after: number
-  ): Stream.Stream<FollowEvents, SessionNotFound | SessionUnavailable | HistoryDamaged>
+  ): Stream.Stream<FollowEvents, SessionNotFound | InvalidRequest | SessionUnavailable | HistoryDamaged>
 }
 
 export class History extends Context.Service<History, HistoryShape>()("reprise/session/History") {}

@@ -26,7 +26,14 @@ import { redactedAtCapture } from "../../projections/SessionState.ts"
 import { screenWorkerEntry } from "../EntryPoints.ts"
 import { checkSize } from "./CreateRequest.ts"
 import { type FollowEvents, History, type RedrawOptions } from "./History.ts"
-import { HistoryDamaged, HistoryRemoved, InvalidRequest, SessionNotFound, SessionUnavailable } from "./SessionError.ts"
+import {
+  cursorBeyond,
+  HistoryDamaged,
+  HistoryRemoved,
+  InvalidRequest,
+  SessionNotFound,
+  SessionUnavailable
+} from "./SessionError.ts"
 import type { HistoryPoint, ScreenRedraw, ScreenView, SessionSnapshot, SessionView } from "./SessionView.ts"
 
 /** A look at a screen answers within 2 s, also where it has not drawn everything: it then says `behind`. */
@@ -232,13 +239,16 @@ const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService> = Laye
       stateAt: historyAt,
       redraw: redrawAt,
       events: (session, options) =>
-        Stream.unwrap(Effect.as(hasEvents(session), journal.read(session, options))).pipe(
-          Stream.mapError(readError(session))
-        ),
+        Stream.unwrap(
+          Effect.flatMap(hasEvents(session), (head) =>
+            Effect.as(checkCursor(options?.after, head), journal.read(session, options))
+          )
+        ).pipe(Stream.mapError(readError(session))),
       follow: (session, after) =>
         Stream.unwrap(
           Effect.gen(function* () {
             const head = yield* exists(session)
+            yield* checkCursor(after, head)
             if (!(yield* hasEnded(session))) {
               return Stream.takeUntilEffect(journal.follow(session, after), isEnd(session))
             }
@@ -247,7 +257,12 @@ const layerNoScreen: Layer.Layer<History, never, Journal | ScreenService> = Laye
               Stream.map((entries): FollowEvents => ({ _tag: "Page", entries })),
               Stream.concat(Stream.succeed<FollowEvents>({ _tag: "Synced", sequence: Math.max(after, head) }))
             )
-          }).pipe(Effect.retry({ while: () => journal.suspended() !== undefined, schedule: STORAGE_RETRY }))
+          }).pipe(
+            Effect.retry({
+              while: (error) => error._tag !== "InvalidRequest" && journal.suspended() !== undefined,
+              schedule: STORAGE_RETRY
+            })
+          )
         ).pipe(Stream.mapError(readError(session)))
     })
   })
@@ -301,6 +316,9 @@ const toScreenView = (screen: ScreenView): ScreenView => ({
   alternate: screen.alternate,
   lines: screen.lines
 })
+
+const checkCursor = (after: number | undefined, head: number): Effect.Effect<void, InvalidRequest> =>
+  after !== undefined && after > head ? Effect.fail(cursorBeyond(after, head)) : Effect.void
 
 const unavailable =
   (session: string) =>

@@ -101,9 +101,20 @@ const firstIn = <A>(
           return true
         })
       ),
-      Effect.map(() => found)
+      Effect.map(() => found),
+      notBeyond
     )
   })
+
+/** Behind the last event there is nothing to be found. */
+const notBeyond = <A, E extends { readonly _tag: string }>(
+  reading: Effect.Effect<A, E | InvalidRequest>
+): Effect.Effect<A | undefined, Exclude<E, InvalidRequest>> =>
+  Effect.catchIf(
+    reading,
+    (error) => error instanceof InvalidRequest,
+    () => Effect.succeed(undefined)
+  ) as Effect.Effect<A | undefined, Exclude<E, InvalidRequest>>
 
 /** The last in front of an event that is looked for: in stretches that grow, from the event back to the beginning. */
 const lastBefore = <A>(
@@ -217,7 +228,7 @@ export const eventAt = (
 ): Effect.Effect<JournalEntry | undefined, ReadError> =>
   history
     .events(session, { after: Math.max(0, sequence - 1), until: sequence })
-    .pipe(Stream.runHead, Effect.map(Option.getOrUndefined))
+    .pipe(Stream.runHead, Effect.map(Option.getOrUndefined), notBeyond)
 
 /** Of what stands for removed events: when the last of them happened. */
 export const timeOf = ({ event, timeMicros }: JournalEntry): number =>

@@ -53,6 +53,18 @@ export class InvalidRequest extends Schema.TaggedError<InvalidRequest>()("Invali
   }
 }
 
+/**
+ * Cursors are told with what was delivered, so one behind the last event is of something else. Taken, it would let what
+ * happens from now on pass without a word.
+ */
+export const cursorBeyond = (cursor: number, head: number, field = "after"): InvalidRequest =>
+  new InvalidRequest({
+    field,
+    reason:
+      `${cursor} is behind the last event there is, ${head}: a place in another session or store, or in events that were lost ` +
+      "since; begin without one"
+  })
+
 /** The program could not be started; found before a process was made wherever the kernel allows it. */
 export class SpawnFailed extends Schema.TaggedError<SpawnFailed>()("SpawnFailed", {
   failure: Schema.Literals([

@@ -193,9 +193,30 @@ describe("rows of Delta's sessions, through the engine", { concurrent: true }, (
     })
     assert.deepStrictEqual(missing, [`directory ${gone}: it is gone`])
     // And a command that is to run there is not run.
-    const refused = await shell.exec("echo ran", { cwd: gone })
-    assert.deepStrictEqual([text(refused.stdout), refused.exitCode === 0], ["", false])
-    assert.include(text(refused.stderr), gone)
+    for (const cwd of [gone, "no/such", `${gone}/..`, "/dev/null"]) {
+      await shell.exec("echo ran", { cwd }).then(
+        () => assert.fail("it was run"),
+        (error) => {
+          assert.deepInclude(error, { _tag: "InvalidRequest", field: "cwd" })
+          assert.include(error.message, cwd)
+        }
+      )
+    }
+    await shell.exec("mkdir -p sub/deeper && cd sub")
+    assert.strictEqual(outputOf(await shell.exec("pwd", { cwd: "deeper" })), `${shell.cwd}/sub/deeper\n`)
+    assert.strictEqual(outputOf(await shell.exec("pwd", { cwd: ".." })), `${shell.cwd}\n`)
+    // Of what was refused nothing is in the history.
+    const history = await engine.exec((exec) => exec.history(shell.id))
+    assert.notInclude(
+      history.map(({ code }) => code),
+      "echo ran"
+    )
+    // What only the shell can find out is not called done: it ran nothing.
+    await shell.exec("readonly FIXED=1")
+    const notRun = await shell.exec("echo ran", { env: { FIXED: "2" } })
+    assert.deepStrictEqual([notRun.status, notRun.exitCode, text(notRun.stdout)], ["lost", null, ""])
+    assert.include(text(notRun.stderr), "the command was not run: the variable FIXED")
+    assert.strictEqual(outputOf(await shell.exec("echo $FIXED")), "1\n")
   })
 
   it("D20: no secret of the environment is in any file of the store, wherever a command puts it", async () => {

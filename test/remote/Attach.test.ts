@@ -237,7 +237,7 @@ describe("attaching over a socket", () => {
           const { sequence: head } = yield* history.get(view.id)
           checkWhole(yield* readBroken(paths, view.id, `again-${isRestarted}`, { breaks: 1, itemsMax: 1, random }))
           for (let round = 0; round < 10; round++) {
-            const after = random.below(head + 3)
+            const after = random.below(head + 1)
             const items = yield* Stream.runCollect(attach.attach(view.id, { after }))
             assert.lengthOf(
               items.filter(({ _tag }) => _tag === "Ended"),

@@ -236,13 +236,13 @@ describe("attaching", () => {
     })
   )
 
-  live("G9 G28: after is exclusive; at and beyond the end there is nothing but the end, exactly once", () =>
+  live("G9 G28: after is exclusive; at the end there is nothing but the end, exactly once; beyond it is refused", () =>
     Effect.gen(function* () {
       const history = yield* History
       const id = yield* create("seq 1 100; exit 5")
       const all = yield* (yield* attached(id, { after: 0 })).ended
       const { sequence: head } = yield* history.get(id)
-      for (let after = 0; after <= head + 3; after++) {
+      for (let after = 0; after <= head; after++) {
         const items = yield* (yield* attached(id, { after })).ended
         assert.lengthOf(
           items.filter(({ _tag }) => _tag === "Ended"),
@@ -256,6 +256,8 @@ describe("attaching", () => {
         if (after === 0) assert.strictEqual(output(items), output(all))
         for (const item of got) assert.isAbove("sequence" in item ? item.sequence : 0, after)
       }
+      const refused = yield* Effect.flip((yield* attached(id, { after: head + 1 })).ended)
+      assert.deepInclude(refused, { _tag: "InvalidRequest", field: "after" })
     })
   )
 

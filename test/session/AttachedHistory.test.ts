@@ -195,7 +195,7 @@ describe("attaching to a history", () => {
       )
       assert.deepInclude(all[1], { from: 6, to: null, why: "the session was lost: its keeper is gone" })
       assert.deepInclude(all[4], { reason: "exited", exitCode: 2 })
-      for (let after = 0; after <= 9; after++) {
+      for (let after = 0; after <= 8; after++) {
         const ends = (yield* items(id, { after })).filter(({ _tag }) => _tag === "Ended")
         assert.deepStrictEqual(
           ends.map((item) => item._tag === "Ended" && item.exitCode),
@@ -253,7 +253,7 @@ describe("attaching to a history", () => {
     "G21: told twice that the program ended, the first code stands",
     Effect.gen(function* () {
       const id = yield* written(output(0, "x"), exited(3), exited(0), closed(3))
-      for (const after of [0, 3, 5, 6, 7]) {
+      for (const after of [0, 3, 5, 6]) {
         assert.deepInclude((yield* items(id, { after })).at(-1), { _tag: "Ended", exitCode: 3 })
       }
     })
@@ -263,7 +263,7 @@ describe("attaching to a history", () => {
     "the code of a program that ended before its session was lost is told with the end, wherever the reader began",
     Effect.gen(function* () {
       const id = yield* written(output(0, "x"), exited(4), lost)
-      for (let after = 0; after <= 7; after++) {
+      for (let after = 0; after <= 5; after++) {
         const all = yield* items(id, { after })
         assert.lengthOf(
           all.filter(({ _tag }) => _tag === "Ended"),
@@ -284,7 +284,8 @@ describe("attaching to a history", () => {
       })
       const other = yield* written(output(0, "x"), exited(4), lost, { _tag: "CwdChanged", cwd: "/", source: "proc" })
       for (const session of [id, other]) {
-        for (let after = 0; after <= 9; after++) {
+        const head = yield* Effect.flatMap(Journal, (journal) => journal.head(session))
+        for (let after = 0; after <= head; after++) {
           const all = yield* items(session, { after })
           assert.lengthOf(
             all.filter(({ _tag }) => _tag === "Ended"),
