@@ -62,6 +62,8 @@ export class EntryCheck {
   #currentBytes: Uint8Array | undefined
   /** Events up to here were removed on purpose; some may still be there. */
   #removedTo = 0
+  /** The same of every stream, for the rows, which come last. */
+  readonly #removed = new Map<SessionId, number>()
   /** Events up to some number were removed, and which one is encrypted. */
   #isRemovedSomewhere = false
   #events = 0
@@ -80,7 +82,8 @@ export class EntryCheck {
     if (key[0] === Keys.ROW_PREFIX) {
       this.#rows++
       const kept = keptRowDamage(key, value)
-      if (kept !== undefined) return this.#damage(kept)
+      // What stood for fewer events than were removed since is of no use: a process died before it was deleted.
+      if (kept !== undefined && (kept.to ?? 0) >= (this.#removed.get(kept.stream) ?? 0)) return this.#damage(kept)
       if (Record.decodeRow(key, value) === undefined) this.#damagedRows++
       return undefined
     }
@@ -91,6 +94,8 @@ export class EntryCheck {
     const sequence = Keys.sequenceOf(key)
     const stream = this.#streamOf(key)
     this.#count(stream, key, stored)
+    // Nobody reads it, and what it was encrypted with may be destroyed.
+    if (sequence > 1 && sequence <= this.#removedTo) return undefined
     const reason = sequence === 0 ? "sequences begin with 1" : Record.damageOf(key, value)
     let damage: Damage | undefined
     if (this.#isRemovedSomewhere && sequence > stream.head + 1) {
@@ -116,6 +121,7 @@ export class EntryCheck {
     const kind = value[5]!
     if (kind === Record.KIND_EVENTS_REMOVED && sequence === 1) {
       this.#removedTo = removedTo(value)
+      this.#removed.set(stream.stream, this.#removedTo)
       stream.head = Math.max(stream.head, this.#removedTo)
       this.#hasRemovals = true
       // What it was is not among the events any more.

@@ -1016,7 +1016,10 @@ export class JournalCore {
       for (const [key, value] of found) {
         from = after(key)
         const damage = keptRowDamage(key, value)
-        if (damage !== undefined) damages.push(damage)
+        if (damage === undefined) continue
+        // What stood for fewer events than were removed since is of no use.
+        const removed = (await this.removed(damage.stream).catch(() => undefined))?.sequence ?? 0
+        if ((damage.to ?? 0) >= removed) damages.push(damage)
       }
     }
   }

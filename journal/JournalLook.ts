@@ -50,8 +50,13 @@ export interface JournalLook {
 export interface LookOptions {
   /** Of an encrypted journal. One that is given and is not its key is refused. */
   readonly key?: StoreKeySource | undefined
-  /** Gets every entry as it is stored, in the order of the keys; the bytes are only good until it returns. */
-  readonly visit?: ((page: ReadonlyArray<KeyValue>) => Promise<void> | void) | undefined
+  /**
+   * Gets every entry as it is stored, in the order of the keys, and as it was before it was encrypted, where that can be known;
+   * the bytes are only good until it returns.
+   */
+  readonly visit?:
+    | ((page: ReadonlyArray<KeyValue>, opened: ReadonlyArray<KeyValue>) => Promise<void> | void)
+    | undefined
 }
 
 /** Throws StoreRefused for what cannot be looked at (a link, another user's folder, a later format, another key). */
@@ -76,7 +81,7 @@ export const lookAtJournal = async (location: string, options: LookOptions = {})
         page.forEach(([key, value], index) => {
           check.add(key, value, isSealed ? "sealed" : opened?.[index]?.[1])
         })
-        await options.visit?.(page)
+        await options.visit?.(page, opened ?? page)
       }
     }
   } finally {

@@ -22,11 +22,20 @@ const partsOf = (key: Uint8Array) => {
   return { name, stream, to: key.byteLength < 8 ? 0 : Number(bytes.readBigUInt64BE(key.byteLength - 8)) }
 }
 
+/** As `partsOf`, of the full key of an entry; undefined of any that is no such row. */
+export const keptRowParts = (key: Uint8Array) =>
+  Buffer.compare(key.subarray(0, KEPT_PREFIX.byteLength), KEPT_PREFIX) === 0
+    ? partsOf(Keys.rowKeyOf(KEPT_SPACE, key))
+    : undefined
+
+/** All of them. */
+export const KEPT_BOUNDS = { from: KEPT_PREFIX, to: Keys.spaceEnd(KEPT_SPACE) }
+
 /** What is wrong with a row that stands for removed events; undefined of any other, and when nothing is. `key`: the full key. */
 export const keptRowDamage = (key: Uint8Array, value: Uint8Array): Damage | undefined => {
-  if (Buffer.compare(key.subarray(0, KEPT_PREFIX.byteLength), KEPT_PREFIX) !== 0) return undefined
-  if (Record.decodeRow(key, value) !== undefined) return undefined
-  const { name, stream, to } = partsOf(Keys.rowKeyOf(KEPT_SPACE, key))
+  const parts = keptRowParts(key)
+  if (parts === undefined || Record.decodeRow(key, value) !== undefined) return undefined
+  const { name, stream, to } = parts
   const reason = `what was kept of removed events (${name.slice(0, 40)}) does not verify`
   if (!SESSION_ID_PATTERN.test(stream)) return { stream: STORE_STREAM, from: 0, to: null, reason }
   return { stream: stream as SessionId, from: 1, to, reason }
@@ -42,6 +51,20 @@ export const keptStatesOf = (rows: ReadonlyArray<Row>, to: number): KeptStates =
   return { to, sha256: digest.hex() }
 }
 
+/** Of one row. */
+export const keptHash = (value: Uint8Array): string => createHash("sha256").update(value).digest("hex")
+
+/** As `keptStatesOf`, of the hashes of the rows at one place by their names. */
+export const keptDigestOf = (hashes: ReadonlyMap<string, string>): string => {
+  const hash = createHash("sha256")
+  // In the order of their keys, in which `|` stands behind each name.
+  const inOrder = [...hashes].sort(([one], [other]) => (`${one}|` < `${other}|` ? -1 : 1))
+  for (const [name, each] of inOrder) hash.update(lineOf(name, each), "latin1")
+  return hash.digest("hex")
+}
+
+const lineOf = (name: string, hash: string): string => `${name} ${hash}\n`
+
 /** Over the name and the hash of each row, as lines of text. */
 class KeptDigest {
   readonly #to: number
@@ -54,7 +77,7 @@ class KeptDigest {
   add(key: Uint8Array, value: Uint8Array): void {
     const { name, to } = partsOf(key)
     if (to !== this.#to) return
-    this.#hash.update(`${name} ${createHash("sha256").update(value).digest("hex")}\n`, "latin1")
+    this.#hash.update(lineOf(name, keptHash(value)), "latin1")
   }
 
   hex(): string {

@@ -66,13 +66,19 @@ export const importCommand = Command.make(
         size?.cols
       )
     )
+    for (const { session, withheld } of report.sessions) {
+      for (const { from, reason, to } of withheld) {
+        const which = from === to ? `event ${from} was` : `events ${from} to ${to} were`
+        yield* caller.write(`${session}: ${which} ${reason}: not brought back\n`)
+      }
+    }
   })
 ).pipe(
   Command.withDescription(
     "Take the sessions of a backup, or a recording of another program, into the store; what kind of file it is, it says " +
       "itself. The sessions of a backup keep their ids. Every record is checked before anything is written. " +
-      "A session that is here already is passed over; events of it that are damaged or missing here are brought back; one that " +
-      "has other events here refuses the import. No engine may be using the store: `reprise stop` ends it, sessions go on. " +
+      "A session that is here already is passed over; events of it that are damaged or missing here are brought back, " +
+      "but nothing that was redacted or removed here since; one that has other events here refuses the import. No engine may be using the store: `reprise stop` ends it, sessions go on. " +
       "A session that was running when it was backed up is lost in the store that imports it. A recording becomes a session " +
       "that has ended; the same file again is the same session."
   ),
@@ -121,13 +127,19 @@ const describeRecording = ({ format, isDryRun, original, outcome }: RecordingImp
   return `${isDryRun ? "would be imported" : "imported"} from ${format}${as}`
 }
 
-const describe = ({ differsAt, missing, outcome }: Comparison, isDryRun: boolean): string => {
+const describe = ({ differsAt, keptRows, missing, outcome }: Comparison, isDryRun: boolean): string => {
   const events = missing.reduce((sum, [from, to]) => sum + to - from + 1, 0)
+  const parts = [
+    ...(events > 0 ? [counted(events, "event")] : []),
+    ...(keptRows.length > 0 ? ["what was kept of removed events"] : [])
+  ]
   switch (outcome) {
     case "new":
       return isDryRun ? "would be imported" : "imported"
     case "mended":
-      return `${counted(events, "event")} ${isDryRun ? "would be brought back" : "brought back"}`
+      return `${parts.join(" and ")} ${isDryRun ? "would be brought back" : "brought back"}`
+    case "withheld":
+      return "nothing brought back"
     case "same":
       return "is here already"
     case "differs":

@@ -169,9 +169,9 @@ const lookAt = async (paths: StorePaths, { signal }: DoctorOptions, evidence: Ev
   checkPrivateFolder(paths.store)
   // Says of a missing journal why it is missing.
   if (!existsSync(paths.journal)) guardStore(paths.journal, false)
-  const visit = (page: ReadonlyArray<KeyValue>) => {
+  const visit = (_: ReadonlyArray<KeyValue>, opened: ReadonlyArray<KeyValue>) => {
     signal?.throwIfAborted()
-    evidence.page(page)
+    evidence.page(opened)
   }
   return lookAtJournal(paths.journal, { key: paths.key, visit })
 }

@@ -7,8 +7,8 @@ import { existsSync } from "node:fs"
 import { resolve } from "node:path"
 import { EntryCheck, missingEnds } from "../../journal/EntryCheck.ts"
 import { type EntryReader, openEntries } from "../../journal/EntryReader.ts"
-import type { SessionId } from "../../journal/Event.ts"
 import { StoreRefused } from "../../journal/JournalError.ts"
+import { KEPT_BOUNDS, keptRowParts } from "../../journal/KeptRows.ts"
 import * as Keys from "../../journal/Keys.ts"
 import type { KeyValue, Storage } from "../../journal/Storage.ts"
 import {
@@ -24,6 +24,7 @@ import {
 import type { StoreKeySource } from "../../journal/StoreKey.ts"
 import { type StorePaths, storePaths } from "../session/StorePaths.ts"
 import { BackupRefused, SessionDiffers } from "./CareError.ts"
+import { Erasures } from "./Erasures.ts"
 import { checkRoom } from "./FreeSpace.ts"
 import { RecordCheck } from "./RecordCheck.ts"
 import { type Comparison, compareStreams } from "./StreamCompare.ts"
@@ -45,9 +46,6 @@ export interface ImportOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** The state at the place up to which a stream was removed: the one kind of row that cannot be made again. */
-const BASE_SPACE = "base"
-
 /** Throws BackupRefused, SessionDiffers, StoreInUse, StoreRefused, TargetFull, StorageUnavailable. */
 export const importBackup = async (
   paths: StorePaths,
@@ -57,11 +55,12 @@ export const importBackup = async (
   const backup = storePaths(resolve(folder), options.backupKey ?? paths.key)
   const { format, reader } = await openBackup(backup, paths)
   try {
-    await checkBackup(backup, reader, options.signal)
+    const erasures = new Erasures()
+    await checkBackup(backup, reader, erasures, options.signal)
     const sessions = options.dryRun
-      ? await compareWith(paths, reader)
+      ? await compareWith(paths, reader, erasures)
       : await withTarget(paths, format, async (storage) => {
-          const found = await compareWith(paths, reader)
+          const found = await compareWith(paths, reader, erasures)
           const different = found.find(({ outcome }) => outcome === "differs")
           if (different !== undefined && !options.skipDifferent) {
             throw new SessionDiffers({ session: different.session, sequence: different.differsAt })
@@ -94,7 +93,12 @@ const openBackup = async (backup: StorePaths, paths: StorePaths) => {
 }
 
 /** Reads all of it before anything is written anywhere. */
-const checkBackup = async (backup: StorePaths, reader: EntryReader, signal: AbortSignal | undefined) => {
+const checkBackup = async (
+  backup: StorePaths,
+  reader: EntryReader,
+  erasures: Erasures,
+  signal: AbortSignal | undefined
+) => {
   const refuse = (session: string, reason: string) =>
     new BackupRefused({ backup: backup.store, session, record: 0, reason })
   const records = new RecordCheck(backup.store)
@@ -104,6 +108,7 @@ const checkBackup = async (backup: StorePaths, reader: EntryReader, signal: Abor
     for (const [key, value] of page) {
       records.add(key, value)
       entries.add(key, value)
+      erasures.add(key, value, "backup")
     }
   }
   const [damage] = reader.damages.filter(({ loss, needsRepair }) => needsRepair || loss !== "none")
@@ -122,13 +127,17 @@ const checkBackup = async (backup: StorePaths, reader: EntryReader, signal: Abor
 // --- the store -------------------------------------------------------------------------------------------------------
 
 /** Reads the store beside whoever has it open. */
-const compareWith = async (paths: StorePaths, backup: EntryReader): Promise<ReadonlyArray<Comparison>> => {
-  if (!existsSync(paths.journal)) return compareStreams(backup, undefined, undefined)
+const compareWith = async (
+  paths: StorePaths,
+  backup: EntryReader,
+  erasures: Erasures
+): Promise<ReadonlyArray<Comparison>> => {
+  if (!existsSync(paths.journal)) return compareStreams(backup, undefined, undefined, erasures)
   const { ends, isNew } = guardStore(paths.journal, false)
-  if (isNew) return compareStreams(backup, undefined, undefined)
+  if (isNew) return compareStreams(backup, undefined, undefined, erasures)
   const store = await openEntries(paths.journal, paths.key)
   try {
-    return await compareStreams(backup, store, ends)
+    return await compareStreams(backup, store, ends, erasures)
   } finally {
     store.close()
   }
@@ -141,7 +150,11 @@ const write = async (
   sessions: ReadonlyArray<Comparison>,
   signal: AbortSignal | undefined
 ): Promise<void> => {
-  const wanted = new Map(sessions.filter(({ missing }) => missing.length > 0).map((one) => [one.session, one]))
+  const wanted = new Map(
+    sessions
+      .filter(({ keptRows, missing }) => missing.length > 0 || keptRows.length > 0)
+      .map((one) => [one.session as string, one])
+  )
   checkRoom(
     paths.store,
     [...wanted.values()].reduce((sum, { missingBytes }) => sum + missingBytes, 0)
@@ -155,10 +168,14 @@ const write = async (
     }
   }
   // Before the events that need them.
-  if ([...wanted.values()].some(({ hasRemoval }) => hasRemoval)) {
-    await eachPage(([key, value]) => {
-      if (wanted.get(sessionOfBase(key))?.hasRemoval === true) batch.put(key, value)
-    })
+  for await (const page of backup.pages(KEPT_BOUNDS)) {
+    signal?.throwIfAborted()
+    for (const [key, value] of page) {
+      const { name = "", stream = "", to } = keptRowParts(key) ?? {}
+      const one = wanted.get(stream)
+      if (one?.removedTo === to && one?.keptRows.includes(name)) batch.put(key, value)
+    }
+    await batch.flushFull()
   }
   // A session without its first event is one whose import was interrupted, and is finished by the next: so that comes last.
   let first: KeyValue | undefined
@@ -177,14 +194,3 @@ const write = async (
     [...wanted.values()].map(({ head, session }) => [session, head])
   )
 }
-
-/** `name|SESSION|sequence`. */
-const sessionOfBase = (key: Uint8Array): SessionId => {
-  const [, session = ""] = Buffer.from(key)
-    .toString("latin1")
-    .slice(BASE_SPACE.length + 2)
-    .split("|")
-  return (Buffer.compare(key.subarray(0, BASE_SPACE.length + 2), BASE_PREFIX) === 0 ? session : "") as SessionId
-}
-
-const BASE_PREFIX = Keys.rowKey(BASE_SPACE, new Uint8Array(0))

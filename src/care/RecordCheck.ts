@@ -51,6 +51,8 @@ export class RecordCheck {
     }
     const sequence = Keys.sequenceOf(key)
     if (!Number.isSafeInteger(sequence)) throw this.refuse(`sequence ${sequence} cannot be`)
+    // Events that were removed on purpose may still be there; nobody reads them.
+    if (this.#hasRemoval && sequence > 1 && sequence <= this.#head) return
     const kind = value[5] ?? 0
     const bytesMax = kind <= KIND_IO_MAX ? Record.RECORD_BYTES_MAX : Record.RARE_RECORD_BYTES_MAX + ENVELOPE_BYTES_MAX
     if (value.byteLength > bytesMax)
@@ -64,12 +66,10 @@ export class RecordCheck {
     }
     const { event, timeMicros } = Record.decodeRecord(sequence, value)
     if (timeMicros > TIME_MICROS_MAX) throw this.refuse(`its time ${timeMicros} lies behind the year 9999`)
-    // Events that were removed on purpose may still be there; nobody reads them.
     if (sequence !== this.#head + 1 && sequence > this.#head) {
       throw this.refuse(`sequence ${sequence} follows ${this.#head}: events are missing`)
     }
-    if (sequence < 1 || (sequence <= this.#head && !this.#hasRemoval))
-      throw this.refuse(`sequence ${sequence} does not follow ${this.#head}`)
+    if (sequence < 1 || sequence <= this.#head) throw this.refuse(`sequence ${sequence} does not follow ${this.#head}`)
     if (event._tag === "Unknown" && kind !== KIND_REMOVED) {
       throw this.refuse(`kind ${kind} is not known, or not of the shape that this version knows; use a newer reprise`)
     }

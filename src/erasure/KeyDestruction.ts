@@ -9,13 +9,16 @@ import type { SessionId } from "../../journal/Event.ts"
 import { Journal, type Removal, type Row, type RowRange } from "../../journal/Journal.ts"
 import { streamBytes } from "../../journal/Keys.ts"
 import { pendingRow } from "../../journal/RedactionCore.ts"
-import { derivedRows } from "../../projections/DerivedRows.ts"
+import { Buffers } from "../../projections/Buffers.ts"
+import { Commands } from "../../projections/Commands.ts"
+import { derivedRows, namesIn } from "../../projections/DerivedRows.ts"
 import type { Projection } from "../../projections/Projection.ts"
 import { SUMMARY_PROJECTIONS, stateAt } from "../../projections/ProjectionRunner.ts"
+import { SCREEN_SNAPSHOT_NAME } from "../../projections/ScreenDrawing.ts"
 import { QUARANTINE_SPACE } from "../../projections/ScreenHistory.ts"
 import { KEY_DESTROYED_POLICY } from "../../projections/SessionIndex.ts"
 import { SessionState } from "../../projections/SessionState.ts"
-import { BASE_SPACE, snapshotRowOf } from "../../projections/SnapshotRow.ts"
+import { BASE_SPACE, snapshotKey, snapshotRowOf } from "../../projections/SnapshotRow.ts"
 import { Title } from "../../projections/Title.ts"
 import { WorkingDirectory } from "../../projections/WorkingDirectory.ts"
 import { EXEC_SPACE } from "../exec/ExecRow.ts"
@@ -44,13 +47,26 @@ export const keyDestruction = Effect.fnUntraced(function* (session: SessionId, d
     told: [{ _tag: "KeyDestroyed", session, to, reason }],
     takesDamaged: true
   }
-  return { removal, stale: yield* staleRows(session) }
+  return { removal, stale: yield* staleRows(session, to) }
 })
 
-/** Rows that hold something of the session, and go with its key. */
-export const staleRows = Effect.fnUntraced(function* (session: SessionId) {
-  return [...(yield* derivedRows(session)), ...ownRows(session)]
+/** Rows that hold something of the session, and go with its key. `to`: its last event, once all are removed. */
+export const staleRows = Effect.fnUntraced(function* (session: SessionId, to?: number) {
+  const journal = yield* Journal
+  const last = to ?? (yield* journal.removal.of(session))?.sequence ?? 0
+  // What stood for an earlier removal. With their key gone nobody can list them any more, so the names are given too.
+  const names = new Set([...KEPT_NAMES, ...(yield* namesIn(BASE_SPACE))])
+  const kept = [...names].map((name) => ({
+    space: BASE_SPACE,
+    from: snapshotKey(name, session, 0),
+    to: snapshotKey(name, session, Math.max(0, last - 1))
+  }))
+  return [...(yield* derivedRows(session)), ...ownRows(session), ...kept]
 })
+
+const KEPT_NAMES = [SessionState, WorkingDirectory, Title, Buffers, Commands]
+  .map(({ name }): string => name)
+  .concat(SCREEN_SNAPSHOT_NAME)
 
 /** When, how long, how much and how it ended; nothing that anybody wrote. */
 const bareState = (state: SessionState, sequence: number): SessionState => ({

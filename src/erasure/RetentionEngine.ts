@@ -3,13 +3,21 @@
  * it, one session at a time, page by page, so that whatever else the process does goes on beside it. A running engine
  * applies the store's own rules at its start and every hour; without an engine only sessions that have ended are touched.
  */
-import { Clock, Duration, Effect, Semaphore } from "effect"
-import { ACTOR_ENGINE, type JournalEntry, type SessionEvent, type SessionId } from "../../journal/Event.ts"
+import { Clock, Duration, Effect, Semaphore, Stream } from "effect"
+import {
+  ACTOR_ENGINE,
+  type JournalEntry,
+  type KeptStates,
+  type SessionEvent,
+  type SessionId
+} from "../../journal/Event.ts"
 import { folderBytes } from "../../journal/FolderBytes.ts"
 import { Journal, type JournalShape, type Row } from "../../journal/Journal.ts"
 import type { StorageUnavailable } from "../../journal/JournalError.ts"
+import { keptStatesAfter, keptStatesOf } from "../../journal/KeptRows.ts"
 import { allBases, rowsBehind, summaryBases } from "../../projections/BaseState.ts"
 import { Commands } from "../../projections/Commands.ts"
+import { keptRows } from "../../projections/DerivedRows.ts"
 import { SUMMARY_PROJECTIONS, sequenceAt, stateAt, summaryOf } from "../../projections/ProjectionRunner.ts"
 import { ScreenService, type ScreenServiceShape } from "../../projections/ScreenService.ts"
 import { deleteSearchIndex } from "../../projections/SearchIndex.ts"
@@ -152,6 +160,22 @@ export const makeRetention = Effect.fnUntraced(function* (options: RetentionOpti
     ...fields
   })
 
+  /**
+   * Whether what stands for events that were removed before is what the session's events tell of it. States that somebody else
+   * wrote must not become the ones that the next removal vouches for.
+   */
+  const isKeptAsTold = Effect.fnUntraced(function* (session: SessionId) {
+    const removed = (yield* journal.removal.of(session))?.sequence
+    if (removed === undefined) return true
+    let told: KeptStates | undefined
+    yield* Stream.runForEach(journal.read(session), ({ event }) =>
+      Effect.sync(() => {
+        told = keptStatesAfter(event, removed, told)
+      })
+    )
+    return told === undefined || keptStatesOf(yield* keptRows(session), removed).sha256 === told.sha256
+  })
+
   /** Removes it, or finds out why not. undefined: there is nothing to remove. */
   const removeOne = (target: Target, request: PruneRequest) =>
     Effect.gen(function* () {
@@ -166,6 +190,7 @@ export const makeRetention = Effect.fnUntraced(function* (options: RetentionOpti
       const { summary, damage } = yield* summaryOf(session)
       if (damage !== null) return itemOf(target, { outcome: "skipped", detail: damage.message })
       if (summary.hold !== null) return itemOf(target, { outcome: "held", detail: summary.hold.reason })
+      if (!(yield* isKeptAsTold(session))) return itemOf(target, { outcome: "skipped", detail: KEPT_OTHERWISE })
       const head = yield* journal.head(session)
       const whole = !isLive && to === head
       if (request.dryRun === true) {
@@ -382,6 +407,9 @@ const wholeSessions = (
   }
   return targets
 }
+
+const KEPT_OTHERWISE =
+  "what was kept of events that were removed before is not what was recorded of it; a backup may have it: reprise import"
 
 /** Up to the head, wherever that is by then: only of a session that has ended. */
 const EVERYTHING = Number.MAX_SAFE_INTEGER

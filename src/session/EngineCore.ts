@@ -696,13 +696,17 @@ export class EngineCore {
     const session = this.#live.get(id)
     if (session === undefined || session.isEnded) return undefined
     const { host } = session
-    if (!session.isRunning || host === undefined) {
-      throw new SessionUnavailable({ session: id, reason: "it is being started or taken back" })
-    }
+    const unavailable = () => new SessionUnavailable({ session: id, reason: "it is being started or taken back" })
+    // One that waits for room gets none unless some of it may go.
+    const waitsForRoom = !session.isRunning && quotaReached(this.#options.journal) !== undefined
+    if (host === undefined || (!session.isRunning && !waitsForRoom)) throw unavailable()
     const held = (await host.list()).find((one) => one.session === id)
-    const { lastInputSequence } = session.state
-    if (held === undefined || held.inputSequence >= lastInputSequence) return Number.MAX_SAFE_INTEGER
-    return held.inputSequence
+    const { lastInputSequence, sequence } = session.state
+    // What stands behind the last event that is known to be durable may be an input that nobody typed yet.
+    const known = waitsForRoom ? sequence : Number.MAX_SAFE_INTEGER
+    if (waitsForRoom && (held === undefined || sequence === 0)) throw unavailable()
+    if (held === undefined || held.inputSequence >= lastInputSequence) return known
+    return Math.min(known, held.inputSequence)
   }
 
   /** Journals a hold of a live session, or its release; false when it does not live. */

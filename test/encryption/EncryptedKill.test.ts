@@ -15,6 +15,10 @@ import { streamBytes, streamEnd } from "../../journal/Keys.ts"
 import { KILL_POINTS, type KillPointName } from "../../journal/KillPoint.ts"
 import { decodeRow } from "../../journal/Record.ts"
 import { loadStoreKey } from "../../journal/StoreKey.ts"
+import { backup } from "../../src/care/Backup.ts"
+import { doctor } from "../../src/care/Doctor.ts"
+import { planRepair } from "../../src/care/Repair.ts"
+import { verifyStore } from "../../src/evidence/Verify.ts"
 import { History, Redaction } from "../../src/index.ts"
 import { listKeepers } from "../../src/keeper/KeeperProcess.ts"
 import { type StorePaths, storePaths } from "../../src/session/StorePaths.ts"
@@ -152,6 +156,16 @@ describe("a process dies in the middle of destroy-key", () => {
     // Both places or none.
     for (const [row, value] of await keysIn(paths))
       assert.strictEqual(unwrapDataKey(row, value, storeKey) === "destroyed", isDone)
+
+    // Who only reads finds nothing damaged, before anybody has finished it.
+    for (const key of [paths.key, undefined]) {
+      const checked = await doctor({ ...paths, key }, { engine: undefined })
+      assert.deepInclude(checked, { state: "healthy", damages: [] })
+    }
+    assert.strictEqual((await planRepair(paths)).state, "sound")
+    const copied = await backup(paths, join(folder, `${point}-copy`), { nowMicros: 5 })
+    assert.deepStrictEqual(copied.damages, [])
+    assert.strictEqual((await verifyStore(paths, { anchors: [] })).integrity, "intact")
 
     await redacting(
       paths,

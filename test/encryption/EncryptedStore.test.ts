@@ -7,14 +7,15 @@ import { KEY_SPACE, KEY_SPACES } from "../../journal/DataKeys.ts"
 import { STORE_STREAM } from "../../journal/Event.ts"
 import { Journal, type SessionId } from "../../journal/index.ts"
 import { StoreRefused } from "../../journal/JournalError.ts"
-import { eventKey, rowKey, streamBytes } from "../../journal/Keys.ts"
+import { eventKey, rowKey, spaceEnd, streamBytes } from "../../journal/Keys.ts"
 import { LevelStorage } from "../../journal/LevelStorage.ts"
 import { encodeRow } from "../../journal/Record.ts"
 import { loadStoreKey } from "../../journal/StoreKey.ts"
+import { BASE_SPACE, snapshotKey } from "../../projections/SnapshotRow.ts"
 import { backup } from "../../src/care/Backup.ts"
 import { doctor } from "../../src/care/Doctor.ts"
 import { importBackup } from "../../src/care/Import.ts"
-import { repair } from "../../src/care/Repair.ts"
+import { planRepair, repair } from "../../src/care/Repair.ts"
 import { keyDestruction } from "../../src/erasure/KeyDestruction.ts"
 import { exportBundles } from "../../src/evidence/BundleExport.ts"
 import { readKey } from "../../src/evidence/Keys.ts"
@@ -27,7 +28,7 @@ import { runInside } from "../cli/runInside.ts"
 import { newSessionId, outputEvent } from "../contracts/JournalContract.ts"
 import { verdicts } from "../evidence/bundleVerdicts.ts"
 import { filesHolding } from "../redact/storeHolds.ts"
-import { encryptedPaths, inJournal, keyFile, redacting } from "./stores.ts"
+import { encryptedPaths, inJournal, keyFile, looking, redacting } from "./stores.ts"
 
 process.umask(0o077)
 
@@ -301,6 +302,12 @@ describe("a destroyed key", () => {
       )
       const checked = await doctor(paths, { engine: undefined })
       assert.deepInclude(checked, { state: "healthy", damages: [] })
+      assert.deepStrictEqual(
+        checked.findings.filter(({ level }) => level === "warning"),
+        []
+      )
+      assert.strictEqual(checked.evidence?.key, "there")
+      assert.isAbove(checked.evidence?.sealedSessions ?? 0, 0)
       assert.strictEqual((await doctor(storePaths(paths.store), { engine: undefined })).state, "healthy")
       // Its evidence says what the list does.
       const bundle = join(folder, "bundle")
@@ -324,6 +331,90 @@ describe("a destroyed key", () => {
           /^reprise: output.* missing: the session's key was destroyed on \d{4}-\d\d-\d\d\n$/
         )
       }
+    }))
+
+  it("leaves nothing that is taken for damage: not what was kept of an earlier removal, nor events that a process left", () =>
+    withFolder(async (folder) => {
+      const paths = encryptedPaths(folder)
+      const streams = [newSessionId(), newSessionId(), newSessionId()] as const
+      await write(paths, streams)
+      const rowsOf = (to: number, session: SessionId) =>
+        ["state", "screen", "of-an-older-version"].map((name) => ({
+          space: BASE_SPACE,
+          key: snapshotKey(name, session, to),
+          value: Buffer.from("what it was")
+        }))
+      const removal = { to: 10, reason: "asked", policy: "by hand", actor: "test", timeMicros: 1, kept: [] } as const
+      const keptRows = (session: SessionId) =>
+        looking(paths, async (reader) => {
+          let count = 0
+          const bounds = { from: rowKey(BASE_SPACE, new Uint8Array(0)), to: spaceEnd(BASE_SPACE) }
+          for await (const page of reader.pages(bounds)) {
+            count += page.filter(([key]) => Buffer.from(key).includes(`${session}|`)).length
+          }
+          return count
+        })
+      await inJournal(
+        paths,
+        Effect.gen(function* () {
+          const journal = yield* Journal
+          for (const session of streams) {
+            yield* journal.removal.remove(session, { ...removal, rows: rowsOf(10, session) }, [])
+          }
+        })
+      )
+      const isHealthy = async () => {
+        for (const key of [paths.key, undefined]) {
+          const found = await doctor({ ...paths, key }, { engine: undefined })
+          assert.deepInclude(found, { state: "healthy", damages: [] })
+        }
+        assert.strictEqual((await planRepair(paths)).state, "sound")
+        const { damages } = await inJournal(
+          paths,
+          Journal.use(({ verify }) => verify)
+        )
+        assert.deepStrictEqual(damages, [])
+        const report = await verifyStore(paths, { anchors: [] })
+        assert.strictEqual(report.integrity, "intact")
+      }
+      await redacting(
+        paths,
+        Redaction.use((redaction) => redaction.destroyKey({ session: streams[0], reason: "" }))
+      )
+      assert.strictEqual(await keptRows(streams[0]), 3)
+      await isHealthy()
+      // As an older version left it: the rows of the earlier removal are there, and nobody can read them.
+      await inJournal(
+        paths,
+        Effect.gen(function* () {
+          const journal = yield* Journal
+          const { removal, stale } = yield* keyDestruction(streams[1], { actor: "auditor", reason: "", timeMicros: 5 })
+          const before = stale.filter(({ space }) => space !== BASE_SPACE)
+          yield* journal.removal.remove(streams[1], { ...removal, rows: removal.rows.slice(0, -1) }, before)
+        })
+      )
+      assert.strictEqual(await keptRows(streams[1]), 6)
+      await isHealthy()
+      // A process that died behind the batch left the events too.
+      const leftover: Array<readonly [Uint8Array, Buffer]> = []
+      await edit(paths, async (storage) => {
+        for (let sequence = 11; sequence <= 32; sequence++) {
+          const key = eventKey(streamBytes(streams[2]), sequence)
+          leftover.push([key, await valueAt(storage, key)])
+        }
+      })
+      await redacting(
+        paths,
+        Redaction.use((redaction) => redaction.destroyKey({ session: streams[2], reason: "" }))
+      )
+      await edit(paths, (storage) => storage.batch(leftover.map(([key, value]) => ({ key, value }))))
+      await isHealthy()
+      const copy = await backup(paths, join(folder, "copy"), { nowMicros: 5 })
+      assert.deepStrictEqual(copy.damages, [])
+      const other = encryptedPaths(folder, 7, "other")
+      const { sessions } = await importBackup(other, copy.target, { dryRun: false, skipDifferent: false })
+      assert.deepStrictEqual([...new Set(sessions.map(({ outcome }) => outcome))], ["new"])
+      assert.strictEqual((await doctor(other, { engine: undefined })).state, "healthy")
     }))
 
   it("is gone from the files also when the process died behind the batch that destroyed it", () =>

@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Logger, Schedule, Stream } from "effect"
 import { type JournalEntry, type SessionEvent, type SessionId, STORE_STREAM } from "../../journal/Event.ts"
-import { History, Journal, Sessions } from "../../src/index.ts"
+import { History, Journal, Retention, Sessions } from "../../src/index.ts"
 import { STORE_BYTES_MIN } from "../../src/session/EngineConfig.ts"
 import { bytesIn } from "../fixtures/bytesIn.ts"
 import { eventsOf, idOf, testStore, textOf, type, until } from "./sessionsUnderTest.ts"
@@ -120,6 +120,52 @@ describe("storeBytes", () => {
         yield* sessions.close(quiet)
       }).pipe(Effect.provide(store.layer()))
     })
+  )
+
+  it.live(
+    "the session that fills it can be pruned while it waits, goes on by itself, and loses nothing that is not removed",
+    () =>
+      Effect.gen(function* () {
+        const store = yield* testStore
+        const folder = yield* scratch
+        const printed = join(folder, "printed")
+        mkdirSync(store.paths.store, { recursive: true })
+        writeFileSync(store.paths.config, JSON.stringify({ limits: { storeBytes: STORE_BYTES_MIN } }))
+        yield* Effect.gen(function* () {
+          const sessions = yield* Sessions
+          const history = yield* History
+          const retention = yield* Retention
+          const flood = `stty -opost -echo; head -c ${20 * MIB} /dev/urandom | base64 | tee '${printed}'; echo end; cat`
+          const id = idOf(yield* sessions.create({ argv: ["sh", "-c", flood] }))
+          const removedAtQuota: Array<string> = []
+          const isDone = Effect.map(history.get(id), ({ outputBytes }) => outputBytes >= (20 * MIB * 4) / 3)
+          for (let round = 0; round < 20 && !(yield* isDone); round++) {
+            // It fills again, or is done.
+            yield* Effect.raceFirst(
+              suspended(true),
+              Effect.andThen(
+                Effect.repeat(Effect.andThen(Effect.sleep(100), isDone), { until: (done) => done }),
+                Effect.void
+              )
+            )
+            if (yield* isDone) break
+            const policy = { session: { maxEvents: 5 }, store: {} }
+            const { items } = yield* retention.prune({ sessions: [id], policy })
+            removedAtQuota.push(...items.map(({ detail, outcome }) => `${outcome} ${detail}`))
+            yield* suspended(false)
+          }
+          assert.include(removedAtQuota, "removed ")
+          assert.isTrue(yield* isDone)
+          // It lives, and takes what is typed.
+          yield* type(id, "still there\n")
+          yield* until(id, "still there")
+          const entries = [...(yield* Stream.runCollect(history.events(id)))]
+          const text = textOf(entries)
+          const left = text.slice(0, text.indexOf("still there"))
+          assert.isTrue(left.length > 0 && `${readFileSync(printed, "latin1")}end\n`.endsWith(left))
+          yield* sessions.close(id)
+        }).pipe(Effect.provide(store.layer()))
+      })
   )
 
   it.live(
