@@ -33,10 +33,12 @@ export const PROTOCOL_VERSION = 1
  * Raised with each addition within the version, so that a client can tell what an engine does not know. An engine that
  * says none has none of what was added since.
  */
-export const PROTOCOL_REVISION = 6
+export const PROTOCOL_REVISION = 7
 
 /** The first that takes rules at capture: an earlier one would not know that it is to keep something out. */
 export const CAPTURE_REVISION = 4
+/** The first that can only look for what a redaction would change: an earlier one would change it. */
+export const REDACT_DRY_RUN_REVISION = 7
 
 /** One message on the socket. Above the largest input a terminal queues (8 MiB) and any argument list (2 MiB on Linux). */
 export const FRAME_BYTES_MAX = 9 * 1024 * 1024
