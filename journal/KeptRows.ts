@@ -95,6 +95,10 @@ export const keptStatesAfter = (event: SessionEvent, removedTo: number, known: K
   return told?.to === removedTo ? told : known
 }
 
+/** Whether the rows are those that were told of; false also where nothing is told, as of stores from before it was. */
+export const isKeptAsTold = (rows: ReadonlyArray<Row>, told: KeptStates | undefined): boolean =>
+  told !== undefined && keptStatesOf(rows, told.to).sha256 === told.sha256
+
 /** Compares the rows of many streams, given in the order of their keys, with what is told of each. */
 export class KeptRowsCheck {
   readonly #digests = new Map<string, { readonly told: KeptStates; readonly digest: KeptDigest }>()

@@ -23,7 +23,7 @@ import { WorkingDirectory } from "./WorkingDirectory.ts"
 /** Kept of a session of which nothing is left but its line in a list. */
 const SUMMARY_BASES = { state: SessionState, directory: WorkingDirectory, title: Title } as const
 /** Kept of a session that goes on, beside its screen. */
-const ALL_BASES = { ...SUMMARY_BASES, buffers: Buffers, commands: Commands } as const
+export const ALL_BASES = { ...SUMMARY_BASES, buffers: Buffers, commands: Commands } as const
 
 /** Longest time that is drawn at a time, and how often: a long history is drawn in the background, from its last snapshot. */
 const SCREEN_LOOK_MILLIS = 10_000

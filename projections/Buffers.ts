@@ -131,6 +131,18 @@ export const makeBuffers = (options: BuffersOptions = {}): Projection<BuffersSta
       const view = new DataView(line.buffer, line.byteOffset, line.length)
       for (let at = 0; at < header.text.length; at++) state.text.line[at] = view.getUint32(at * 4, true)
       return state
+    },
+    mask: (state, mask) => {
+      const { bytes, cutBytes } = rawTail(state)
+      state.bytes = cutBytes
+      writeRing(state, mask.output(bytes, cutBytes > 0))
+      // With the line that is open: what is looked for may go over several.
+      const lines = mask.text([...state.lines.slice(state.first), openLine(state.text)].join("\n")).split("\n")
+      const open = Array.from(lines.pop() ?? "", (character) => character.codePointAt(0)!)
+      state.lines = lines
+      state.first = 0
+      state.text.line.set(open.slice(0, state.text.length))
+      return state
     }
   }
 }

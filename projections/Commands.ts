@@ -170,6 +170,56 @@ export const Commands: Projection<CommandsState> = {
       aliases: new Map(state.aliases),
       commands: new Map(state.commands.map((command) => [command.exec, command]))
     }
+  },
+  mask: (state, mask) => {
+    const orNull = (text: string | null) => (text === null ? null : mask.text(text))
+    const { env, lastRestart } = state
+    const renamed = new Map<string, string>()
+    for (const [name, value] of env) renamed.set(name, mask.pair(name, value)[0])
+    const names = (set: ReadonlySet<string>) => new Set([...set].map((name) => renamed.get(name) ?? mask.text(name)))
+    const pairs = (map: ReadonlyMap<string, string>) => new Map([...map].map(([name, value]) => mask.pair(name, value)))
+    const masked: CommandsState = {
+      ...state,
+      creationCwd: mask.text(state.creationCwd),
+      shellCwd: mask.text(state.shellCwd),
+      initialEnvNames: mask.words(state.initialEnvNames),
+      deny: state.deny.map((rule) => maskedPattern(rule, mask.text(rule))),
+      env: pairs(env),
+      masked: names(state.masked),
+      unset: names(state.unset),
+      functions: pairs(state.functions),
+      aliases: pairs(state.aliases),
+      imports: mask.words(state.imports),
+      omitted: mask.words(state.omitted),
+      commands: new Map(
+        [...state.commands].map(([number, command]) => [
+          number,
+          {
+            ...command,
+            code: mask.text(command.code),
+            cwdBefore: mask.text(command.cwdBefore),
+            cwdAfter: orNull(command.cwdAfter)
+          }
+        ])
+      ),
+      lastRestart:
+        lastRestart === null
+          ? null
+          : {
+              ...lastRestart,
+              restored: {
+                ...lastRestart.restored,
+                cwd: orNull(lastRestart.restored.cwd),
+                env: mask.words(lastRestart.restored.env),
+                functions: mask.words(lastRestart.restored.functions),
+                aliases: mask.words(lastRestart.restored.aliases),
+                imports: mask.words(lastRestart.restored.imports)
+              },
+              missing: mask.words(lastRestart.missing)
+            }
+    }
+    // Names that are the same now are one.
+    return { ...masked, shellCharacters: charactersOf(masked) }
   }
 }
 
@@ -430,10 +480,7 @@ const restarted = (state: CommandsState, event: EventOf<"ShellRestarted">, entry
         .some((name) => imports.has(name))
   )
   state.omitted = []
-  state.shellCharacters = state.imports.reduce((sum, statement) => sum + statement.length, 0)
-  for (const map of [state.env, state.functions, state.aliases]) {
-    for (const [name, value] of map) state.shellCharacters += name.length + value.length
-  }
+  state.shellCharacters = charactersOf(state)
   state.lastRestart = {
     sequence: entry.sequence,
     timeMicros: entry.timeMicros,
@@ -442,6 +489,25 @@ const restarted = (state: CommandsState, event: EventOf<"ShellRestarted">, entry
     missing: event.missing
   }
   return state
+}
+
+const charactersOf = ({ aliases, env, functions, imports }: CommandsState): number => {
+  let characters = imports.reduce((sum, statement) => sum + statement.length, 0)
+  for (const map of [env, functions, aliases]) for (const [name, value] of map) characters += name.length + value.length
+  return characters
+}
+
+/** A rule still refuses what it refused: what was masked in it stands for any character. */
+const maskedPattern = (rule: string, masked: string): string => {
+  if (masked === rule) return rule
+  const wide = Array.from(rule, (character, at) => (Array.from(masked)[at] === character ? character : ".")).join("")
+  try {
+    new RegExp(wide, "u")
+    return wide
+  } catch {
+    // A bracket is gone: then nothing as long as it is let through.
+    return ".".repeat(Array.from(rule).length)
+  }
 }
 
 const retain = (kept: Map<string, string> | Set<string>, names: ReadonlySet<string>): void => {

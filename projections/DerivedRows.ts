@@ -7,7 +7,7 @@ import type { SessionId } from "../journal/Event.ts"
 import { Journal, type Row, type RowRange } from "../journal/Journal.ts"
 import { searchIndexRanges } from "./SearchIndex.ts"
 import { INDEX_SPACE, indexKey } from "./SessionIndex.ts"
-import { BASE_SPACE, SNAPSHOT_SPACE, snapshotKey } from "./SnapshotRow.ts"
+import { BASE_SPACE, SNAPSHOT_SPACE, snapshotKey, snapshotName } from "./SnapshotRow.ts"
 
 export const derivedRows = Effect.fnUntraced(function* (stream: SessionId) {
   const ranges: Array<RowRange> = [
@@ -43,7 +43,7 @@ export const namesIn = Effect.fnUntraced(function* (space: string) {
   for (;;) {
     const [row] = yield* Stream.runCollect(journal.rows(space, { from, limit: 1 }))
     if (row === undefined) return names
-    const name = Buffer.from(row.key).toString("latin1").split("|")[0]!
+    const name = snapshotName(row.key)
     names.push(name)
     // Behind `|`: the first key of another name.
     from = Uint8Array.from(Buffer.from(`${name}}`, "latin1"))

@@ -7,6 +7,8 @@
  * 0x9d and 0x9c never do: these bytes are the ends of ordinary characters (`”` is `e2 80 9d`).
  */
 
+import type { TextMask } from "./TextMask.ts"
+
 /** Bytes kept of one payload, unless more is asked for. A path has at most 4,096 (PATH_MAX); what is longer is not one. */
 export const OSC_PAYLOAD_BYTES_MAX = 4096
 
@@ -165,6 +167,12 @@ const finish = (scanner: OscScanner, found: FoundOsc, to: number): void => {
 export const scannerHeader = (scanner: OscScanner) => ({ phase: scanner.phase, truncated: scanner.truncated })
 export const scannerPart = (scanner: OscScanner): Uint8Array =>
   scanner.held === null || scanner.phase < STRING ? new Uint8Array(0) : scanner.held.subarray(0, scanner.length)
+
+/** What the open sequence has so far may hold what is to go. */
+export const maskScanner = (scanner: OscScanner, mask: TextMask): void => {
+  const held = scannerPart(scanner)
+  if (held.length > 0) scanner.held!.set(mask.controlString(held))
+}
 
 export const restoreScanner = (header: { phase: number; truncated: boolean }, part: Uint8Array): OscScanner => {
   if (!Number.isInteger(header.phase) || header.phase < GROUND || header.phase > STRING_C2) {

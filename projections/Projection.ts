@@ -4,6 +4,7 @@
  * keeps snapshots of it and answers "what was the state at …".
  */
 import type { JournalEntry, SessionId } from "../journal/Event.ts"
+import type { TextMask } from "./TextMask.ts"
 
 export interface Projection<State> {
   /** Names the projection in snapshots: lower case, at most 32 characters. */
@@ -22,4 +23,9 @@ export interface Projection<State> {
    * removed events (BaseState.ts) and cannot be folded again. Needed from the first version that follows one with such states.
    */
   upcast?(version: number, bytes: Uint8Array): State | undefined
+  /**
+   * The state without texts that are to go: of what a program or a person wrote, never of ids, numbers and words of our own,
+   * which its readers go by. Needed of every projection that stands for removed events. The state handed in is not used again.
+   */
+  mask?(state: State, mask: TextMask): State
 }

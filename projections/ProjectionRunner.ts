@@ -316,8 +316,8 @@ const emptySlot = (key: string, projection: Projection<unknown>, stream: Session
   snapshotBytes: 0
 })
 
-/** undefined when it is of a version that is not to be read. */
-const decodeRow = (projection: Projection<unknown>, row: Row): unknown => {
+/** The state in a row; undefined when it is of a version that is not to be read. Throws on what is none. */
+export const decodeRow = (projection: Projection<unknown>, row: Row): unknown => {
   const found = readSnapshot(row)
   if (found === undefined) return undefined
   if (found.version === projection.version) return projection.decode(found.state)

@@ -4,33 +4,17 @@
  * no clipboard is touched, no byte leaves it. It is a synchronous fold of bytes and sizes, so that replaying a history
  * gives the same screen as living through it.
  */
-import { deflateRawSync, inflateRawSync } from "node:zlib"
 import xterm from "@xterm/headless"
 import type { TerminalSize } from "../journal/Event.ts"
 import { PlainStretches } from "./PlainStretch.ts"
 import { SCREEN_SCROLLBACK_LINES, screenCells } from "./ScreenBounds.ts"
 import { differenceOf } from "./ScreenDifference.ts"
-import {
-  guard,
-  makeScreenGuard,
-  restoreScreenGuard,
-  type ScreenGuard,
-  type ScreenGuardState,
-  saveScreenGuard
-} from "./ScreenGuard.ts"
+import { guard, makeScreenGuard, restoreScreenGuard, type ScreenGuard, saveScreenGuard } from "./ScreenGuard.ts"
 import { type PictureArea, pictureOf, type ScreenPicture } from "./ScreenPicture.ts"
 import { type RedrawOptions, type RedrawState, redrawBytes } from "./ScreenRedraw.ts"
-import { decodeSnapshot, encodeSnapshot } from "./SnapshotCodec.ts"
+import { decodeScreen, encodeScreen, packSnapshot, SNAPSHOT_BYTES_MAX } from "./ScreenSnapshot.ts"
 import { cleanTitle } from "./Title.ts"
-import {
-  type CharsetTable,
-  coreOf,
-  makeCharsetTable,
-  readXterm,
-  resizeXterm,
-  writeXterm,
-  type XtermHeader
-} from "./XtermState.ts"
+import { type CharsetTable, coreOf, makeCharsetTable, readXterm, resizeXterm, writeXterm } from "./XtermState.ts"
 
 /** The emulator cannot hold a screen of one column (a wide character would not fit). */
 const EMULATOR_COLS_MIN = 2
@@ -40,8 +24,6 @@ const ROW_UNITS_PER_CELL_MAX = 16
 const SKIP_LOOK_BYTES = 32 * 1024
 const NOTHING = new Uint8Array(0)
 const LF = 0x0a
-/** Bytes of a snapshot, unpacked: 1,000 x 1,256 cells of 12 bytes on both buffers, with room for its header. */
-const SNAPSHOT_BYTES_MAX = 64 * 1024 * 1024
 /** Bytes of a snapshot as it is stored. Above it replaying the output is cheaper than keeping its result. */
 const SNAPSHOT_PACKED_BYTES_MAX = 1024 * 1024
 
@@ -223,7 +205,7 @@ export class Screen {
   serialize(): Uint8Array | undefined {
     try {
       const bytes = this.#encode()
-      const packed = deflateRawSync(bytes, { level: 1 })
+      const packed = packSnapshot(bytes)
       if (bytes.length > SNAPSHOT_BYTES_MAX || packed.length > SNAPSHOT_PACKED_BYTES_MAX) return undefined
       const restored = Screen.restore(packed)
       const same = Buffer.compare(bytes, restored.#encode()) === 0
@@ -237,17 +219,8 @@ export class Screen {
 
   /** Throws on anything that `serialize` of this version did not write. */
   static restore(snapshot: Uint8Array): Screen {
-    const bytes = inflateRawSync(snapshot, { maxOutputLength: SNAPSHOT_BYTES_MAX })
-    const { state, parts } = decodeSnapshot<SnapshotHeader>(bytes, 1)
-    const cells = parts[0]!
-    const { cols, rows } = state.size
-    if (!(cols >= 1 && rows >= 1) || screenCells(state.size) * 24 > SNAPSHOT_BYTES_MAX) {
-      throw new Error("snapshot: bad size")
-    }
-    return Screen.#of(state.size, {
-      guard: state.guard,
-      xterm: { header: state.xterm, cells: new Uint32Array(cells.buffer, cells.byteOffset, cells.byteLength / 4) }
-    })
+    const { size, ...state } = decodeScreen(snapshot)
+    return Screen.#of(size, state)
   }
 
   /**
@@ -294,17 +267,8 @@ export class Screen {
   }
 
   #encode(): Uint8Array {
-    const { guard, xterm } = this.#state()
-    const { cells, header } = xterm
-    const state: SnapshotHeader = { size: this.#size, guard, xterm: header }
-    return encodeSnapshot(state, [new Uint8Array(cells.buffer, cells.byteOffset, cells.byteLength)])
+    return encodeScreen({ size: this.#size, ...this.#state() })
   }
-}
-
-interface SnapshotHeader {
-  readonly size: TerminalSize
-  readonly guard: ScreenGuardState
-  readonly xterm: XtermHeader
 }
 
 // Cells hold none of these: a second fence where a view leaves the process.

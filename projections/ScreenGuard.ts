@@ -22,6 +22,7 @@ import {
   type SavedInputModes,
   saveInputModes
 } from "./InputModes.ts"
+import type { TextMask } from "./TextMask.ts"
 import { incompleteTail } from "./utf8.ts"
 
 /** Largest parameter of a CSI: what xterm and VTE clamp to (the kernel's sizes are 16 bits too). */
@@ -380,6 +381,13 @@ export const saveScreenGuard = (state: ScreenGuard): ScreenGuardState => {
     partial: Buffer.from(state.partial).toString("base64"),
     ...(modes !== undefined && { modes })
   }
+}
+
+/** What an open string has so far may hold what is to go. */
+export const maskScreenGuard = (saved: ScreenGuardState, mask: TextMask): ScreenGuardState => {
+  if (saved.phase !== OSC && saved.phase !== OSC_ESCAPE) return saved
+  const held = mask.controlString(Buffer.from(saved.held, "base64"))
+  return { ...saved, held: Buffer.from(held).toString("base64") }
 }
 
 /**

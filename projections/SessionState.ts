@@ -155,6 +155,21 @@ export const SessionState: Projection<SessionState> = {
     >(bytes)
     assertShape(state, { ...SessionState.initial(state.id), recentCommands: [] })
     return { ...state, recentCommands: new Map(state.recentCommands) }
+  },
+  // The names of variables whose values are kept nowhere stay: by them it is known which those are.
+  mask: (state, mask) => {
+    const orNull = (text: string | null) => (text === null ? null : mask.text(text))
+    return {
+      ...state,
+      name: orNull(state.name),
+      group: orNull(state.group),
+      argv: mask.words(state.argv),
+      envNames: mask.words(state.envNames),
+      kernelCwd: mask.text(state.kernelCwd),
+      lostReason: orNull(state.lostReason),
+      survivors: state.survivors.map((survivor) => ({ ...survivor, command: mask.text(survivor.command) })),
+      hold: state.hold === null ? null : { ...state.hold, reason: mask.text(state.hold.reason) }
+    }
   }
 }
 

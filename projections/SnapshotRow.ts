@@ -23,6 +23,9 @@ export const snapshotKey = (name: string, stream: SessionId, sequence: number): 
   return key
 }
 
+/** The name in a snapshot's key. */
+export const snapshotName = (key: Uint8Array): string => Buffer.from(key).toString("latin1").split("|")[0]!
+
 /** The sequence at the end of a snapshot's key. */
 export const snapshotSequence = (key: Uint8Array): number =>
   Number(Buffer.from(key.buffer, key.byteOffset, key.byteLength).readBigUInt64BE(key.byteLength - 8))

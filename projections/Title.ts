@@ -4,7 +4,15 @@
  * becomes part of a path or a command.
  */
 import type { JournalEntry } from "../journal/Event.ts"
-import { makeOscScanner, type OscScanner, restoreScanner, scannerHeader, scannerPart, scanOsc } from "./OscScanner.ts"
+import {
+  makeOscScanner,
+  maskScanner,
+  type OscScanner,
+  restoreScanner,
+  scannerHeader,
+  scannerPart,
+  scanOsc
+} from "./OscScanner.ts"
 import type { Projection } from "./Projection.ts"
 import { decodeSnapshot, encodeSnapshot } from "./SnapshotCodec.ts"
 import { incompleteTail } from "./utf8.ts"
@@ -51,5 +59,9 @@ export const Title: Projection<TitleState> = {
     const { state, parts } = decodeSnapshot<{ title: string; scanner: { phase: number; truncated: boolean } }>(bytes, 1)
     if (typeof state.title !== "string") throw new Error("snapshot: bad title")
     return { title: state.title, scanner: restoreScanner(state.scanner, parts[0]!) }
+  },
+  mask: (state, mask) => {
+    maskScanner(state.scanner, mask)
+    return { ...state, title: mask.text(state.title) }
   }
 }

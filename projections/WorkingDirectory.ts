@@ -16,7 +16,15 @@
  * path without a host could never be told from another machine's.
  */
 import type { JournalEntry } from "../journal/Event.ts"
-import { makeOscScanner, type OscScanner, restoreScanner, scannerHeader, scannerPart, scanOsc } from "./OscScanner.ts"
+import {
+  makeOscScanner,
+  maskScanner,
+  type OscScanner,
+  restoreScanner,
+  scannerHeader,
+  scannerPart,
+  scanOsc
+} from "./OscScanner.ts"
 import type { Projection } from "./Projection.ts"
 import { splitPair, unescapeValue } from "./ShellMark.ts"
 import { decodeSnapshot, encodeSnapshot } from "./SnapshotCodec.ts"
@@ -80,6 +88,17 @@ export const WorkingDirectory: Projection<WorkingDirectoryState> = {
       throw new Error("snapshot: bad working directory")
     }
     return { ...state, scanner: restoreScanner(state.scanner, parts[0]!) }
+  },
+  mask: (state, mask) => {
+    maskScanner(state.scanner, mask)
+    const { cwd, host, itermHost, remote } = state
+    return {
+      ...state,
+      cwd: mask.text(cwd),
+      host: host === null ? null : mask.text(host),
+      remote: remote === null ? null : { host: mask.text(remote.host), path: mask.text(remote.path) },
+      itermHost: mask.text(itermHost)
+    }
   }
 }
 

@@ -139,10 +139,12 @@ export const resizeXterm = (terminal: Terminal, { cols, rows }: TerminalSize): v
 }
 
 /** Word 0 of a cell: this bit says that its text is in `_combined`. */
-const COMBINED_BIT = 0x200000
+export const COMBINED_BIT = 0x200000
+/** Word 0 of a cell: above it, how many columns its text takes. */
+export const WIDTH_SHIFT = 22
 /** Word 2 of a cell: this bit says that it has extended attributes. */
 const EXTENDED_BIT = 0x10000000
-const CELL_WORDS = 3
+export const CELL_WORDS = 3
 /** Lines of a buffer: the tallest terminal and more scrollback than any screen here has. A snapshot cannot ask for more. */
 const CAPACITY_MAX = 10_000
 

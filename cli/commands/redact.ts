@@ -117,7 +117,7 @@ export const redact = Command.make(
       })
       return { found, session }
     }).pipe(Effect.provide(retaining(paths)))
-    const { events, left, secrets, to } = found
+    const { events, keptStates, left, secrets, to, unreadable } = found
     const files = flags.dryRun ? [] : modules.filesHolding(paths, secrets)
     if (flags.json) {
       yield* caller.write(
@@ -129,6 +129,8 @@ export const redact = Command.make(
           rules: found.rules,
           events,
           left,
+          keptStates,
+          unreadable,
           files
         })
       )
@@ -137,14 +139,21 @@ export const redact = Command.make(
       const rows = found.rules.map(({ matches, rule }) => [rule, String(matches)])
       if (rows.length > 0) yield* caller.write(table(["RULE", "FOUND"], rows, size?.cols))
       const of = `${events.length - left.length} event${events.length - left.length === 1 ? "" : "s"}`
+      const kept =
+        keptStates === 0 ? "" : ` and ${keptStates} state${keptStates === 1 ? "" : "s"} kept of removed events`
       yield* caller.writeError(
-        `${of} ${flags.dryRun ? "would be redacted" : "redacted"}; events 1 to ${to} were searched\n`
+        `${of}${kept} ${flags.dryRun ? "would be redacted" : "redacted"}; events 1 to ${to} were searched\n`
       )
     }
     if (files.length > 0) {
       yield* caller.writeError(
         `what was found still stands in ${files.join(", ")}: remove ${files.length === 1 ? "it" : "them"} when nothing else needs ${files.length === 1 ? "it" : "them"}\n`
       )
+    }
+    if (unreadable.length > 0) {
+      const names = unreadable.join(", ")
+      const note = `what was kept of removed events (${names}) cannot be read, and was left as it is: it may hold what is to go`
+      return yield* new Ending({ exitCode: ExitCode.damaged, note })
     }
     if (left.length === 0) return
     const note = `${left.length} input event${left.length === 1 ? " is" : "s are"} not typed yet, or of a command that runs: redact again when it is done`

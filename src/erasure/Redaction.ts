@@ -35,6 +35,8 @@ export const RedactRequest = Schema.Struct({
   secrets: Schema.Array(Schema.String),
   /** Another request of the same redaction follows: the files are written anew behind the last one. */
   isLast: Schema.Boolean,
+  /** Nothing is changed: only what stands for removed events is looked at, and told of. An engine of revision 7 knows it. */
+  isDryRun: Schema.optional(Schema.Boolean),
   actor: Schema.optional(Schema.String)
 })
 export type RedactRequest = typeof RedactRequest.Type
@@ -43,7 +45,11 @@ export const RedactReport = Schema.Struct({
   /** Events whose payloads were replaced. */
   events: Schema.Int,
   /** Input that is not typed yet, or of a command that runs: ask again when it is done. */
-  left: Schema.Array(Schema.Int)
+  left: Schema.Array(Schema.Int),
+  /** States that stand for removed events, of which something was replaced. Absent from an engine before revision 7. */
+  keptStates: Schema.optional(Schema.Int),
+  /** Names of those that cannot be read, and are as they were: what they hold is not known. */
+  unreadable: Schema.optional(Schema.Array(Schema.String))
 })
 export type RedactReport = typeof RedactReport.Type
 

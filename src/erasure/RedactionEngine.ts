@@ -4,17 +4,20 @@
  * engine also finishes at its start what a process that died has begun. Destroying a key (KeyDestruction.ts) is the same: a turn
  * of its own, and files that are written anew.
  */
-import { Clock, Effect, type Semaphore } from "effect"
-import type { KeptStates, NewEvent, SessionId } from "../../journal/Event.ts"
+import { Clock, Effect, type Semaphore, Stream } from "effect"
+import type { JournalEntry, KeptStates, NewEvent, SessionId } from "../../journal/Event.ts"
 import { type AppendOptions, Journal, type JournalShape, type Row, type RowRange } from "../../journal/Journal.ts"
 import type { StorageUnavailable } from "../../journal/JournalError.ts"
-import { keptStatesOf } from "../../journal/KeptRows.ts"
+import { isKeptAsTold, keptStatesAfter, keptStatesOf } from "../../journal/KeptRows.ts"
 import { Commands } from "../../projections/Commands.ts"
 import { derivedRows, keptRows } from "../../projections/DerivedRows.ts"
+import { maskKept } from "../../projections/KeptMask.ts"
 import { stateAt, summaryOf } from "../../projections/ProjectionRunner.ts"
 import { deleteSearchIndex } from "../../projections/SearchIndex.ts"
 import { isKeyDestroyed } from "../../projections/SessionIndex.ts"
+import { snapshotName } from "../../projections/SnapshotRow.ts"
 import type { Sealer } from "../evidence/Sealer.ts"
+import { SecretMask } from "../redact/SecretMask.ts"
 
 import { actorOf } from "../session/Actor.ts"
 import type { Feed } from "../session/Feed.ts"
@@ -112,14 +115,24 @@ export const makeRedaction = (options: RedactionOptions): RedactionEngine => {
   const redactOne = Effect.fnUntraced(function* (request: RedactRequest) {
     const { events, from, isLast, reason, rules, session, to } = request
     const view = yield* history.get(session)
+    if (request.isDryRun === true) {
+      const { rows, unreadable } = yield* masked(view, request.secrets)
+      return { events: 0, left: [], keptStates: rows.length, unreadable }
+    }
     if (view.hold != null) {
       const why = `it is held (${view.hold.reason}), and what is held is not changed; \`reprise release\` ends that`
       return yield* new InvalidRequest({ field: "session", reason: why })
     }
+    const gone = yield* journal.removal.of(session)
+    if (gone !== undefined && events.some(({ sequence }) => sequence <= gone.sequence)) {
+      // No mistake of whoever asks: it was so when they were searched.
+      const why = `its events up to ${gone.sequence} were removed since they were searched: search again`
+      return yield* new SessionUnavailable({ session, reason: why })
+    }
     const actor = yield* actorOf(request)
     const limit = yield* needlessUntil(session)
     const possible = events.filter(({ isInput, sequence }) => !isInput || sequence <= limit)
-    const { keptStates, rows } = yield* masked(session, request.secrets)
+    const { keptStates, rows, unreadable } = yield* masked(view, request.secrets)
     const clock = yield* Clock.Clock
     const timeMicros = Number(clock.currentTimeNanosUnsafe() / 1000n)
     if (possible.length > 0 || rows.length > 0) {
@@ -129,7 +142,8 @@ export const makeRedaction = (options: RedactionOptions): RedactionEngine => {
       if (engine !== undefined) yield* fromEngine(session, () => engine.redacted(session))
     }
     if (possible.length > 0 || rows.length > 0) {
-      const detail = [`${possible.length} events`, ...(reason === "" ? [] : [reason])].join(": ")
+      const kept = rows.length === 0 ? "" : ` and ${rows.length} states kept of removed ones`
+      const detail = [`${possible.length} events${kept}`, ...(reason === "" ? [] : [reason])].join(": ")
       yield* tellAdministered(journal, { what: "redact", session, detail, actor })
     }
     if (isLast) {
@@ -140,28 +154,55 @@ export const makeRedaction = (options: RedactionOptions): RedactionEngine => {
     }
     return {
       events: possible.length,
-      left: events.filter((event) => !possible.includes(event)).map(({ sequence }) => sequence)
+      left: events.filter((event) => !possible.includes(event)).map(({ sequence }) => sequence),
+      keptStates: rows.length,
+      unreadable
     }
   })
 
   /** The rows that stand for removed events, without the texts; those that hold none of them are left out. */
-  const masked = Effect.fnUntraced(function* (session: SessionId, secrets: ReadonlyArray<string>) {
+  const masked = Effect.fnUntraced(function* (view: SessionView, texts: ReadonlyArray<string>) {
+    const session = view.id as SessionId
     const gone = yield* journal.removal.of(session)
-    if (secrets.length === 0 || gone === undefined) return NOTHING_MASKED
-    const forms = secrets.flatMap((secret) => [Buffer.from(secret), Buffer.from(JSON.stringify(secret).slice(1, -1))])
+    if (texts.length === 0 || gone?.event._tag !== "EventsRemoved") return NOTHING_MASKED
+    const before = yield* keptRows(session)
+    const mask = new SecretMask({ texts, size: view.size })
     const rows: Array<Row> = []
-    const kept: Array<Row> = []
-    for (const row of yield* keptRows(session)) {
-      const value = Buffer.from(row.value)
-      for (const form of forms) {
-        for (let at = value.indexOf(form); at >= 0; at = value.indexOf(form, at + form.length)) {
-          value.fill(0x2a, at, at + form.length)
-        }
-      }
-      kept.push({ ...row, value })
-      if (Buffer.compare(value, row.value) !== 0) rows.push({ ...row, value })
+    const after: Array<Row> = []
+    const there = new Set(before.map(({ key }) => snapshotName(key)))
+    const unreadable = new Set(gone.event.kept.filter((name) => !there.has(name)))
+    for (const row of before) {
+      const answer = maskKept(row, mask)
+      if (answer._tag === "Unreadable") unreadable.add(answer.name)
+      if (answer._tag === "Masked") rows.push(answer.row)
+      after.push(answer._tag === "Masked" ? answer.row : row)
+      // A large one takes some time, and sessions go on meanwhile.
+      yield* Effect.yieldNow
     }
-    return rows.length === 0 ? NOTHING_MASKED : { rows, keptStates: keptStatesOf(kept, gone.sequence) }
+    // Where they were not as they should be, a digest of what they are now would vouch for them.
+    const isVouched = rows.length > 0 && isKeptAsTold(before, yield* toldOf(session, gone))
+    return {
+      rows,
+      keptStates: isVouched ? keptStatesOf(after, gone.sequence) : undefined,
+      unreadable: [...unreadable].sort()
+    }
+  })
+
+  /** What the session says of the states that are kept of its removed events: the last that was told. */
+  const toldOf = Effect.fnUntraced(function* (session: SessionId, gone: JournalEntry) {
+    let told = keptStatesAfter(gone.event, gone.sequence, undefined)
+    yield* journal.readBackwards(session, {}).pipe(
+      Stream.runForEachWhile(({ event }) =>
+        Effect.sync(() => {
+          const found = event._tag === "PayloadsRedacted" && keptStatesAfter(event, gone.sequence, undefined)
+          if (found) told = found
+          return !found
+        })
+      ),
+      // Behind it may be what was told last: what is told before does then not fit, and nothing is told anew.
+      Effect.catchTag("JournalDamaged", () => Effect.void)
+    )
+    return told
   })
 
   const destroyed = Effect.fnUntraced(function* (session: SessionId) {
@@ -275,7 +316,14 @@ export const makeRedaction = (options: RedactionOptions): RedactionEngine => {
   }
 }
 
-const NOTHING_MASKED: { readonly rows: ReadonlyArray<Row>; readonly keptStates?: KeptStates } = { rows: [] }
+interface Masked {
+  readonly rows: ReadonlyArray<Row>
+  /** What is to be told of them; undefined where nobody can vouch for them. */
+  readonly keptStates: KeptStates | undefined
+  readonly unreadable: ReadonlyArray<string>
+}
+
+const NOTHING_MASKED: Masked = { rows: [], keptStates: undefined, unreadable: [] }
 
 const isEnded = ({ status, terminalOpen }: SessionView): boolean =>
   !terminalOpen && (status === "exited" || status === "lost" || status === "failed")

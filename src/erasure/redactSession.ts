@@ -3,7 +3,7 @@
  * copy of it), and asks `Redaction` to replace it, in requests of a bounded size. The command line uses it; a program can,
  * over the same services. It writes nothing itself.
  */
-import { Effect, Stream } from "effect"
+import { Effect, Result, Schema, Stream } from "effect"
 import type { JournalEntry, SessionId } from "../../journal/Event.ts"
 import type { EditedEvent } from "../../journal/Journal.ts"
 import { COPY_RULE, FoundSecrets } from "../redact/FoundSecrets.ts"
@@ -13,7 +13,8 @@ import { everythingRule, PATTERN_RULE, type RedactRule } from "../redact/RedactR
 import { SessionScan } from "../redact/SessionScan.ts"
 import { History } from "../session/History.ts"
 import { withinPatternTime } from "../session/PatternTime.ts"
-import { REDACT_REQUEST_BYTES_MAX, REDACT_REQUEST_EVENTS_MAX, Redaction } from "./Redaction.ts"
+import type { ErrorCode } from "../session/SessionError.ts"
+import { REDACT_REQUEST_BYTES_MAX, REDACT_REQUEST_EVENTS_MAX, Redaction, type RedactReport } from "./Redaction.ts"
 
 export interface RedactOptions {
   readonly rules: ReadonlyArray<RedactRule>
@@ -33,6 +34,10 @@ export interface Redacted {
   readonly events: ReadonlyArray<number>
   /** Of them, those that could not be replaced yet. */
   readonly left: ReadonlyArray<number>
+  /** States that are kept of removed events, of which something was replaced. */
+  readonly keptStates: number
+  /** Names of those that nobody can read: they were left as they are. */
+  readonly unreadable: ReadonlyArray<string>
   /** What was found. For the caller's own use: it is told to nobody. */
   readonly secrets: ReadonlyArray<string>
 }
@@ -47,10 +52,62 @@ interface Sized {
 /** Of a record beside its payload. */
 const RECORD_BYTES = 200
 
+/** Events were removed while they were searched, again and again. */
+export class RemovedMeanwhile extends Schema.TaggedError<RemovedMeanwhile>()("RemovedMeanwhile", {
+  session: Schema.String
+}) {
+  readonly code: ErrorCode = "ResourceExhausted"
+  override get message() {
+    return `session ${this.session}: its events were removed while they were searched, ${SEARCHES_MAX} times; try again later`
+  }
+}
+
+/** A session that is pruned as fast as it prints is not searched for ever. */
+const SEARCHES_MAX = 5
+
 export const redactSession = Effect.fn("redactSession")(function* (session: SessionId, options: RedactOptions) {
   const history = yield* History
+  const removedTo = Effect.map(history.get(session), ({ removed }) => removed?.to ?? 0)
+  const done: Done = { matches: new Map(), events: new Set(), keptStates: 0 }
+  for (let search = 0; search < SEARCHES_MAX; search++) {
+    const before = yield* removedTo
+    const answer = yield* Effect.result(redactOnce(session, options, before > 0, done))
+    const isRemoved = (yield* removedTo) !== before
+    if (Result.isFailure(answer)) {
+      // What was found is not there any more: no mistake of whoever asks.
+      if (isRemoved) continue
+      return yield* Effect.fail(answer.failure)
+    }
+    const { isAsked, ...found } = answer.success
+    // What stands for events now was not there to be looked at.
+    if (isRemoved && !isAsked && found.secrets.length > 0) continue
+    const redacted: Redacted = {
+      ...found,
+      rules: [...done.matches].map(([rule, matches]) => ({ rule, matches })),
+      events: [...done.events].sort((one, other) => one - other),
+      keptStates: done.keptStates
+    }
+    return redacted
+  }
+  return yield* new RemovedMeanwhile({ session })
+})
+
+/** Of all searches of one redaction. */
+interface Done {
+  readonly matches: Map<string, number>
+  readonly events: Set<number>
+  keptStates: number
+}
+
+const redactOnce = Effect.fnUntraced(function* (
+  session: SessionId,
+  options: RedactOptions,
+  isRemoved: boolean,
+  done: Done
+) {
+  const history = yield* History
   const redaction = yield* Redaction
-  const { removed, sequence: head } = yield* history.get(session)
+  const { sequence: head } = yield* history.get(session)
   const range =
     options.range === undefined ? undefined : { from: options.range.from, to: Math.min(options.range.to, head) }
   const rules = range === undefined ? options.rules : [everythingRule]
@@ -71,30 +128,38 @@ export const redactSession = Effect.fn("redactSession")(function* (session: Sess
       : options.reason
   const texts = [...secrets.texts, ...(options.texts ?? [])]
   // What stands for removed events is no event, and may hold it alone.
-  const isKept = removed != null && texts.length > 0
-  if (!options.isDryRun && (events.length > 0 || isKept)) {
+  const isKept = isRemoved && texts.length > 0
+  const about = { session, from: range?.from ?? 1, to: range?.to ?? head, rules: counts, reason }
+  const unreadable = new Set<string>()
+  const take = (report: RedactReport) => {
+    left.push(...report.left)
+    done.keptStates += report.keptStates ?? 0
+    for (const name of report.unreadable ?? []) unreadable.add(name)
+  }
+  if (options.isDryRun) {
+    if (isKept) take(yield* redaction.redact({ ...about, events: [], secrets: texts, isLast: true, isDryRun: true }))
+  } else if (events.length > 0 || isKept) {
     const requests = events.length === 0 ? [[]] : inRequests(found.edited)
     for (const [index, request] of requests.entries()) {
-      const report = yield* redaction.redact({
-        session,
-        from: range?.from ?? 1,
-        to: range?.to ?? head,
-        rules: counts,
-        reason,
-        events: request.map(({ event: { edits, payload, sequence }, isInput }) => ({
-          sequence,
-          isInput,
-          edits,
-          ...(payload !== undefined && { payload })
-        })),
-        secrets: index === 0 ? texts : [],
-        isLast: index === requests.length - 1
-      })
-      left.push(...report.left)
+      take(
+        yield* redaction.redact({
+          ...about,
+          events: request.map(({ event: { edits, payload, sequence }, isInput }) => ({
+            sequence,
+            isInput,
+            edits,
+            ...(payload !== undefined && { payload })
+          })),
+          secrets: index === 0 ? texts : [],
+          isLast: index === requests.length - 1
+        })
+      )
+      for (const { event } of request) done.events.add(event.sequence)
     }
   }
-  const redacted: Redacted = { to: head, rules: counts, events, left, secrets: texts }
-  return redacted
+  if (options.isDryRun) for (const sequence of events) done.events.add(sequence)
+  for (const { matches, rule } of counts) done.matches.set(rule, Math.max(done.matches.get(rule) ?? 0, matches))
+  return { to: head, left, secrets: texts, unreadable: [...unreadable], isAsked: isKept || events.length > 0 }
 })
 
 const scan = Effect.fnUntraced(function* (

@@ -44,6 +44,7 @@ import {
   FRAME_BYTES_MAX,
   PROTOCOL_REVISION,
   PROTOCOL_VERSION,
+  REDACT_DRY_RUN_REVISION,
   type StopReport,
   WRITE_BYTES_MAX
 } from "./SessionRpcs.ts"
@@ -512,7 +513,12 @@ const makeRetention = ({ actor, call }: Remote): RetentionShape => ({
 
 /** Asked again, it finds what is done already: the same bytes are replaced by the same. */
 const makeRedaction = ({ actor, call }: Remote): RedactionShape => ({
-  redact: (request) => call((client) => client.Redact({ actor, ...request })),
+  redact: (request) =>
+    call((client, engine) =>
+      request.isDryRun === true && (engine.revision ?? 0) < REDACT_DRY_RUN_REVISION
+        ? Effect.die(mismatchWith(engine, "telling what of removed events would be redacted"))
+        : client.Redact({ actor, ...request })
+    ),
   destroyKey: (request) => call((client) => client.DestroyKey({ actor, ...request }))
 })
 

@@ -37,6 +37,8 @@ export const PROTOCOL_REVISION = 7
 
 /** The first that takes rules at capture: an earlier one would not know that it is to keep something out. */
 export const CAPTURE_REVISION = 4
+/** The first that can only look for what a redaction would change: an earlier one would change it. */
+export const REDACT_DRY_RUN_REVISION = 7
 
 /** The first of a client that knows of `Events`, `Follow` and `Output` that they refuse a request. */
 export const CURSOR_REVISION = 7

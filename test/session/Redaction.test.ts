@@ -5,12 +5,14 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Stream } from "effect"
 import type { JournalEntry, SessionId } from "../../journal/Event.ts"
 import * as JournalLevel from "../../journal/JournalLevel.ts"
+import { keptRows } from "../../projections/DerivedRows.ts"
 import { backup } from "../../src/care/Backup.ts"
 import * as RetentionLocal from "../../src/erasure/RetentionLocal.ts"
 import { redactSession } from "../../src/erasure/redactSession.ts"
-import { Exec, History, Journal, Lifecycle, Retention, Sessions } from "../../src/index.ts"
+import { Exec, History, Journal, Lifecycle, Redaction, Retention, Sessions } from "../../src/index.ts"
 import { everythingRule, REDACT_RULES, textRule } from "../../src/redact/RedactRule.ts"
 import * as HistoryLive from "../../src/session/HistoryLive.ts"
+import { verified } from "../evidence/sealedStores.ts"
 import { filesHolding } from "../redact/storeHolds.ts"
 import { eventsOf, idOf, testStore, textOf, type, until, untilEnd } from "./sessionsUnderTest.ts"
 
@@ -195,6 +197,157 @@ describe("a redaction", () => {
         assert.strictEqual((yield* (yield* History).get(id)).status, "exited")
       }).pipe(Effect.provide(local(store.paths.journal, store.paths)))
       assertGone(store.paths.journal, ["hunter2x"])
+    })
+  )
+})
+
+describe("what is kept of removed events", () => {
+  const SECRET = "hunter2secret"
+  const text = (value: string, isDryRun = false) => ({
+    rules: [textRule(value)],
+    texts: [value],
+    reason: "",
+    isDryRun
+  })
+  /** Of a session that printed the secret and has ended, `use` with no engine; nothing of it is removed yet. */
+  const ended = <A, E>(
+    use: (id: SessionId) => Effect.Effect<A, E, Journal | History | Retention | Redaction | Sessions>
+  ) =>
+    Effect.gen(function* () {
+      const store = yield* testStore
+      const id = yield* Effect.gen(function* () {
+        const script = `echo "cwd status ${SECRET} 12345"; printf '\\033]0;title ${SECRET}\\007'; for i in 1 2 3 4 5 6; do echo line $i ${SECRET}; sleep 0.02; done`
+        const id = idOf(yield* (yield* Sessions).create({ argv: ["sh", "-c", script], name: "d" }))
+        yield* untilEnd(id)
+        return id
+      }).pipe(Effect.provide(store.layer()))
+      yield* (use(id) as Effect.Effect<A, E, Journal | History | Retention | Redaction>).pipe(
+        Effect.provide(local(store.paths.journal, store.paths))
+      )
+      return store
+    })
+  const prune = (id: SessionId, maxEvents: number) =>
+    Retention.use((retention) =>
+      retention.prune({ sessions: [id], policy: { session: { maxEvents }, store: {} } })
+    ).pipe(Effect.map(({ items }) => assert.strictEqual(items[0]?.outcome, "removed")))
+  const toldOf = (entries: ReadonlyArray<JournalEntry>) => eventsOf(entries, "PayloadsRedacted").at(-1)
+
+  it.live("loses the text and nothing else, on its screen too, and is counted, also beforehand", () =>
+    Effect.gen(function* () {
+      const store = yield* ended(
+        Effect.fnUntraced(function* (id) {
+          const history = yield* History
+          yield* prune(id, 3)
+          const before = yield* history.get(id)
+          const screenOf = Effect.map(history.stateAt(id, { _tag: "Head" }), ({ screen }) => screen)
+          const screen = yield* screenOf
+          assert.include(screen.lines.join(), SECRET)
+          // Words of its own form, and numbers.
+          for (const word of ["status", "cwd", "exited", "1"]) yield* redactSession(id, text(word))
+          const { createdAt, name, status } = yield* history.get(id)
+          assert.deepStrictEqual([createdAt, name, status], [before.createdAt, "d", "exited"])
+          const head = (yield* history.get(id)).sequence
+          const dry = yield* redactSession(id, text(SECRET, true))
+          assert.strictEqual((yield* history.get(id)).sequence, head)
+          assert.include((yield* screenOf).lines.join(), SECRET)
+          const done = yield* redactSession(id, text(SECRET))
+          // The list's line, the title, what was printed, and the screen.
+          assert.deepStrictEqual([dry.keptStates, done.keptStates], [4, 4])
+          assert.deepStrictEqual(done.unreadable, [])
+          const hidden = "*".repeat(SECRET.length)
+          assert.deepStrictEqual(
+            (yield* screenOf).lines,
+            screen.lines.map((line) =>
+              line.replaceAll(SECRET, hidden).replace("cwd status", "*** ******").replaceAll("1", "*")
+            )
+          )
+          assert.strictEqual((yield* history.get(id)).title, `title ${hidden}`)
+          assert.isDefined(toldOf(yield* all(id))?.keptStates)
+          assert.strictEqual((yield* redactSession(id, text(SECRET))).keptStates, 0)
+        })
+      )
+      assertGone(store.paths.journal, [SECRET])
+    })
+  )
+
+  it.live("is not vouched for when it is not what was told, and is told to be unreadable when it is", () =>
+    Effect.gen(function* () {
+      const store = yield* ended(
+        Effect.fnUntraced(function* (id) {
+          const journal = yield* Journal
+          yield* prune(id, 3)
+          const rows = yield* keptRows(id)
+          const title = rows.find(({ key }) => Buffer.from(key).toString("latin1").startsWith("title|"))!
+          const forged = Buffer.from(Buffer.from(title.value).toString("latin1").replace("title ", "forge "), "latin1")
+          yield* journal.putRows([{ ...title, value: forged }])
+          const done = yield* redactSession(id, text("line"))
+          assert.isAbove(done.keptStates, 0)
+          assert.isUndefined(toldOf(yield* all(id))?.keptStates)
+          const broken = { ...title, value: title.value.subarray(0, 20) }
+          yield* journal.putRows([broken])
+          const again = yield* redactSession(id, text(SECRET))
+          assert.deepStrictEqual(again.unreadable, ["title"])
+          assert.isUndefined(toldOf(yield* all(id))?.keptStates)
+          const left = (yield* keptRows(id)).find(({ key }) => Buffer.compare(key, title.key) === 0)!
+          assert.deepStrictEqual(Buffer.from(left.value), Buffer.from(broken.value))
+        })
+      )
+      const report = yield* Effect.promise(() => verified(store.paths))
+      assert.strictEqual(report.integrity, "violated")
+    })
+  )
+
+  it.live("is searched when the events were removed while they were, and not for ever", () =>
+    Effect.gen(function* () {
+      yield* ended(
+        Effect.fnUntraced(function* (id) {
+          const redaction = yield* Redaction
+          const retention = yield* Retention
+          let left = 9
+          /** Some are removed before each request. */
+          const racing = (times: number): typeof redaction => {
+            let races = times
+            return {
+              ...redaction,
+              redact: (request) =>
+                races-- > 0
+                  ? Effect.andThen(
+                      retention.prune({
+                        sessions: [id],
+                        policy: { session: { maxEvents: left-- }, store: {} }
+                      }),
+                      redaction.redact(request)
+                    )
+                  : redaction.redact(request)
+            }
+          }
+          const done = yield* redactSession(id, text(SECRET)).pipe(Effect.provideService(Redaction, racing(1)))
+          assert.isAbove(done.keptStates, 0)
+          assert.notInclude(textOf(yield* all(id)), SECRET)
+          assert.deepStrictEqual((yield* redactSession(id, text(SECRET))).events, [])
+        })
+      )
+      yield* ended(
+        Effect.fnUntraced(function* (id) {
+          const redaction = yield* Redaction
+          const retention = yield* Retention
+          const head = (yield* (yield* History).get(id)).sequence
+          let maxEvents = head
+          const racing: typeof redaction = {
+            ...redaction,
+            redact: (request) =>
+              Effect.andThen(
+                retention.prune({ sessions: [id], policy: { session: { maxEvents: --maxEvents }, store: {} } }),
+                redaction.redact({ ...request, events: [{ ...request.events[0]!, sequence: 1 }] })
+              )
+          }
+          const refused = yield* Effect.flip(
+            redactSession(id, text(SECRET)).pipe(Effect.provideService(Redaction, racing))
+          )
+          assert.strictEqual(refused._tag, "RemovedMeanwhile")
+          assert.deepInclude(refused, { code: "ResourceExhausted" })
+        })
+      )
     })
   )
 })

@@ -10,11 +10,18 @@ import { afterAll, beforeAll } from "vitest"
 import type { SessionEvent, SessionId } from "../../journal/Event.ts"
 import { EVENT_KIND_MAX, rareKinds } from "../../journal/EventKind.ts"
 import { eventFor } from "../../journal/Record.ts"
-import { Attach, Exec, History, Sessions } from "../../src/index.ts"
+import { Attach, Exec, History, Redaction, Sessions } from "../../src/index.ts"
 import * as EngineClient from "../../src/remote/EngineClient.ts"
 import { EngineMismatch } from "../../src/remote/EngineError.ts"
-import { CAPTURE_REVISION, FRAME_BYTES_MAX, PROTOCOL_REVISION, PROTOCOL_VERSION } from "../../src/remote/SessionRpcs.ts"
+import {
+  CAPTURE_REVISION,
+  FRAME_BYTES_MAX,
+  PROTOCOL_REVISION,
+  PROTOCOL_VERSION,
+  REDACT_DRY_RUN_REVISION
+} from "../../src/remote/SessionRpcs.ts"
 import type { StorePaths } from "../../src/session/StorePaths.ts"
+import { newSessionId } from "../contracts/JournalContract.ts"
 import { type Programs, RELEASES_TRIED, unpackPrograms } from "../fixtures/releases/Releases.ts"
 import { openDoor } from "../remote/fakeEngine.ts"
 import { textOf } from "../session/sessionsUnderTest.ts"
@@ -279,6 +286,22 @@ describe("an earlier engine", { timeout: UPGRADE_MILLIS_MAX }, () => {
           )
         }
       })
+  )
+
+  it.live("an engine that would redact where it is only to look is not asked", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const store = yield* upgradeStore(programs)
+        const revision = REDACT_DRY_RUN_REVISION - 1
+        yield* Layer.build(otherEngine(store.paths, { protocol: PROTOCOL_VERSION, revision }))
+        const services = yield* Layer.build(EngineClient.layer({ paths: store.paths, start: false }))
+        const request = { session: newSessionId(), from: 1, to: 1, rules: [], reason: "", events: [], secrets: ["a"] }
+        const exit = yield* Effect.exit(
+          Context.get(services, Redaction).redact({ ...request, isLast: true, isDryRun: true })
+        )
+        assert.match(mismatchIn(exit).message, /is older.*of removed events would be redacted.*`reprise stop`/)
+      })
+    )
   )
 
   it.live(
