@@ -15,8 +15,8 @@ import { KeptCompare, type KeptFound } from "./KeptCompare.ts"
 
 /**
  * new: is not in the store. same: all of it is, perhaps with more behind it, or was removed there on purpose. mended: some of its events are missing or damaged in
- * the store, or rows that stand for removed ones. withheld: the same, but the backup has only what was erased in the store since. differs: has other
- * events there.
+ * the store, or rows that stand for removed ones. withheld: the same, but the backup has only what was erased in the store since.
+ * differs: has other events there.
  */
 export type Outcome = "new" | "same" | "mended" | "withheld" | "differs"
 

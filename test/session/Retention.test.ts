@@ -7,7 +7,7 @@ import { TestClock } from "effect/testing"
 import type { SessionEvent, SessionId } from "../../journal/Event.ts"
 import * as JournalMemory from "../../journal/JournalMemory.ts"
 import * as RetentionLocal from "../../src/erasure/RetentionLocal.ts"
-import { Attach, Exec, History, Journal, type PruneItem, Retention, Sessions, storePaths } from "../../src/index.ts"
+import { Attach, Exec, History, Journal, type PruneItem, Retention, Sessions } from "../../src/index.ts"
 import { STORE_BYTES_MIN } from "../../src/session/EngineConfig.ts"
 import * as HistoryLive from "../../src/session/HistoryLive.ts"
 import { newSessionId } from "../contracts/JournalContract.ts"
@@ -411,7 +411,8 @@ describe("rules and holds", () => {
       assert.deepInclude((yield* retention.prune({ policy })).items[0]!, { session: young, whole: true })
     }).pipe(
       Effect.provide(
-        RetentionLocal.layer(storePaths("/nowhere")).pipe(
+        // It makes the key that signs there.
+        Layer.unwrap(Effect.map(testStore, ({ paths }) => RetentionLocal.layer(paths))).pipe(
           Layer.provideMerge(HistoryLive.layerWithScreens),
           Layer.provideMerge(JournalMemory.layer)
         )
