@@ -6,6 +6,7 @@ import { Exec, type ExecRequest, type ExecStdin, MESSAGE_OUTPUT_BYTES_MAX } from
 import { Caller } from "../Caller.ts"
 import { escapeLines, toJsonText } from "../Escape.ts"
 import { toReport } from "../ExecReport.ts"
+import { fileProblem } from "../FileProblem.ts"
 import { beside } from "../Follow.ts"
 import { chosenStore } from "../Root.ts"
 import { findSession, sessionArgument } from "../SessionArgument.ts"
@@ -183,7 +184,7 @@ const standardInput = Effect.fnUntraced(function* (name: string | undefined) {
   if (name === "-") return pieces(caller.input)
   const data = yield* Effect.try({
     try: () => readFileSync(name),
-    catch: (cause) => wrong(`--stdin: ${cause instanceof Error ? cause.message : String(cause)}`)
+    catch: (cause) => wrong(`--stdin: ${fileProblem(name, cause)}`)
   })
   return data.byteLength > STDIN_BYTES_MAX
     ? pieces(Stream.succeed(data))

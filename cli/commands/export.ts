@@ -21,6 +21,7 @@ import type { History } from "../../src/session/History.ts"
 import type { StorePaths } from "../../src/session/StorePaths.ts"
 import { Caller } from "../Caller.ts"
 import { escapeText } from "../Escape.ts"
+import { fileProblem } from "../FileProblem.ts"
 import { makeProgress, type Progress } from "../Progress.ts"
 import { chosenStore } from "../Root.ts"
 import { findSession } from "../SessionArgument.ts"
@@ -243,7 +244,7 @@ const tellBytes = <A, E, R>(
 const fileText = (path: string, flag: string): Effect.Effect<string, Usage> =>
   Effect.try({
     try: () => readFileSync(path, "utf8"),
-    catch: (error) => new Usage({ reason: `${flag}: cannot be read: ${(error as Error).message}`, command: COMMAND })
+    catch: (error) => new Usage({ reason: `${flag}: cannot be read: ${fileProblem(path, error)}`, command: COMMAND })
   })
 
 const isExistingFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
@@ -255,5 +256,5 @@ const makeFolder = (path: string): Effect.Effect<void, Usage> =>
       if (!isExistingFolder(path)) mkdirSync(path, { mode: 0o700 })
     },
     catch: (error) =>
-      new Usage({ reason: `--out: no folder can be made there: ${(error as Error).message}`, command: COMMAND })
+      new Usage({ reason: `--out: no folder can be made: ${fileProblem(path, error)}`, command: COMMAND })
   })

@@ -7,6 +7,7 @@ import { FACADE_LIMITS } from "../session/EngineLimits.ts"
 import { History } from "../session/History.ts"
 import { Lifecycle } from "../session/Lifecycle.ts"
 import { Sessions } from "../session/Sessions.ts"
+import { type Names, optionsOf, textOf } from "./arguments.ts"
 import type { Client } from "./Client.ts"
 import type { ClientSearch, SearchItem } from "./ClientSearch.ts"
 import { unwrap } from "./failureOf.ts"
@@ -56,7 +57,8 @@ export class LiveClient implements Client {
     this.#ends = new SessionEnds({ lifecycle: this.#lifecycle, history: this.#history, call: this.#call })
   }
 
-  async terminal(options: TerminalOptions = {}): Promise<Terminal> {
+  async terminal(given?: TerminalOptions): Promise<Terminal> {
+    const options = optionsOf(given, TERMINAL)
     const { command = ["/bin/sh"], env, group, name, orphans = "end", redact, size } = options
     if (!Array.isArray(command))
       throw invalid("command", 'is a list: the program and its arguments, such as ["ls", "-l"]')
@@ -84,17 +86,19 @@ export class LiveClient implements Client {
     }
   }
 
-  async reconnectTerminal(session: string, options: ReconnectOptions = {}): Promise<Terminal> {
+  async reconnectTerminal(session: string, given?: ReconnectOptions): Promise<Terminal> {
+    const options = optionsOf(given, RECONNECT)
     const { replayFromSequence: from = 0, size } = options
     if (from !== "screen" && !(Number.isInteger(from) && from >= 0)) {
       throw invalid("replayFromSequence", 'is a whole number of 0 or more, or "screen"')
     }
-    const id = await this.#call(this.#history.resolve(session))
+    const id = await this.#call(this.#history.resolve(textOf("session", session)))
     const attachOptions = { ...attaching(options, from === "screen" ? undefined : from), size }
     return this.#attached({ session: id, attachOptions, ownsSession: false })
   }
 
-  async shell(options: ShellOptions = {}): Promise<Shell> {
+  async shell(given?: ShellOptions): Promise<Shell> {
+    const options = optionsOf(given, SHELL)
     const cwd = options.cwd ?? this.#options.cwd()
     const view = await this.#call(this.#exec.start({ ...options, cwd, inheritEnv: true }))
     return new LiveShell({ session: view.id, exec: this.#exec, call: this.#call })
@@ -108,8 +112,10 @@ export class LiveClient implements Client {
     return this.#call(this.#lifecycle.live)
   }
 
-  usage(session: string): Promise<SessionUsage> {
-    return this.#call(Effect.flatMap(this.#history.resolve(session), (id) => this.#lifecycle.usage(id)))
+  async usage(session: string): Promise<SessionUsage> {
+    return this.#call(
+      Effect.flatMap(this.#history.resolve(textOf("session", session)), (id) => this.#lifecycle.usage(id))
+    )
   }
 
   status(): Promise<EngineInfo> {
@@ -118,6 +124,9 @@ export class LiveClient implements Client {
 
   async *lifecycle(after?: number): AsyncGenerator<LifecycleEvent, undefined> {
     if (this.#closed !== undefined) throw closedError()
+    if (after !== undefined && !(Number.isInteger(after) && after >= 0)) {
+      throw invalid("after", "is a whole number of 0 or more")
+    }
     const reader = new PageReader(this.#lifecycle.feed(after))
     this.#readers.add(reader)
     try {
@@ -136,9 +145,11 @@ export class LiveClient implements Client {
     return undefined
   }
 
-  async *search({ session, ...query }: ClientSearch): AsyncGenerator<SearchItem, undefined> {
+  async *search(given: ClientSearch): AsyncGenerator<SearchItem, undefined> {
     if (this.#closed !== undefined) throw closedError()
-    const id = session === undefined ? undefined : await this.#call(this.#history.resolve(session))
+    const { session, ...query } = optionsOf(given, SEARCH)
+    textOf("pattern", query.pattern)
+    const id = session === undefined ? undefined : await this.#call(this.#history.resolve(textOf("session", session)))
     const reader = new PageReader(this.#search.search({ ...query, session: id }))
     this.#readers.add(reader)
     try {
@@ -195,6 +206,36 @@ export class LiveClient implements Client {
     if (this.#closed !== undefined) throw closedError()
     return unwrap(await Effect.runPromiseExit(effect, { signal: this.#closing.signal }))
   }
+}
+
+const ATTACHING = { clientId: "text", readOnly: "any", exclusive: "any" } as const
+const TERMINAL: Names<TerminalOptions> = {
+  ...ATTACHING,
+  command: "any",
+  env: "any",
+  workingDir: "text",
+  cwd: "text",
+  size: "any",
+  name: "text",
+  group: "text",
+  limits: "any",
+  redact: "any",
+  orphans: "any"
+}
+const RECONNECT: Names<ReconnectOptions> = { ...ATTACHING, replayFromSequence: "any", size: "any" }
+const SHELL: Names<ShellOptions> = { language: "text", cwd: "text", env: "any", secretEnv: "any", name: "text" }
+const SEARCH: Names<ClientSearch> = {
+  pattern: "text",
+  regex: "any",
+  flags: "text",
+  ignoreCase: "any",
+  in: "any",
+  session: "text",
+  since: "any",
+  until: "any",
+  cwd: "text",
+  exitCode: "any",
+  limit: "any"
 }
 
 const attaching = (

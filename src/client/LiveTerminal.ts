@@ -3,6 +3,7 @@ import type { Effect } from "effect"
 import type { SessionId } from "../../journal/Event.ts"
 import type { AttachOptions, AttachShape } from "../session/Attach.ts"
 import type { SessionsShape } from "../session/Sessions.ts"
+import { textOf } from "./arguments.ts"
 import { InputQueue } from "./InputQueue.ts"
 import type { OutputChunk } from "./OutputChunk.ts"
 import { OutputReader } from "./OutputReader.ts"
@@ -25,6 +26,7 @@ export interface LiveTerminalOptions {
 }
 
 const NOTHING_TYPED: InputReceipt = { sequence: 0, hidden: false, truncatedTo: null }
+const TARGETS: ReadonlySet<string> = new Set(["foreground", "leader", "session"])
 const DONE = { done: true, value: undefined } as const
 
 export class LiveTerminal implements Terminal {
@@ -99,6 +101,8 @@ export class LiveTerminal implements Terminal {
   }
 
   async signal(signal: string, target: "foreground" | "leader" | "session" = "foreground"): Promise<void> {
+    textOf("signal", signal)
+    if (!TARGETS.has(target)) throw invalid("target", `is one of ${[...TARGETS].join(", ")}`)
     return this.#command((sessions, by) => sessions.signal(this.sessionId, signal, target, by))
   }
 
