@@ -4,11 +4,11 @@
  * engine also finishes at its start what a process that died has begun. Destroying a key (KeyDestruction.ts) is the same: a turn
  * of its own, and files that are written anew.
  */
-import { Clock, Effect, type Semaphore, Stream } from "effect"
-import type { JournalEntry, KeptStates, NewEvent, SessionId } from "../../journal/Event.ts"
+import { Clock, Effect, type Semaphore } from "effect"
+import type { KeptStates, NewEvent, SessionId } from "../../journal/Event.ts"
 import { type AppendOptions, Journal, type JournalShape, type Row, type RowRange } from "../../journal/Journal.ts"
 import type { StorageUnavailable } from "../../journal/JournalError.ts"
-import { isKeptAsTold, keptStatesAfter, keptStatesOf } from "../../journal/KeptRows.ts"
+import { isKeptAsTold, keptStatesOf } from "../../journal/KeptRows.ts"
 import { Commands } from "../../projections/Commands.ts"
 import { derivedRows, keptRows } from "../../projections/DerivedRows.ts"
 import { maskKept } from "../../projections/KeptMask.ts"
@@ -34,6 +34,7 @@ import {
   type RedactionShape,
   type RedactRequest
 } from "./Redaction.ts"
+import { toldStates } from "./ToldStates.ts"
 
 /** Of the reason: a sentence and where the order is filed. */
 const REASON_LENGTH_MAX = 1000
@@ -180,29 +181,16 @@ export const makeRedaction = (options: RedactionOptions): RedactionEngine => {
       yield* Effect.yieldNow
     }
     // Where they were not as they should be, a digest of what they are now would vouch for them.
-    const isVouched = rows.length > 0 && isKeptAsTold(before, yield* toldOf(session, gone))
+    const told = toldStates(journal, session, gone).pipe(
+      // Behind the damage may be what was told last.
+      Effect.catchTag("JournalDamaged", () => Effect.succeed(undefined))
+    )
+    const isVouched = rows.length > 0 && isKeptAsTold(before, yield* told)
     return {
       rows,
       keptStates: isVouched ? keptStatesOf(after, gone.sequence) : undefined,
       unreadable: [...unreadable].sort()
     }
-  })
-
-  /** What the session says of the states that are kept of its removed events: the last that was told. */
-  const toldOf = Effect.fnUntraced(function* (session: SessionId, gone: JournalEntry) {
-    let told = keptStatesAfter(gone.event, gone.sequence, undefined)
-    yield* journal.readBackwards(session, {}).pipe(
-      Stream.runForEachWhile(({ event }) =>
-        Effect.sync(() => {
-          const found = event._tag === "PayloadsRedacted" && keptStatesAfter(event, gone.sequence, undefined)
-          if (found) told = found
-          return !found
-        })
-      ),
-      // Behind it may be what was told last: what is told before does then not fit, and nothing is told anew.
-      Effect.catchTag("JournalDamaged", () => Effect.void)
-    )
-    return told
   })
 
   const destroyed = Effect.fnUntraced(function* (session: SessionId) {

@@ -3,18 +3,12 @@
  * it, one session at a time, page by page, so that whatever else the process does goes on beside it. A running engine
  * applies the store's own rules at its start and every hour; without an engine only sessions that have ended are touched.
  */
-import { Clock, Duration, Effect, Semaphore, Stream } from "effect"
-import {
-  ACTOR_ENGINE,
-  type JournalEntry,
-  type KeptStates,
-  type SessionEvent,
-  type SessionId
-} from "../../journal/Event.ts"
+import { Clock, Duration, Effect, Semaphore } from "effect"
+import { ACTOR_ENGINE, type JournalEntry, type SessionEvent, type SessionId } from "../../journal/Event.ts"
 import { folderBytes } from "../../journal/FolderBytes.ts"
 import { Journal, type JournalShape, type Row } from "../../journal/Journal.ts"
 import type { StorageUnavailable } from "../../journal/JournalError.ts"
-import { keptStatesAfter, keptStatesOf } from "../../journal/KeptRows.ts"
+import { isKeptAsTold } from "../../journal/KeptRows.ts"
 import { allBases, rowsBehind, summaryBases } from "../../projections/BaseState.ts"
 import { Commands } from "../../projections/Commands.ts"
 import { keptRows } from "../../projections/DerivedRows.ts"
@@ -40,6 +34,7 @@ import { InvalidRequest, SessionUnavailable } from "../session/SessionError.ts"
 import type { SessionView } from "../session/SessionView.ts"
 import { tellAdministered } from "../session/StoreStream.ts"
 import type { PruneItem, PruneReport, PruneRequest, RetentionShape } from "./Retention.ts"
+import { toldStates } from "./ToldStates.ts"
 
 /** Between two runs by the store's own rules: what is too old goes at most this much later. */
 const RUN_INTERVAL = Duration.hours(1)
@@ -160,20 +155,11 @@ export const makeRetention = Effect.fnUntraced(function* (options: RetentionOpti
     ...fields
   })
 
-  /**
-   * Whether what stands for events that were removed before is what the session's events tell of it. States that somebody else
-   * wrote must not become the ones that the next removal vouches for.
-   */
-  const isKeptAsTold = Effect.fnUntraced(function* (session: SessionId) {
-    const removed = (yield* journal.removal.of(session))?.sequence
-    if (removed === undefined) return true
-    let told: KeptStates | undefined
-    yield* Stream.runForEach(journal.read(session), ({ event }) =>
-      Effect.sync(() => {
-        told = keptStatesAfter(event, removed, told)
-      })
-    )
-    return told === undefined || keptStatesOf(yield* keptRows(session), removed).sha256 === told.sha256
+  /** Whether what stands for events that were removed before is what the session's events tell of it. */
+  const isKept = Effect.fnUntraced(function* (session: SessionId) {
+    const gone = yield* journal.removal.of(session)
+    const told = gone === undefined ? undefined : yield* toldStates(journal, session, gone)
+    return told === undefined || isKeptAsTold(yield* keptRows(session), told)
   })
 
   /** Removes it, or finds out why not. undefined: there is nothing to remove. */
@@ -190,7 +176,7 @@ export const makeRetention = Effect.fnUntraced(function* (options: RetentionOpti
       const { summary, damage } = yield* summaryOf(session)
       if (damage !== null) return itemOf(target, { outcome: "skipped", detail: damage.message })
       if (summary.hold !== null) return itemOf(target, { outcome: "held", detail: summary.hold.reason })
-      if (!(yield* isKeptAsTold(session))) return itemOf(target, { outcome: "skipped", detail: KEPT_OTHERWISE })
+      if (!(yield* isKept(session))) return itemOf(target, { outcome: "skipped", detail: KEPT_OTHERWISE })
       const head = yield* journal.head(session)
       const whole = !isLive && to === head
       if (request.dryRun === true) {
