@@ -41,48 +41,26 @@ export const keptRowDamage = (key: Uint8Array, value: Uint8Array): Damage | unde
   return { stream: stream as SessionId, from: 1, to, reason }
 }
 
-/** The digest of those of the rows that stand for the events up to `to`, in the order of their keys. */
+/** The digest of those of the rows that stand for the events up to `to`. */
 export const keptStatesOf = (rows: ReadonlyArray<Row>, to: number): KeptStates => {
-  const digest = new KeptDigest(to)
-  const kept = rows.filter(({ space }) => space === KEPT_SPACE)
-  for (const { key, value } of kept.toSorted((one, other) => Buffer.compare(one.key, other.key))) {
-    digest.add(key, value)
+  const hashes = new Map<string, string>()
+  for (const { key, space, value } of rows) {
+    const parts = partsOf(key)
+    if (space === KEPT_SPACE && parts.to === to) hashes.set(parts.name, keptHash(value))
   }
-  return { to, sha256: digest.hex() }
+  return { to, sha256: keptDigestOf(hashes) }
 }
 
 /** Of one row. */
 export const keptHash = (value: Uint8Array): string => createHash("sha256").update(value).digest("hex")
 
-/** As `keptStatesOf`, of the hashes of the rows at one place by their names. */
+/** Of the hashes of the rows at one place by their names, as lines of text. */
 export const keptDigestOf = (hashes: ReadonlyMap<string, string>): string => {
   const hash = createHash("sha256")
   // In the order of their keys, in which `|` stands behind each name.
   const inOrder = [...hashes].sort(([one], [other]) => (`${one}|` < `${other}|` ? -1 : 1))
-  for (const [name, each] of inOrder) hash.update(lineOf(name, each), "latin1")
+  for (const [name, each] of inOrder) hash.update(`${name} ${each}\n`, "latin1")
   return hash.digest("hex")
-}
-
-const lineOf = (name: string, hash: string): string => `${name} ${hash}\n`
-
-/** Over the name and the hash of each row, as lines of text. */
-class KeptDigest {
-  readonly #to: number
-  readonly #hash = createHash("sha256")
-
-  constructor(to: number) {
-    this.#to = to
-  }
-
-  add(key: Uint8Array, value: Uint8Array): void {
-    const { name, to } = partsOf(key)
-    if (to !== this.#to) return
-    this.#hash.update(lineOf(name, keptHash(value)), "latin1")
-  }
-
-  hex(): string {
-    return this.#hash.digest("hex")
-  }
 }
 
 /**
@@ -99,26 +77,28 @@ export const keptStatesAfter = (event: SessionEvent, removedTo: number, known: K
 export const isKeptAsTold = (rows: ReadonlyArray<Row>, told: KeptStates | undefined): boolean =>
   told !== undefined && keptStatesOf(rows, told.to).sha256 === told.sha256
 
-/** Compares the rows of many streams, given in the order of their keys, with what is told of each. */
+/** Compares the rows of many streams with what is told of each. */
 export class KeptRowsCheck {
-  readonly #digests = new Map<string, { readonly told: KeptStates; readonly digest: KeptDigest }>()
+  readonly #streams = new Map<string, { readonly told: KeptStates; readonly hashes: Map<string, string> }>()
 
   expect(stream: SessionId, told: KeptStates): void {
-    this.#digests.set(stream, { told, digest: new KeptDigest(told.to) })
+    this.#streams.set(stream, { told, hashes: new Map() })
   }
 
   get isNeeded(): boolean {
-    return this.#digests.size > 0
+    return this.#streams.size > 0
   }
 
   row(key: Uint8Array, value: Uint8Array): void {
-    this.#digests.get(partsOf(key).stream)?.digest.add(key, value)
+    const { name, stream, to } = partsOf(key)
+    const known = this.#streams.get(stream)
+    if (known?.told.to === to) known.hashes.set(name, keptHash(value))
   }
 
   /** Streams whose rows are not those that are told of, and up to which event they stand for removed ones. */
   wrong(): ReadonlyArray<{ readonly stream: SessionId; readonly to: number }> {
-    return [...this.#digests].flatMap(([stream, { digest, told }]) =>
-      digest.hex() === told.sha256 ? [] : [{ stream: stream as SessionId, to: told.to }]
+    return [...this.#streams].flatMap(([stream, { hashes, told }]) =>
+      keptDigestOf(hashes) === told.sha256 ? [] : [{ stream: stream as SessionId, to: told.to }]
     )
   }
 }

@@ -24,6 +24,11 @@ import { WorkingDirectory } from "./WorkingDirectory.ts"
 const SUMMARY_BASES = { state: SessionState, directory: WorkingDirectory, title: Title } as const
 /** Kept of a session that goes on, beside its screen. */
 export const ALL_BASES = { ...SUMMARY_BASES, buffers: Buffers, commands: Commands } as const
+/** Of all that may be kept. */
+export const BASE_NAMES: ReadonlyArray<string> = [
+  ...Object.values(ALL_BASES).map(({ name }) => name),
+  SCREEN_SNAPSHOT_NAME
+]
 
 /** Longest time that is drawn at a time, and how often: a long history is drawn in the background, from its last snapshot. */
 const SCREEN_LOOK_MILLIS = 10_000

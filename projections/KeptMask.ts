@@ -1,6 +1,7 @@
 /** Takes texts out of a row that stands for removed events (BaseState.ts): out of the state in it, not out of its bytes. */
 import type { Row } from "../journal/Journal.ts"
 import { ALL_BASES } from "./BaseState.ts"
+import type { Projection } from "./Projection.ts"
 import { decodeRow } from "./ProjectionRunner.ts"
 import { SCREEN_VERSION } from "./ScreenBounds.ts"
 import { SCREEN_SNAPSHOT_NAME } from "./ScreenDrawing.ts"
@@ -34,10 +35,8 @@ const screenWithout = (row: Row, mask: TextMask): Uint8Array | undefined => {
 
 /** In the form of this version, whatever version wrote it: as its readers take it. */
 const stateWithout = (name: string, row: Row, mask: TextMask): Uint8Array | undefined => {
-  const projection = Object.values(ALL_BASES).find((one) => one.name === name)
+  const projection: Projection<unknown> | undefined = Object.values(ALL_BASES).find((one) => one.name === name)
   const state = projection && decodeRow(projection, row)
   if (projection?.mask === undefined || state === undefined) return undefined
-  // biome-ignore lint/suspicious/noExplicitAny: its own state, as it decoded it.
-  const { encode, mask: masked, version } = projection as any
-  return snapshotValue(version, encode(masked(state, mask)))
+  return snapshotValue(projection.version, projection.encode(projection.mask(state, mask)))
 }

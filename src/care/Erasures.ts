@@ -80,10 +80,6 @@ export const isReplacement = (value: Uint8Array, replacement: string): boolean =
     .update(value.subarray(payloadAt(value)))
     .digest("hex") === replacement
 
-/** Whether an EventsRemoved is the one that was recorded. */
-export const isTombstone = (key: Uint8Array, value: Uint8Array, tombstone: string): boolean =>
-  createHash("sha256").update(key).update(value).digest("hex") === tombstone
-
 const KINDS = new Set<number>([rareKinds.PayloadsRedacted, rareKinds.RemovalRecorded, rareKinds.StoreAdministered])
 
 const NOTHING: SessionErasures = { removal: undefined, redactions: 0, redactionsSince: 0, replacements: new Map() }

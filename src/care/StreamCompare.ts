@@ -9,8 +9,9 @@ import { rareKinds } from "../../journal/EventKind.ts"
 import { KEPT_BOUNDS, keptStatesAfter } from "../../journal/KeptRows.ts"
 import * as Keys from "../../journal/Keys.ts"
 import { damageOf, decodeRecord, payloadAt } from "../../journal/Record.ts"
+import { tombstoneOf } from "../../journal/RemovalCore.ts"
 import type { KeyValue } from "../../journal/Storage.ts"
-import { type Erasures, isReplacement, isTombstone, type SessionErasures } from "./Erasures.ts"
+import { type Erasures, isReplacement, type SessionErasures } from "./Erasures.ts"
 import { KeptCompare, type KeptFound } from "./KeptCompare.ts"
 
 /**
@@ -217,7 +218,7 @@ class Building {
     if (removedHere >= this.#removedTo) this.#removedHere = removedHere
     const { removal } = this.#erased
     if (here === undefined && removal !== undefined && this.#removedTo <= removal.to) {
-      if (!isTombstone(key, value, removal.tombstone)) {
+      if (tombstoneOf(key, value) !== removal.tombstone) {
         this.#erasedTo = removal.to
         this.#withhold(1, removal.to, "removed since, and the backup has what was there before")
       }

@@ -9,12 +9,10 @@ import type { SessionId } from "../../journal/Event.ts"
 import { Journal, type Removal, type Row, type RowRange } from "../../journal/Journal.ts"
 import { streamBytes } from "../../journal/Keys.ts"
 import { pendingRow } from "../../journal/RedactionCore.ts"
-import { Buffers } from "../../projections/Buffers.ts"
-import { Commands } from "../../projections/Commands.ts"
+import { BASE_NAMES } from "../../projections/BaseState.ts"
 import { derivedRows, namesIn } from "../../projections/DerivedRows.ts"
 import type { Projection } from "../../projections/Projection.ts"
 import { SUMMARY_PROJECTIONS, stateAt } from "../../projections/ProjectionRunner.ts"
-import { SCREEN_SNAPSHOT_NAME } from "../../projections/ScreenDrawing.ts"
 import { QUARANTINE_SPACE } from "../../projections/ScreenHistory.ts"
 import { KEY_DESTROYED_POLICY } from "../../projections/SessionIndex.ts"
 import { SessionState } from "../../projections/SessionState.ts"
@@ -55,7 +53,7 @@ export const staleRows = Effect.fnUntraced(function* (session: SessionId, to?: n
   const journal = yield* Journal
   const last = to ?? (yield* journal.removal.of(session))?.sequence ?? 0
   // What stood for an earlier removal. With their key gone nobody can list them any more, so the names are given too.
-  const names = new Set([...KEPT_NAMES, ...(yield* namesIn(BASE_SPACE))])
+  const names = new Set([...BASE_NAMES, ...(yield* namesIn(BASE_SPACE))])
   const kept = [...names].map((name) => ({
     space: BASE_SPACE,
     from: snapshotKey(name, session, 0),
@@ -63,10 +61,6 @@ export const staleRows = Effect.fnUntraced(function* (session: SessionId, to?: n
   }))
   return [...(yield* derivedRows(session)), ...ownRows(session), ...kept]
 })
-
-const KEPT_NAMES = [SessionState, WorkingDirectory, Title, Buffers, Commands]
-  .map(({ name }): string => name)
-  .concat(SCREEN_SNAPSHOT_NAME)
 
 /** When, how long, how much and how it ended; nothing that anybody wrote. */
 const bareState = (state: SessionState, sequence: number): SessionState => ({

@@ -5,7 +5,7 @@
  * of its own, and files that are written anew.
  */
 import { Clock, Effect, type Semaphore } from "effect"
-import type { KeptStates, NewEvent, SessionId } from "../../journal/Event.ts"
+import type { JournalEntry, KeptStates, NewEvent, SessionId } from "../../journal/Event.ts"
 import { type AppendOptions, Journal, type JournalShape, type Row, type RowRange } from "../../journal/Journal.ts"
 import type { StorageUnavailable } from "../../journal/JournalError.ts"
 import { isKeptAsTold, keptStatesOf } from "../../journal/KeptRows.ts"
@@ -116,15 +116,15 @@ export const makeRedaction = (options: RedactionOptions): RedactionEngine => {
   const redactOne = Effect.fnUntraced(function* (request: RedactRequest) {
     const { events, from, isLast, reason, rules, session, to } = request
     const view = yield* history.get(session)
+    const gone = yield* journal.removal.of(session)
     if (request.isDryRun === true) {
-      const { rows, unreadable } = yield* masked(view, request.secrets)
+      const { rows, unreadable } = yield* masked(view, gone, request.secrets)
       return { events: 0, left: [], keptStates: rows.length, unreadable }
     }
     if (view.hold != null) {
       const why = `it is held (${view.hold.reason}), and what is held is not changed; \`reprise release\` ends that`
       return yield* new InvalidRequest({ field: "session", reason: why })
     }
-    const gone = yield* journal.removal.of(session)
     if (gone !== undefined && events.some(({ sequence }) => sequence <= gone.sequence)) {
       // No mistake of whoever asks: it was so when they were searched.
       const why = `its events up to ${gone.sequence} were removed since they were searched: search again`
@@ -133,7 +133,7 @@ export const makeRedaction = (options: RedactionOptions): RedactionEngine => {
     const actor = yield* actorOf(request)
     const limit = yield* needlessUntil(session)
     const possible = events.filter(({ isInput, sequence }) => !isInput || sequence <= limit)
-    const { keptStates, rows, unreadable } = yield* masked(view, request.secrets)
+    const { keptStates, rows, unreadable } = yield* masked(view, gone, request.secrets)
     const clock = yield* Clock.Clock
     const timeMicros = Number(clock.currentTimeNanosUnsafe() / 1000n)
     if (possible.length > 0 || rows.length > 0) {
@@ -162,9 +162,12 @@ export const makeRedaction = (options: RedactionOptions): RedactionEngine => {
   })
 
   /** The rows that stand for removed events, without the texts; those that hold none of them are left out. */
-  const masked = Effect.fnUntraced(function* (view: SessionView, texts: ReadonlyArray<string>) {
+  const masked = Effect.fnUntraced(function* (
+    view: SessionView,
+    gone: JournalEntry | undefined,
+    texts: ReadonlyArray<string>
+  ) {
     const session = view.id as SessionId
-    const gone = yield* journal.removal.of(session)
     if (texts.length === 0 || gone?.event._tag !== "EventsRemoved") return NOTHING_MASKED
     const before = yield* keptRows(session)
     const mask = new SecretMask({ texts, size: view.size })
