@@ -113,12 +113,12 @@ describe.concurrent("reprise serve, a door", () => {
         [64, "--token-file", ["--listen", "0.0.0.0:0", ...tls]],
         [64, "--tls-cert", ["--listen", "[::]:0", "--token-file", file]],
         [64, "cannot listen", ["--tls-cert", file, "--tls-key", file]],
-        [64, "cannot read", ["--tls-cert", "/nowhere", "--tls-key", "/nowhere"]],
+        [64, "cannot read", ["--tls-cert", `${file}-not-there`, "--tls-key", `${file}-not-there`]],
         [2, "together", ["--tls-cert", file]],
         [2, "ADDRESS:PORT", ["--listen", "8080"]],
         [2, "ADDRESS:PORT", ["--listen", "example.com:80"]],
         [2, "ADDRESS:PORT", ["--listen", "127.0.0.1:65536"]],
-        [77, "cannot read the token", ["--token-file", "/nowhere"]]
+        [77, "cannot read the token", ["--token-file", `${file}-not-there`]]
       ]
       for (const [code, text, args] of refusals) {
         const result = yield* reprise.run(["serve", ...args])

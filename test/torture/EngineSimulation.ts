@@ -4,6 +4,8 @@
  * ends engines and kills them; beside the engine stands what it said. Then the faults stop, and everything must work
  * again without help, and be there: once, in order, as it was acknowledged. One seed is one run, to the last call.
  */
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { Clock, Context, Effect, Exit, Layer, Logger, ManagedRuntime, Stream } from "effect"
 import type { JournalEntry, SessionId } from "../../journal/Event.ts"
 import { Journal } from "../../journal/Journal.ts"
@@ -65,6 +67,8 @@ const LIMITS = { idleMillis: 3_600_000, noClientMillis: 3_600_000 }
 /** Attempts to start an engine while the storage fails. */
 const OPENINGS_MAX = 20
 /** The last decisions that a failure is told with. REPRISE_TRACE raises it. */
+/** Of this process alone: what somebody left in a place that all know would be found, and no run be like another. */
+const NOWHERE = join(tmpdir(), `reprise-simulated-${process.pid}`)
 const TRACE_SHOWN = Number(process.env.REPRISE_TRACE ?? 60)
 /** The slowest fault there is: a host that is silent. */
 const SILENCE_MILLIS = 10_000
@@ -430,7 +434,7 @@ class Simulation {
         makeJournal
       )
     )
-    const layer = SessionEngine.layer({ paths: storePaths("/nowhere"), keeperEntry: "/nowhere", keepers }).pipe(
+    const layer = SessionEngine.layer({ paths: storePaths(NOWHERE), keeperEntry: "/nowhere", keepers }).pipe(
       Layer.provideMerge(HistoryLive.layer),
       Layer.provideMerge(journal),
       Layer.provide(Layer.succeedContext(Context.make(Clock.Clock, this.#time.clock))),
